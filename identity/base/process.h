@@ -1,0 +1,23 @@
+// What a Lanyard process does to itself at its start, and how it is told to stop.
+#pragma once
+
+#include "absl/status/status.h"
+
+namespace lanyard {
+
+// Private keys must not reach a core dump, a debugger of the same uid, or swap:
+// PR_SET_DUMPABLE 0, RLIMIT_CORE 0, and MADV_DONTDUMP/mlock where keys live (secret.h).
+// Also raises the soft limit of descriptors to the hard one and ignores SIGPIPE.
+// Call first in main, before any key is read.
+absl::Status HardenProcess();
+
+// Blocks SIGTERM and SIGINT for this and every later thread; call before making threads.
+// WaitForStopSignal then returns the number of the first that arrives.
+void BlockStopSignals();
+int WaitForStopSignal();
+
+// Processors this process may use: its affinity and its cgroup's CPU quota (v1 and v2),
+// rounded up, at least 1.
+int AvailableProcessors();
+
+}  // namespace lanyard
