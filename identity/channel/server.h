@@ -1,0 +1,65 @@
+// A gRPC server over SVID-authenticated TLS. gRPC itself is linked without TLS; BoringSSL
+// terminates each connection and hands gRPC one end of a private Unix socket pair, named so that a
+// handler can ask who is at the other end of its connection (invariant 4: the name is 128
+// random bits, never an fd or a port, and is forgotten when the connection ends).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "identity/spiffe/verify.h"
+#include "identity/tls/tls_context.h"
+
+namespace grpc {
+class Service;
+class ServerContextBase;
+}  // namespace grpc
+
+namespace lanyard {
+
+// Thread-safe. Owns its threads; the services are borrowed and must outlive it.
+class ChannelServer {
+ public:
+  struct Options {
+    std::string address;                    // "0.0.0.0:7443", "[::]:0"
+    bool require_client_svid = true;        // false lets an anonymous client in; handlers must look at PeerOf
+    size_t max_connections = 10000;         // more are closed at accept, and counted
+    size_t max_handshakes = 256;            // in flight
+    absl::Duration handshake_timeout = absl::Seconds(10);
+  };
+  struct Stats {
+    uint64_t accepted = 0, open = 0, refused_limit = 0, failed_handshakes = 0;
+  };
+
+  static absl::StatusOr<std::unique_ptr<ChannelServer>> Start(Options options,
+                                                              std::shared_ptr<const TlsContext> context,
+                                                              std::vector<grpc::Service*> services);
+  ~ChannelServer();   // Shutdown(now)
+
+  // New connections use `context`; open ones whose peer no longer verifies against its bundles are closed.
+  void SetContext(std::shared_ptr<const TlsContext> context);
+
+  // The SVID at the other end of the connection that carries this call; nullopt for an anonymous
+  // client, and once the connection is gone. A connection is closed when its peer's SVID expires.
+  std::optional<VerifiedSvid> PeerOf(const grpc::ServerContextBase& call) const;
+
+  // Closes connections whose peer matches; returns how many.
+  size_t CloseConnections(const std::function<bool(const VerifiedSvid& peer)>& matches);
+
+  uint16_t port() const;
+  Stats stats() const;
+  void Shutdown(absl::Duration grace);
+
+ private:
+  struct State;
+  explicit ChannelServer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lanyard

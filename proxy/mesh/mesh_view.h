@@ -1,0 +1,78 @@
+// One immutable picture of the mesh as this proxy sees it: who we are, whom we trust, where calls
+// go, who may call. The control thread builds a new one for every change and publishes it
+// whole; workers read it without locks. Pure: decisions here make no system call.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "identity/policy/policy.h"
+#include "identity/tls/tls_context.h"
+#include "proxy/io/address.h"
+
+namespace lanyard {
+
+enum class RouteAction { kPassThrough, kMutualTls, kRefuse };
+
+struct Route {
+  std::string name;
+  std::vector<Cidr> destinations;      // empty: any
+  std::vector<uint16_t> ports;         // empty: any
+  RouteAction action = RouteAction::kRefuse;
+  std::vector<PeerPattern> peers;      // who must answer, with kMutualTls
+};
+
+// First match in order, then the fallback.
+class RouteTable {
+ public:
+  RouteTable() = default;                               // everything is refused
+  RouteTable(std::vector<Route> routes, Route fallback);
+  const Route& Find(const SocketAddress& destination) const;
+
+ private:
+  std::vector<Route> routes_;
+  Route fallback_;
+};
+
+enum class ListenerKind { kOutboundCapture, kInboundCapture, kOutboundStatic, kInboundStatic };
+
+// Where the proxy listens. Fixed for the life of the process; its rules live in the view.
+struct ListenerSpec {
+  std::string name;                    // "capture-outbound", "capture-inbound", or the configured one
+  ListenerKind kind;
+  SocketAddress address;
+  std::string destination;             // static ones: "host:port"
+};
+
+enum class OnSvidExpiry { kKeep, kClose };
+
+struct MeshView {
+  uint64_t version = 0;
+  std::shared_ptr<const TlsContext> tls;         // never null in a published view
+  RouteTable routes;                             // captured outbound
+  InboundPolicy inbound;                         // captured inbound
+  // Rules of the static listeners, by index of ListenerSpec (unused ones are empty).
+  std::vector<Route> listener_routes;            // kOutboundStatic
+  std::vector<InboundPolicy> listener_policies;  // kInboundStatic
+  OnSvidExpiry on_svid_expiry = OnSvidExpiry::kKeep;
+
+  // The rules for a connection that came in by listener `index`; `destination` is the original one.
+  const Route& RouteFor(size_t index, ListenerKind kind, const SocketAddress& destination) const;
+  const InboundPolicy& PolicyFor(size_t index, ListenerKind kind) const;
+};
+
+// Limits of one worker; fixed for the life of the process.
+struct ConnectionLimits {
+  uint32_t max_connections = 8192;
+  uint32_t max_handshakes = 1024;      // in flight
+  uint32_t buffer_bytes = 65536;       // a direction of a connection, at most
+  absl::Duration connect_timeout = absl::Seconds(5);
+  absl::Duration handshake_timeout = absl::Seconds(10);
+  absl::Duration sniff_timeout = absl::Milliseconds(200);
+  absl::Duration idle_timeout = absl::ZeroDuration();   // zero: none
+};
+
+}  // namespace lanyard

@@ -1,0 +1,55 @@
+// What a worker tells of itself: counters and its open connections. Plain values that both the
+// connection side (which fills them) and the control side (which shows them) know.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace lanyard {
+
+// Counts since the start, unless marked as a gauge.
+struct WorkerCounters {
+  uint64_t accepted_inbound = 0;
+  uint64_t accepted_outbound = 0;
+  uint64_t open_inbound = 0;              // gauge
+  uint64_t open_outbound = 0;             // gauge
+  uint64_t handshakes_in_flight = 0;      // gauge
+  uint64_t handshakes_full = 0;
+  uint64_t handshakes_resumed = 0;
+  uint64_t bytes_to_mesh = 0;             // application bytes sent to the peer proxy
+  uint64_t bytes_from_mesh = 0;
+  uint64_t svid_expired_kept = 0;         // connections that outlived a peer's SVID under on_svid_expiry: keep
+  uint64_t accept_paused = 0;             // times accepting was paused (descriptors exhausted)
+  uint64_t limit_connections = 0;         // refused at max_connections
+  uint64_t limit_handshakes = 0;          // refused at max_handshakes
+  uint64_t view_version = 0;              // gauge: the MeshView in force
+  std::vector<std::pair<std::string, uint64_t>> closes_inbound;         // by close reason name
+  std::vector<std::pair<std::string, uint64_t>> closes_outbound;
+  std::vector<std::pair<std::string, uint64_t>> verification_failures;  // by SvidDefectName
+};
+
+// One open connection, as /connections shows it.
+struct ConnectionRecord {
+  uint64_t id = 0;                        // unique in this process, never reused
+  int worker = 0;
+  std::string direction;                  // "inbound" or "outbound"
+  std::string listener;
+  std::string state;                      // "sniffing", "connecting", "handshaking", "relaying", "closing"
+  std::string source;                     // address of the side that dialled
+  std::string destination;                // original destination, or the listener's
+  std::string local_id, local_serial;
+  std::string peer_id, peer_serial;       // empty for plaintext and pass-through
+  absl::Time peer_not_after = absl::InfiniteFuture();
+  std::string tls;                        // "TLSv1.3", "" for none
+  std::string rule;                       // the route or policy rule in force
+  uint64_t bytes_sent = 0;                // towards the destination
+  uint64_t bytes_received = 0;
+  absl::Duration age;
+  absl::Duration idle;
+};
+
+}  // namespace lanyard

@@ -1,0 +1,57 @@
+// A worker: one thread, one event loop, its own SO_REUSEPORT listeners, connection table and
+// pointer to the current MeshView. A connection never leaves its worker.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "identity/base/clock.h"
+#include "proxy/mesh/mesh_view.h"
+#include "proxy/mesh/observation.h"
+
+namespace lanyard {
+
+// All calls are thread-safe.
+class Worker {
+ public:
+  struct Options {
+    int index = 0;
+    std::vector<ListenerSpec> listeners;
+    ConnectionLimits limits;
+    const Clock* clock = nullptr;      // borrowed
+  };
+
+  // Binds and listens (a busy port is an error before anything starts), but does not accept yet.
+  static absl::StatusOr<std::unique_ptr<Worker>> Create(Options options);
+  ~Worker();                           // Stop()
+
+  // Starts the thread and accepts. The first view must be published before.
+  void Start();
+
+  // In force from the worker's next turn on; then every open connection is re-checked against it.
+  void Publish(std::shared_ptr<const MeshView> view);
+  // The newest version whose re-check is complete.
+  uint64_t acknowledged_version() const;
+
+  // Stops accepting and closes the listeners; open connections go on. `on_idle` runs once, on the
+  // worker's thread, when none is left.
+  void Drain(std::function<void()> on_idle);
+  // Closes what is still open (reason "drain_deadline"), ends the loop, joins. Idempotent.
+  void Stop();
+
+  WorkerCounters Counters() const;     // relaxed atomics: never blocks the worker
+  // Calls back on the worker's thread with every open connection; with none once stopped.
+  void ListConnections(std::function<void(std::vector<ConnectionRecord>)> done);
+  // Bound addresses, in the order of Options::listeners (ports chosen by the kernel filled in).
+  std::vector<SocketAddress> BoundAddresses() const;
+
+ private:
+  struct State;
+  explicit Worker(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lanyard
