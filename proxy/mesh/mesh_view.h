@@ -28,7 +28,7 @@ struct Route {
 // First match in order, then the fallback.
 class RouteTable {
  public:
-  RouteTable() = default;                               // everything is refused
+  RouteTable() = default;              // everything is refused
   RouteTable(std::vector<Route> routes, Route fallback);
   const Route& Find(const SocketAddress& destination) const;
 
@@ -47,19 +47,28 @@ struct ListenerSpec {
   std::string destination;             // static ones: "host:port"
 };
 
+// The ALPN name that proxies offer each other. A ClientHello without it is the application's own TLS where
+// plaintext is allowed, and a plain mutual TLS peer where it is not.
+inline constexpr char kMeshAlpn[] = "lanyard-mesh/1";
+
 enum class OnSvidExpiry { kKeep, kClose };
 
-struct MeshView {
-  uint64_t version = 0;
-  std::shared_ptr<const TlsContext> tls;         // never null in a published view
+// What the configuration says of the mesh: every rule, and nothing of who we are.
+struct MeshRules {
   RouteTable routes;                             // captured outbound
   InboundPolicy inbound;                         // captured inbound
   // Rules of the static listeners, by index of ListenerSpec (unused ones are empty).
   std::vector<Route> listener_routes;            // kOutboundStatic
   std::vector<InboundPolicy> listener_policies;  // kInboundStatic
   OnSvidExpiry on_svid_expiry = OnSvidExpiry::kKeep;
+};
 
-  // The rules for a connection that came in by listener `index`; `destination` is the original one.
+struct MeshView : MeshRules {
+  uint64_t version = 0;                          // 1 is the first ever published
+  std::shared_ptr<const TlsContext> tls;         // never null in a published view
+
+  // The rules for a connection that came in by listener `index`; `destination` is the original one. A
+  // listener that no rule speaks of refuses (denies) everything.
   const Route& RouteFor(size_t index, ListenerKind kind, const SocketAddress& destination) const;
   const InboundPolicy& PolicyFor(size_t index, ListenerKind kind) const;
 };
