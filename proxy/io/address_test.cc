@@ -1,0 +1,83 @@
+#include "proxy/io/address.h"
+
+#include <arpa/inet.h>
+
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+SocketAddress Address(const std::string& text) { return SocketAddress::Parse(text).value(); }
+
+TEST(SocketAddress, PrintsWhatItParses) {
+  for (const char* text : {"10.0.0.1:80", "127.0.0.1:0", "[::1]:65535", "[fd00::2]:8080", "[::]:15001"}) {
+    EXPECT_EQ(Address(text).ToString(), text);
+  }
+  EXPECT_EQ(Address(":80").ToString(), "[::]:80");
+  EXPECT_EQ(Address("[::1]:443").HostString(), "::1");
+  EXPECT_EQ(Address("[::1]:443").port(), 443);
+}
+
+TEST(SocketAddress, AMappedAddressIsTheIpv4AddressItSpells) {
+  EXPECT_EQ(Address("[::ffff:10.1.2.3]:80"), Address("10.1.2.3:80"));
+  sockaddr_storage storage{};
+  auto* mapped = reinterpret_cast<sockaddr_in6*>(&storage);
+  mapped->sin6_family = AF_INET6;
+  mapped->sin6_port = htons(80);
+  inet_pton(AF_INET6, "::ffff:10.1.2.3", &mapped->sin6_addr);
+  EXPECT_TRUE(SocketAddress::FromSockaddr(storage).is_ipv4());
+  EXPECT_EQ(SocketAddress::FromSockaddr(storage).ToString(), "10.1.2.3:80");
+}
+
+TEST(SocketAddress, RefusesWhatIsNotAnAddressWithAPort) {
+  for (const char* text : {"", "10.0.0.1", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:-1", "10.0.0.1:+1", "10.0.0.1: 80",
+                           "10.0.0.1:080", "::1:80", "[::1:80", "[]:80", "[10.0.0.1]:80", "host:80", "10.0.0:80"}) {
+    EXPECT_FALSE(SocketAddress::Parse(text).ok()) << text;
+  }
+}
+
+TEST(SocketAddress, ComparesHostFamilyAndPort) {
+  EXPECT_EQ(Address("10.0.0.1:80"), Address("10.0.0.1:80"));
+  EXPECT_FALSE(Address("10.0.0.1:80") == Address("10.0.0.1:81"));
+  EXPECT_FALSE(Address("10.0.0.1:80") == Address("10.0.0.2:80"));
+  EXPECT_FALSE(Address("0.0.0.0:80") == Address("[::]:80"));
+}
+
+TEST(SocketAddress, KnowsLoopback) {
+  EXPECT_TRUE(Address("127.9.9.9:1").is_loopback());
+  EXPECT_TRUE(Address("[::1]:1").is_loopback());
+  EXPECT_FALSE(Address("10.0.0.1:1").is_loopback());
+  EXPECT_FALSE(Address("[fd00::1]:1").is_loopback());
+}
+
+TEST(Cidr, ContainsExactlyItsBlock) {
+  const Cidr ten = Cidr::Parse("10.0.0.0/8").value();
+  EXPECT_TRUE(ten.Contains(Address("10.255.0.1:80")));
+  EXPECT_FALSE(ten.Contains(Address("11.0.0.1:80")));
+  const Cidr odd = Cidr::Parse("192.168.32.0/19").value();
+  EXPECT_TRUE(odd.Contains(Address("192.168.63.255:1")));
+  EXPECT_FALSE(odd.Contains(Address("192.168.64.0:1")));
+  const Cidr six = Cidr::Parse("fd00:0:0:8::/61").value();
+  EXPECT_TRUE(six.Contains(Address("[fd00:0:0:f::1]:1")));
+  EXPECT_FALSE(six.Contains(Address("[fd00:0:0:10::1]:1")));
+  EXPECT_FALSE(six.Contains(Address("10.0.0.1:1")));
+}
+
+TEST(Cidr, AnAddressAloneIsItself) {
+  EXPECT_TRUE(Cidr::Parse("10.0.0.7").value().Contains(Address("10.0.0.7:9")));
+  EXPECT_FALSE(Cidr::Parse("10.0.0.7").value().Contains(Address("10.0.0.6:9")));
+  EXPECT_TRUE(Cidr::Parse("0.0.0.0/0").value().Contains(Address("1.2.3.4:5")));
+  EXPECT_FALSE(Cidr::Parse("0.0.0.0/0").value().Contains(Address("[::1]:5")));
+}
+
+TEST(Cidr, RefusesHostBitsAndNonsense) {
+  for (const char* text : {"", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "fd00::1/64", "fd00::/129",
+                           "::ffff:10.0.0.0/104", "name/8", "10.0.0.0/08"}) {
+    EXPECT_FALSE(Cidr::Parse(text).ok()) << text;
+  }
+}
+
+}  // namespace
+}  // namespace lanyard
