@@ -1,0 +1,165 @@
+"""Who is compared. A contender is a function that writes configuration and returns the commands of its
+outbound proxy (plain TCP in, mutual TLS out) and its inbound proxy (mutual TLS in, plain TCP out).
+
+To add one: write such a function and list it in CONTENDERS.
+"""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+
+import certificates
+from processes import Failure
+
+
+@dataclasses.dataclass
+class Setup:
+    """What a contender is given; all addresses are on 127.0.0.1."""
+    directory: pathlib.Path     # its own, empty
+    certificates: pathlib.Path  # see certificates.mint
+    outbound_port: int          # where the load arrives
+    tls_port: int               # between its two proxies
+    server_port: int            # the echo server
+    lanyard_proxy: pathlib.Path
+
+
+def _program(name, package):
+    path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
+    if path is None:
+        raise Failure(f"{name} is not installed: apt-get install {package}")
+    return path
+
+
+def lanyard(setup):
+    files = "{{certificate: {0}.chain, key: {0}.key, bundle: {1}}}"
+    root = setup.certificates / "root.crt"
+    for side, direction, port, destination, peer in (
+            ("client", "outbound", setup.outbound_port, setup.tls_port, certificates.SERVER_ID),
+            ("server", "inbound", setup.tls_port, setup.server_port, certificates.CLIENT_ID)):
+        (setup.directory / f"{direction}.yaml").write_text(f"""\
+identity:
+  files: {files.format(setup.certificates / side, root)}
+workers: 1
+admin: {{disabled: true}}
+listeners:
+  - name: bench
+    {direction}:
+      address: 127.0.0.1:{port}
+      destination: 127.0.0.1:{destination}
+      peers: ["{peer}"]
+""")
+    if not setup.lanyard_proxy.exists():
+        raise Failure(f"{setup.lanyard_proxy} does not exist: bazel build //proxy:lanyard-proxy")
+    return [[setup.lanyard_proxy, "run", "--config", setup.directory / f"{direction}.yaml"]
+            for direction in ("outbound", "inbound")]
+
+
+_HAPROXY = """\
+global
+    nbthread 1
+    maxconn 9000
+    log stdout format raw daemon info
+    tune.ssl.cachesize 0
+    ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
+    ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
+    ssl-default-server-options ssl-min-ver TLSv1.3 no-tls-tickets
+    ssl-default-server-ciphersuites TLS_AES_128_GCM_SHA256
+
+defaults
+    mode tcp
+    log global
+    option tcplog
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+
+frontend in
+    bind 127.0.0.1:{port}{bind}
+    default_backend out
+
+backend out
+    server peer 127.0.0.1:{destination}{server}
+"""
+
+
+def haproxy(setup):
+    directory = setup.certificates
+    tls = f"crt {directory}/%s.pem ca-file {directory}/root.crt verify required"
+    (setup.directory / "outbound.cfg").write_text(_HAPROXY.format(
+        port=setup.outbound_port, bind="", destination=setup.tls_port,
+        server=f" ssl {tls % 'client'} verifyhost {certificates.SERVER_NAME} no-ssl-reuse"))
+    (setup.directory / "inbound.cfg").write_text(_HAPROXY.format(
+        port=setup.tls_port, bind=f" ssl {tls % 'server'}", destination=setup.server_port, server=""))
+    return [[_program("haproxy", "haproxy"), "-db", "-f", setup.directory / f"{direction}.cfg"]
+            for direction in ("outbound", "inbound")]
+
+
+_NGINX = """\
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+pid {directory}/{direction}.pid;
+{user}
+events {{
+    worker_connections 9000;
+}}
+stream {{
+    log_format connection '$remote_addr [$time_iso8601] $status $bytes_sent $bytes_received $session_time "$ssl_client_s_dn"';
+    access_log {directory}/{direction}.access.log connection;
+    proxy_timeout 1h;
+    proxy_connect_timeout 5s;
+    server {{
+        listen 127.0.0.1:{port}{listen} backlog=4096;
+        proxy_pass 127.0.0.1:{destination};
+{tls}
+    }}
+}}
+"""
+
+
+def nginx(setup):
+    if not pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so").exists():
+        raise Failure("nginx has no stream module: apt-get install libnginx-mod-stream")
+    user = "user root;" if os.geteuid() == 0 else ""
+    directory = setup.certificates
+    outbound = f"""\
+        proxy_ssl on;
+        proxy_ssl_protocols TLSv1.3;
+        proxy_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+        proxy_ssl_session_reuse off;
+        proxy_ssl_certificate {directory}/client.chain;
+        proxy_ssl_certificate_key {directory}/client.key;
+        proxy_ssl_trusted_certificate {directory}/root.crt;
+        proxy_ssl_verify on;
+        proxy_ssl_verify_depth 2;
+        proxy_ssl_name {certificates.SERVER_NAME};"""
+    inbound = f"""\
+        ssl_protocols TLSv1.3;
+        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+        ssl_session_tickets off;
+        ssl_session_cache off;
+        ssl_certificate {directory}/server.chain;
+        ssl_certificate_key {directory}/server.key;
+        ssl_client_certificate {directory}/root.crt;
+        ssl_verify_client on;
+        ssl_verify_depth 2;"""
+    commands = []
+    for direction, port, listen, destination, tls in (
+            ("outbound", setup.outbound_port, "", setup.tls_port, outbound),
+            ("inbound", setup.tls_port, " ssl", setup.server_port, inbound)):
+        path = setup.directory / f"{direction}.conf"
+        path.write_text(_NGINX.format(directory=setup.directory, direction=direction, user=user, port=port,
+                                      listen=listen, destination=destination, tls=tls))
+        commands.append([_program("nginx", "nginx"), "-p", setup.directory, "-e",
+                         setup.directory / f"{direction}.error.log", "-c", path])
+    return commands
+
+
+def direct(_):
+    """No proxy: the floor of every row."""
+    return []
+
+
+CONTENDERS = {"direct": direct, "lanyard": lanyard, "haproxy": haproxy, "nginx": nginx}
