@@ -21,9 +21,10 @@ class Certificate {
   static constexpr size_t kMaxSizeBytes = 64 << 10;
 
   // One DER certificate with nothing after it. InvalidArgument says what is malformed:
-  // not DER, trailing bytes, not version 3, unreadable or repeated extensions, a time out of range.
+  // not DER, trailing bytes, not version 3, unreadable or repeated extensions, a time out of
+  // range, a serial that is negative or longer than 20 bytes. Of unknown keys and algorithms it says nothing.
   static absl::StatusOr<Certificate> Parse(absl::Span<const uint8_t> der);
-  // Concatenated DER certificates without padding (SPIFFE Workload API 5.1); at most kMaxChainLength.
+  // Concatenated DER certificates without padding (SPIFFE Workload API 5.1); none to kMaxChainLength.
   static absl::StatusOr<std::vector<Certificate>> ParseConcatenatedDer(absl::Span<const uint8_t> der);
   // All "CERTIFICATE" blocks of PEM text, at least one; other blocks are ignored.
   static absl::StatusOr<std::vector<Certificate>> ParsePem(absl::string_view pem);
@@ -35,7 +36,7 @@ class Certificate {
 
   absl::Time not_before() const;
   absl::Time not_after() const;
-  // Lower-case hex without separators or leading zero bytes; as logs and bans name it.
+  // Lower-case hex without separators or leading zero bytes ("00" for zero); as logs and bans name it.
   const std::string& serial() const;
   // SubjectPublicKeyInfo DER.
   const std::string& public_key_der() const;
@@ -43,6 +44,7 @@ class Certificate {
   const std::string& fingerprint() const;
 
   bool is_ca() const;                        // basicConstraints cA
+  long path_length() const;                  // pathLenConstraint; -1 when there is none
   bool has_key_usage() const;
   bool key_usage_critical() const;
   bool key_usage_digital_signature() const;
@@ -56,6 +58,10 @@ class Certificate {
   // Every DNS name in subjectAltName.
   const std::vector<std::string>& dns_names() const;
   bool subject_empty() const;
+  // Subject and issuer are the same name (RFC 5280 4.2.1.9 does not count such in path lengths).
+  bool self_issued() const;
+  // Signed by an algorithm that counts (signature_algorithm.h); says nothing about the signature.
+  bool has_strong_signature() const;
   // "" when absent; lower-case hex otherwise.
   const std::string& subject_key_id() const;
   const std::string& authority_key_id() const;

@@ -23,9 +23,9 @@ class PrivateKey {
   static absl::StatusOr<PrivateKey> Generate(KeyType type);
 
   // Unencrypted PKCS#8 (RFC 5958); trailing bytes, unknown types and weak keys (see
-  // PublicKey::Parse) are InvalidArgument.
+  // CheckPublicKeyStrength) are InvalidArgument.
   static absl::StatusOr<PrivateKey> ParsePkcs8Der(absl::Span<const uint8_t> der);
-  // The first private key in PEM text: PKCS#8, or the older EC and RSA forms.
+  // The first private key in PEM text: PKCS#8, or the older EC and RSA forms; encrypted ones are refused.
   static absl::StatusOr<PrivateKey> ParsePem(absl::string_view pem);
 
   Secret ExportPkcs8Der() const;
@@ -38,6 +38,8 @@ class PrivateKey {
   EVP_PKEY* evp() const { return key_.get(); }
 
  private:
+  // Takes `raw` over; checks its strength.
+  static absl::StatusOr<PrivateKey> Own(EVP_PKEY* raw);
   PrivateKey(std::shared_ptr<EVP_PKEY> key, std::string spki);
   std::shared_ptr<EVP_PKEY> key_;
   std::shared_ptr<const std::string> spki_;

@@ -15,7 +15,7 @@ namespace lanyard {
 
 // The SPIFFE ID of a leaf by X509-SVID sections 2, 3.1 and 5.2: exactly one URI SAN, a
 // SPIFFE ID with a path, cA false, no keyCertSign/cRLSign, critical key usage with
-// digitalSignature, both EKUs if any. No trust is implied. Errors carry a SvidDefect (verify.h).
+// digitalSignature, both EKUs if any. No trust is implied. Errors carry a SvidDefect (svid_defect.h).
 absl::StatusOr<SpiffeId> LeafSpiffeId(const Certificate& leaf);
 
 // Immutable; cheap to copy; thread-safe.
