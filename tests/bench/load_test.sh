@@ -1,0 +1,43 @@
+#!/bin/bash
+# The load generator against its own server: every load does the amount of work it reports, and
+# a broken way through is an error, not a figure.
+set -euo pipefail
+load=$1
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+
+coproc SERVER { exec "$load" server --listen 127.0.0.1:0; }
+read -r word port <&"${SERVER[0]}"
+[[ $word == listening && $port -gt 0 ]] || fail "the server said \"$word $port\""
+
+# The result line of a load; fails unless "ready" came first.
+result() {
+  local output
+  output=$(printf 'go\n' | timeout 30 "$load" "$@" --target "127.0.0.1:$port") || return 1
+  [[ $output == ready$'\n'* ]] || fail "$1 did not say ready: $output"
+  echo "${output#*$'\n'}"
+}
+has() { [[ $2 == *"$3"* ]] || fail "$1: no $3 in $2"; }
+
+for size in 1 64 4096 1000000; do
+  got=$(result requests --connections 3 --size "$size" --seconds 0.1)
+  [[ $got =~ \"count\":\ ([0-9]+) && ${BASH_REMATCH[1]} -ge 3 ]] || fail "requests of $size bytes: $got"
+  has requests "$got" p99_us
+done
+got=$(result connections --connections 4 --count 50)
+has connections "$got" '"count": 50, "failed": 0'
+for direction in up down; do
+  got=$(result "bulk-$direction" --bytes 5000001)
+  has "bulk-$direction" "$got" '"bytes": 5000001'
+done
+got=$(result idle --connections 40)
+has idle "$got" '"count": 40'
+
+# What must not pass as a result.
+if result requests --connections 1 --no-such-flag 1 2>/dev/null; then fail "an unknown flag was taken"; fi
+if printf 'go\n' | "$load" requests --target 127.0.0.1:1 >/dev/null 2>&1; then fail "a refused connection was taken"; fi
+if result bulk-down --bytes 1000000000000 --timeout 0.2 2>/dev/null; then fail "an endless load did not end"; fi
+
+exec {SERVER[1]}>&-
+wait "$SERVER_PID" || fail "the server did not end in good order"
+echo "all loads do what they report"
