@@ -1,0 +1,247 @@
+#include "proxy/config.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "api/lanyard/config/proxy.pb.h"
+#include "identity/config/config_file.h"
+#include "identity/workload/watch.h"
+#include "proxy/config_rules.h"
+
+namespace lanyard {
+namespace {
+
+struct DurationRange {
+  absl::Duration fallback;
+  absl::Duration min;
+  absl::Duration max;
+};
+
+absl::Duration DurationFromConfig(absl::string_view path, bool present, const google::protobuf::Duration& from,
+                                  DurationRange range, ConfigProblems& problems) {
+  const absl::Duration value = DurationOr(present, from, range.fallback);
+  if (value >= range.min && value <= range.max) return value;
+  AddProblem(problems, path,
+             absl::StrCat(absl::FormatDuration(value), " is out of range: write ", absl::FormatDuration(range.min),
+                          " to ", absl::FormatDuration(range.max)));
+  return range.fallback;
+}
+
+struct NumberRange {
+  uint32_t fallback;
+  uint32_t min;
+  uint32_t max;
+};
+
+uint32_t NumberFromConfig(absl::string_view path, uint32_t value, NumberRange range, ConfigProblems& problems) {
+  if (value == 0) return range.fallback;  // proto3: not written
+  if (value >= range.min && value <= range.max) return value;
+  AddProblem(problems, path, absl::StrCat(value, " is out of range: write ", range.min, " to ", range.max));
+  return range.fallback;
+}
+
+std::optional<IdentityFiles> FilesFromConfig(const config::IdentityFiles& from, ConfigProblems& problems) {
+  const std::pair<const char*, const std::string*> required[] = {
+      {"certificate", &from.certificate()}, {"key", &from.key()}, {"bundle", &from.bundle()}};
+  for (const auto& [name, value] : required) {
+    if (!value->empty()) continue;
+    AddProblem(problems, absl::StrCat("identity.files.", name), "the path of a PEM file is required");
+  }
+  IdentityFiles files{from.certificate(), from.key(), from.bundle(), {}};
+  for (const auto& [name, path] : from.federated_bundles()) {
+    const std::string at = absl::StrCat("identity.files.federated_bundles.", name);
+    absl::StatusOr<TrustDomain> trust_domain = TrustDomain::Parse(name);
+    if (!trust_domain.ok()) {
+      AddProblem(problems, at, trust_domain.status().message());
+    } else if (path.empty()) {
+      AddProblem(problems, at, "the path of a PEM file is required");
+    } else {
+      files.federated_bundles.emplace(*std::move(trust_domain), path);
+    }
+  }
+  return files;
+}
+
+void IdentityFromConfig(const config::Identity& from, const ProxyEnvironment& environment, ProxySettings& settings,
+                        ConfigProblems& problems) {
+  if (!from.spiffe_id().empty()) {
+    absl::StatusOr<SpiffeId> id = SpiffeId::Parse(from.spiffe_id());
+    if (!id.ok()) {
+      AddProblem(problems, "identity.spiffe_id", id.status().message());
+    } else if (!id->has_path()) {
+      AddProblem(problems, "identity.spiffe_id",
+                 absl::StrCat("\"", from.spiffe_id(), "\" names a trust domain; a workload's ID has a path"));
+    } else {
+      settings.spiffe_id = *std::move(id);
+    }
+  }
+  if (from.has_files() && !from.workload_api().empty()) {
+    return AddProblem(problems, "identity", "workload_api and files exclude each other: remove one");
+  }
+  if (from.has_files()) {
+    settings.identity_files = FilesFromConfig(from.files(), problems);
+    return;
+  }
+  absl::StatusOr<std::string> address = WorkloadApiAddress(from.workload_api(), environment.spiffe_endpoint_socket);
+  if (address.ok()) {
+    settings.workload_api = *std::move(address);
+  } else if (from.workload_api().empty() && environment.spiffe_endpoint_socket.empty()) {
+    AddProblem(problems, "identity",
+               "nothing says where the identity comes from: set workload_api (unix:///run/lanyard/agent.sock), files, "
+               "or SPIFFE_ENDPOINT_SOCKET in the environment");
+  } else {
+    AddProblem(problems, "identity.workload_api", address.status().message());
+  }
+}
+
+void AdminFromConfig(const config::Admin& from, ProxySettings& settings, ConfigProblems& problems) {
+  if (from.disabled()) {
+    if (from.address().empty()) return;
+    return AddProblem(problems, "admin", "disabled and address exclude each other: remove one");
+  }
+  const std::string text = from.address().empty() ? kDefaultAdminAddress : from.address();
+  absl::StatusOr<SocketAddress> address = SocketAddress::Parse(text);
+  if (!address.ok()) return AddProblem(problems, "admin.address", address.status().message());
+  // Whoever can reach it sees every connection: all interfaces only in so many words.
+  if (text.front() == ':') {
+    return AddProblem(problems, "admin.address",
+                      absl::StrCat("\"", text, "\" would let every network read it: write 127.0.0.1", text,
+                                   ", or 0.0.0.0", text, " if that is meant"));
+  }
+  for (const ListenerSpec& listener : settings.listeners) {
+    if (!AddressesClash(listener.address, *address)) continue;
+    AddProblem(problems, "admin.address",
+               absl::StrCat(text, " clashes with listener ", listener.name, " (", listener.address.ToString(),
+                            "); give each its own"));
+  }
+  settings.admin = *address;
+}
+
+ConnectionLimits LimitsFromConfig(const config::Limits& from, ConfigProblems& problems) {
+  const ConnectionLimits defaults;
+  const absl::Duration millisecond = absl::Milliseconds(1), hour = absl::Hours(1);
+  ConnectionLimits limits;
+  limits.max_connections = NumberFromConfig("limits.max_connections", from.max_connections(),
+                                            {defaults.max_connections, 1, kMaxConnections}, problems);
+  limits.max_handshakes = NumberFromConfig("limits.max_handshakes", from.max_handshakes(),
+                                           {defaults.max_handshakes, 1, kMaxConnections}, problems);
+  limits.buffer_bytes = NumberFromConfig("limits.buffer_bytes", from.buffer_bytes(),
+                                         {defaults.buffer_bytes, kMinBufferBytes, kMaxBufferBytes}, problems);
+  limits.connect_timeout =
+      DurationFromConfig("limits.connect_timeout", from.has_connect_timeout(), from.connect_timeout(),
+                         {defaults.connect_timeout, millisecond, hour}, problems);
+  limits.handshake_timeout =
+      DurationFromConfig("limits.handshake_timeout", from.has_handshake_timeout(), from.handshake_timeout(),
+                         {defaults.handshake_timeout, millisecond, hour}, problems);
+  limits.sniff_timeout = DurationFromConfig("limits.sniff_timeout", from.has_sniff_timeout(), from.sniff_timeout(),
+                                            {defaults.sniff_timeout, millisecond, absl::Seconds(30)}, problems);
+  limits.idle_timeout = DurationFromConfig("limits.idle_timeout", from.has_idle_timeout(), from.idle_timeout(),
+                                           {defaults.idle_timeout, absl::ZeroDuration(), 24 * 365 * hour}, problems);
+  return limits;
+}
+
+void LogFromConfig(const config::Log& from, ProxySettings& settings, ConfigProblems& problems) {
+  const std::pair<const char*, LogLevel> levels[] = {{"", LogLevel::kInfo},
+                                                     {"debug", LogLevel::kDebug},
+                                                     {"info", LogLevel::kInfo},
+                                                     {"warning", LogLevel::kWarning},
+                                                     {"error", LogLevel::kError}};
+  const std::pair<const char*, LogFormat> formats[] = {
+      {"", LogFormat::kAuto}, {"auto", LogFormat::kAuto}, {"text", LogFormat::kText}, {"json", LogFormat::kJson}};
+  const auto level = std::find_if(std::begin(levels), std::end(levels), [&](auto& l) { return from.level() == l.first; });
+  const auto format =
+      std::find_if(std::begin(formats), std::end(formats), [&](auto& f) { return from.format() == f.first; });
+  if (level == std::end(levels)) {
+    AddProblem(problems, "log.level", absl::StrCat("\"", from.level(), "\" is none of debug, info, warning, error"));
+  } else {
+    settings.log_level = level->second;
+  }
+  if (format == std::end(formats)) {
+    AddProblem(problems, "log.format", absl::StrCat("\"", from.format(), "\" is none of auto, text, json"));
+  } else {
+    settings.log_format = format->second;
+  }
+}
+
+ProxySettings SettingsFromConfig(const config::ProxyConfig& config, const ProxyEnvironment& environment,
+                                 ConfigProblems& problems) {
+  ProxySettings settings;
+  IdentityFromConfig(config.identity(), environment, settings, problems);
+  const uint32_t processors = std::clamp(environment.processors, 1, kMaxWorkers);
+  settings.workers = NumberFromConfig("workers", config.workers(), {processors, 1, kMaxWorkers}, problems);
+  ConfiguredListeners listeners = ListenersFromConfig(config, problems);
+  if (config.listeners().empty() && config.capture().outbound_address().empty() &&
+      config.capture().inbound_address().empty()) {
+    AddProblem(problems, "listeners",
+               "there is nothing to listen on: set capture.outbound_address, capture.inbound_address, or listeners");
+  }
+  settings.listeners = std::move(listeners.specs);
+  settings.rules = {RoutesFromConfig(config, problems), InboundFromConfig(config, problems),
+                    std::move(listeners.routes), std::move(listeners.policies),
+                    config.on_svid_expiry() == config::CLOSE ? OnSvidExpiry::kClose : OnSvidExpiry::kKeep};
+  AdminFromConfig(config.admin(), settings, problems);
+  settings.limits = LimitsFromConfig(config.limits(), problems);
+  if (settings.limits.max_connections < static_cast<uint32_t>(settings.workers)) {
+    AddProblem(problems, "limits.max_connections",
+               absl::StrCat(settings.limits.max_connections, " is fewer than the ", settings.workers,
+                            " workers that share it: raise it or lower workers"));
+  }
+  settings.drain_deadline =
+      DurationFromConfig("drain_deadline", config.has_drain_deadline(), config.drain_deadline(),
+                         {absl::Seconds(30), absl::ZeroDuration(), absl::Hours(24)}, problems);
+  LogFromConfig(config.log(), settings, problems);
+  return settings;
+}
+
+bool SameListeners(const std::vector<ListenerSpec>& a, const std::vector<ListenerSpec>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const ListenerSpec& x, const ListenerSpec& y) {
+    return x.name == y.name && x.kind == y.kind && x.address == y.address && x.destination == y.destination;
+  });
+}
+
+bool SameLimits(const ConnectionLimits& a, const ConnectionLimits& b) {
+  return a.max_connections == b.max_connections && a.max_handshakes == b.max_handshakes &&
+         a.buffer_bytes == b.buffer_bytes && a.connect_timeout == b.connect_timeout &&
+         a.handshake_timeout == b.handshake_timeout && a.sniff_timeout == b.sniff_timeout &&
+         a.idle_timeout == b.idle_timeout;
+}
+
+uint32_t Share(uint32_t whole, int workers) { return (whole + workers - 1) / workers; }
+
+}  // namespace
+
+absl::StatusOr<ProxySettings> ParseProxySettings(absl::string_view text, absl::string_view file,
+                                                 const ProxyEnvironment& environment) {
+  config::ProxyConfig config;
+  ConfigProblems problems;
+  ParseConfig(text, config, problems);
+  ProxySettings settings = SettingsFromConfig(config, environment, problems);
+  if (!problems.empty()) return problems.ToStatus(file);
+  return settings;
+}
+
+ConnectionLimits WorkerLimits(const ConnectionLimits& process, int workers) {
+  ConnectionLimits share = process;
+  share.max_connections = Share(process.max_connections, workers);
+  share.max_handshakes = Share(process.max_handshakes, workers);
+  return share;
+}
+
+std::vector<std::string> FixedDifferences(const ProxySettings& running, const ProxySettings& read) {
+  std::vector<std::string> names;
+  const auto compare = [&](const char* name, bool same) {
+    if (!same) names.push_back(name);
+  };
+  compare("identity", running.workload_api == read.workload_api && running.identity_files == read.identity_files &&
+                          running.spiffe_id == read.spiffe_id);
+  compare("workers", running.workers == read.workers);
+  compare("admin", running.admin == read.admin);
+  compare("capture or listeners' names, addresses and destinations", SameListeners(running.listeners, read.listeners));
+  compare("limits", SameLimits(running.limits, read.limits));
+  compare("drain_deadline", running.drain_deadline == read.drain_deadline);
+  compare("log", running.log_level == read.log_level && running.log_format == read.log_format);
+  return names;
+}
+
+}  // namespace lanyard

@@ -1,0 +1,50 @@
+// What the admin address answers: /live, /ready, /metrics, /connections, /identity.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "proxy/control/admin_server.h"
+#include "proxy/control/control_loop.h"
+#include "proxy/control/identity_rotation.h"
+#include "proxy/control/metrics.h"
+#include "proxy/control/worker_handle.h"
+
+namespace lanyard {
+
+// JSON of /identity: spiffe_id, serial, not_before, not_after, source, and each trust domain's
+// authorities (fingerprint, serial, not_before, not_after). Certificates only: nothing here knows a key.
+std::string IdentityJson(const IdentityRotation& rotation);
+
+// JSON array of /connections.
+std::string ConnectionsJson(const std::vector<ConnectionRecord>& connections);
+
+// On the control thread. Borrows all of Options.
+class AdminPages {
+ public:
+  // A worker that does not answer in this time is left out, and the answer is 504.
+  static constexpr absl::Duration kWorkerTimeout = absl::Seconds(2);
+
+  struct Options {
+    ControlLoop* loop = nullptr;
+    std::vector<WorkerHandle*> workers;
+    const IdentityRotation* identity = nullptr;
+    std::function<absl::Status()> ready;                  // not OK: 503 with its message
+    std::function<ControlCounters()> counters;
+    absl::Duration worker_timeout = kWorkerTimeout;
+  };
+  explicit AdminPages(Options options) : options_(std::move(options)) {}
+
+  // An AdminServer::Handler.
+  void Handle(const std::string& path, AdminServer::Respond respond) const;
+
+ private:
+  void RespondConnections(AdminServer::Respond respond) const;
+
+  const Options options_;
+};
+
+}  // namespace lanyard

@@ -1,0 +1,236 @@
+#include "proxy/control/admin_server.h"
+
+#include <string.h>
+
+#include <algorithm>
+#include <list>
+#include <optional>
+#include <utility>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "identity/base/logging.h"
+
+namespace lanyard {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using boost::system::error_code;
+using tcp = asio::ip::tcp;
+
+constexpr absl::Duration kAcceptRetry = absl::Milliseconds(200);
+
+tcp::endpoint EndpointOf(const SocketAddress& address) {
+  tcp::endpoint endpoint;
+  memcpy(endpoint.data(), address.raw(), address.raw_size());
+  endpoint.resize(address.raw_size());
+  return endpoint;
+}
+
+SocketAddress AddressOf(const tcp::endpoint& endpoint) {
+  sockaddr_storage storage{};
+  memcpy(&storage, endpoint.data(), endpoint.size());
+  return SocketAddress::FromSockaddr(storage);
+}
+
+int StatusOfParseError(const error_code& error) {
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) return 431;
+  if (error == http::error::body_limit || error == http::error::unexpected_body) return 413;
+  return 400;
+}
+
+bool IsParseError(const error_code& error) {
+  return error.category() == make_error_code(http::error::end_of_stream).category() &&
+         error != http::error::end_of_stream && error != http::error::partial_message;
+}
+
+}  // namespace
+
+bool IsDirectHost(absl::string_view host) {
+  const size_t colon = host.rfind(':');
+  const bool has_port = colon != absl::string_view::npos && host.find(']', colon) == absl::string_view::npos;
+  const absl::string_view name = has_port ? host.substr(0, colon) : host;
+  if (name.empty()) return false;
+  return absl::EqualsIgnoreCase(name, "localhost") || SocketAddress::Parse(absl::StrCat(name, ":1")).ok();
+}
+
+class AdminSession;
+
+struct AdminServer::State : std::enable_shared_from_this<State> {
+  State(ControlLoop& loop, Options options)
+      : loop(loop), options(std::move(options)), acceptor(loop.context()) {}
+
+  absl::Status Listen();
+  void Accept();
+  void Admit(tcp::socket socket);
+  void Remove(AdminSession* session);
+
+  ControlLoop& loop;
+  const Options options;
+  tcp::acceptor acceptor;
+  std::list<std::shared_ptr<AdminSession>> sessions;  // oldest first
+};
+
+// One connection: reads a request whole, asks the handler, writes, reads the next. Requests that
+// arrive in one go (pipelining) are answered one after the other.
+class AdminSession : public std::enable_shared_from_this<AdminSession> {
+ public:
+  AdminSession(std::shared_ptr<AdminServer::State> server, tcp::socket socket)
+      : server_(std::move(server)), stream_(std::move(socket)), buffer_(server_->options.max_header_bytes * 2) {}
+
+  bool waiting_for_request() const { return waiting_for_request_; }
+
+  void Read() {
+    waiting_for_request_ = true;
+    parser_.emplace();
+    parser_->header_limit(static_cast<uint32_t>(server_->options.max_header_bytes));
+    ExpiresSoon();
+    http::async_read(stream_, buffer_, *parser_,
+                     [self = shared_from_this()](const error_code& error, size_t) { self->OnRead(error); });
+  }
+
+  void Close() { stream_.close(); }
+
+ private:
+  void ExpiresSoon() { stream_.expires_after(absl::ToChronoNanoseconds(server_->options.timeout)); }
+
+  void OnRead(const error_code& error) {
+    waiting_for_request_ = false;
+    if (error && !IsParseError(error)) return server_->Remove(this);
+    const http::request<http::empty_body>& request = parser_->get();
+    keep_alive_ = !error && parser_->keep_alive();
+    head_only_ = request.method() == http::verb::head;
+    version_ = error ? 11 : request.version();
+    if (error) return Write({StatusOfParseError(error), AdminResponse().content_type, error.message() + "\n"});
+    if (request.method() != http::verb::get && !head_only_) {
+      return Write({405, AdminResponse().content_type, "only GET and HEAD\n"});
+    }
+    const auto host = request.find(http::field::host);
+    // A browser always sends Host; HTTP/1.0 tools may not.
+    const bool direct = host == request.end() ? version_ == 10 : IsDirectHost({host->value().data(), host->value().size()});
+    if (!direct) return Write({403, AdminResponse().content_type, "the Host header must be an IP address or localhost\n"});
+    const absl::string_view target(request.target().data(), request.target().size());
+    server_->options.handler(std::string(target.substr(0, target.find('?'))), Responder());
+  }
+
+  AdminServer::Respond Responder() {
+    return [weak = weak_from_this(), loop = &server_->loop](AdminResponse response) {
+      loop->Post([weak, response = std::move(response)]() mutable {
+        if (const std::shared_ptr<AdminSession> self = weak.lock()) self->Write(std::move(response));
+      });
+    };
+  }
+
+  void Write(AdminResponse response) {
+    response_ = {};
+    response_.version(version_);
+    response_.result(static_cast<unsigned>(response.status));
+    response_.set(http::field::content_type, response.content_type);
+    response_.set(http::field::cache_control, "no-store");
+    response_.set("X-Content-Type-Options", "nosniff");
+    if (response.status == 405) response_.set(http::field::allow, "GET, HEAD");
+    response_.keep_alive(keep_alive_);
+    response_.body() = std::move(response.body);
+    response_.prepare_payload();
+    serializer_.emplace(response_);
+    ExpiresSoon();
+    const auto done = [self = shared_from_this()](const error_code& error, size_t) { self->OnWritten(error); };
+    if (head_only_) {
+      http::async_write_header(stream_, *serializer_, done);
+    } else {
+      http::async_write(stream_, *serializer_, done);
+    }
+  }
+
+  void OnWritten(const error_code& error) {
+    response_.body() = std::string();
+    if (!error && keep_alive_) return Read();
+    error_code ignored;
+    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    server_->Remove(this);
+  }
+
+  const std::shared_ptr<AdminServer::State> server_;
+  beast::tcp_stream stream_;
+  beast::flat_buffer buffer_;
+  std::optional<http::request_parser<http::empty_body>> parser_;
+  http::response<http::string_body> response_;
+  std::optional<http::response_serializer<http::string_body>> serializer_;
+  unsigned version_ = 11;
+  bool waiting_for_request_ = false;
+  bool keep_alive_ = false;
+  bool head_only_ = false;
+};
+
+absl::Status AdminServer::State::Listen() {
+  const tcp::endpoint endpoint = EndpointOf(options.address);
+  error_code error;
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("cannot listen on admin.address ", options.address.ToString(), ": ",
+                                             error.message(), "; stop what uses it, or choose another"));
+}
+
+void AdminServer::State::Accept() {
+  acceptor.async_accept([weak = weak_from_this()](const error_code& error, tcp::socket socket) {
+    const std::shared_ptr<State> self = weak.lock();
+    if (self == nullptr || error == asio::error::operation_aborted) return;
+    if (!error) {
+      self->Admit(std::move(socket));
+      return self->Accept();
+    }
+    // Out of descriptors, most likely: trying again at once would only burn time.
+    self->loop.After(kAcceptRetry, [weak] {
+      if (const std::shared_ptr<State> again = weak.lock()) again->Accept();
+    });
+  });
+}
+
+void AdminServer::State::Admit(tcp::socket socket) {
+  if (sessions.size() >= options.max_connections) {
+    const auto oldest = std::find_if(sessions.begin(), sessions.end(),
+                                     [](const auto& session) { return session->waiting_for_request(); });
+    if (oldest == sessions.end()) return;
+    const std::shared_ptr<AdminSession> evicted = *oldest;
+    sessions.erase(oldest);
+    evicted->Close();
+  }
+  sessions.push_back(std::make_shared<AdminSession>(shared_from_this(), std::move(socket)));
+  sessions.back()->Read();
+}
+
+void AdminServer::State::Remove(AdminSession* session) {
+  sessions.remove_if([session](const auto& held) { return held.get() == session; });
+}
+
+absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Create(ControlLoop& loop, Options options) {
+  auto state = std::make_shared<State>(loop, std::move(options));
+  if (const absl::Status status = state->Listen(); !status.ok()) return status;
+  state->Accept();
+  return std::unique_ptr<AdminServer>(new AdminServer(std::move(state)));
+}
+
+AdminServer::AdminServer(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+AdminServer::~AdminServer() {
+  // Sessions hold the state, and pending operations hold sessions: closing ends both.
+  error_code ignored;
+  state_->acceptor.close(ignored);
+  for (const auto& session : state_->sessions) session->Close();
+  state_->sessions.clear();
+}
+
+SocketAddress AdminServer::address() const { return AddressOf(state_->acceptor.local_endpoint()); }
+
+}  // namespace lanyard

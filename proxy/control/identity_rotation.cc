@@ -1,0 +1,107 @@
+#include "proxy/control/identity_rotation.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "identity/base/logging.h"
+
+namespace lanyard {
+namespace {
+
+std::string Utc(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
+
+}  // namespace
+
+IdentityRotation::IdentityRotation(Options options)
+    : options_(std::move(options)), cache_(std::make_shared<VerifyCache>()) {}
+
+void IdentityRotation::Offer(WorkloadIdentity offered) {
+  ++offers_;
+  const absl::Status taken = Take(std::move(offered));
+  if (taken.ok()) {
+    source_status_ = absl::OkStatus();
+  } else {
+    Fail(taken);
+  }
+}
+
+void IdentityRotation::SourceFailed(const absl::Status& status) { Fail(status); }
+
+void IdentityRotation::Fail(const absl::Status& status) {
+  ++failures_;
+  source_status_ = status;
+  if (current_ == nullptr) {
+    Log(LogLevel::kWarning, "waiting for an identity", {{"source", options_.source}, {"error", status}});
+    return;
+  }
+  Log(LogLevel::kWarning, "identity kept",
+      {{"spiffe_id", current_->svid()->id().ToString()},
+       {"serial", current_->svid()->leaf().serial()},
+       {"not_after", Utc(current_->svid()->not_after())},
+       {"source", options_.source},
+       {"error", status}});
+}
+
+absl::StatusOr<X509Svid> IdentityRotation::Choose(const WorkloadIdentity& offered) const {
+  if (offered.svids.empty()) return absl::InvalidArgumentError("the source offered no SVID");
+  if (!options_.spiffe_id.has_value()) return offered.svids.front();
+  for (const X509Svid& svid : offered.svids) {
+    if (svid.id() == *options_.spiffe_id) return svid;
+  }
+  const auto name = [](std::string* out, const X509Svid& svid) { out->append(svid.id().ToString()); };
+  return absl::NotFoundError(absl::StrCat("identity.spiffe_id is ", options_.spiffe_id->ToString(),
+                                          ", and the source offered only ",
+                                          absl::StrJoin(offered.svids, ", ", name)));
+}
+
+absl::Status IdentityRotation::Take(WorkloadIdentity offered) {
+  absl::StatusOr<X509Svid> svid = Choose(offered);
+  if (!svid.ok()) return svid.status();
+  const bool same_svid = current_ != nullptr && svid->chain() == current_->svid()->chain();
+  const bool same_bundles = current_ != nullptr && offered.bundles == current_->bundles();
+  if (same_svid && same_bundles) return absl::OkStatus();
+  absl::StatusOr<std::shared_ptr<const TlsContext>> context =
+      TlsContext::Create(*std::move(svid), std::move(offered.bundles), cache_, *options_.clock, options_.tls);
+  if (!context.ok()) return context.status();
+  current_ = *std::move(context);
+  if (!same_svid) {
+    ++rotations_;
+    expiry_logged_ = false;
+  }
+  if (!same_bundles) ++bundle_changes_;
+  const X509Svid& now = *current_->svid();
+  Log(LogLevel::kInfo, same_svid ? "bundles" : "identity",
+      {{"spiffe_id", now.id().ToString()},
+       {"serial", now.leaf().serial()},
+       {"not_after", Utc(now.not_after())},
+       {"trust_domains", current_->bundles().bundles().size()},
+       {"source", options_.source}});
+  options_.publish(current_);
+  return absl::OkStatus();
+}
+
+void IdentityRotation::CheckExpiry() {
+  if (current_ == nullptr || expiry_logged_ || options_.clock->Now() <= current_->svid()->not_after()) return;
+  expiry_logged_ = true;
+  Log(LogLevel::kError, "identity expired",
+      {{"spiffe_id", current_->svid()->id().ToString()},
+       {"serial", current_->svid()->leaf().serial()},
+       {"not_after", Utc(current_->svid()->not_after())},
+       {"source", options_.source}});
+}
+
+absl::Status IdentityRotation::Usable() const {
+  const std::string last =
+      source_status_.ok() ? "" : absl::StrCat("; its source said last: ", source_status_.message());
+  if (current_ == nullptr) {
+    return absl::UnavailableError(absl::StrCat("waiting for the first identity from ", options_.source, last));
+  }
+  if (options_.clock->Now() > current_->svid()->not_after()) {
+    return absl::UnavailableError(absl::StrCat("the identity ", current_->svid()->id().ToString(), " expired at ",
+                                               Utc(current_->svid()->not_after()), last));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lanyard

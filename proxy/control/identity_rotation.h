@@ -1,0 +1,65 @@
+// The identity in force: takes every one that its source offers, verifies it, and keeps the old where the
+// new is no good.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "identity/base/clock.h"
+#include "identity/spiffe/spiffe_id.h"
+#include "identity/tls/tls_context.h"
+#include "identity/workload/watch.h"
+
+namespace lanyard {
+
+// On the control thread only. Never goes from an identity to none: an SVID that has expired stays (and is
+// refused by peers) until its source offers a good one.
+class IdentityRotation {
+ public:
+  struct Options {
+    std::optional<SpiffeId> spiffe_id;   // which SVID to use; nothing: the first
+    std::string source;                  // for logs: an address or a path
+    const Clock* clock = nullptr;        // borrowed
+    TlsContext::Options tls;
+    std::function<void(std::shared_ptr<const TlsContext>)> publish;
+  };
+  explicit IdentityRotation(Options options);
+
+  // A whole identity from the source. Published when it differs from the one in force and verifies
+  // against its own bundle; else counted, logged and dropped.
+  void Offer(WorkloadIdentity offered);
+
+  // The source failed; the identity in force stays.
+  void SourceFailed(const absl::Status& status);
+
+  // Logs, once, that the SVID in force has expired. Call every now and then.
+  void CheckExpiry();
+
+  const std::shared_ptr<const TlsContext>& current() const { return current_; }   // null before the first
+  // OK, or why this proxy cannot prove who it is: no identity yet, or an expired one, and what the source said last.
+  absl::Status Usable() const;
+  const std::string& source() const { return options_.source; }
+  uint64_t rotations() const { return rotations_; }        // SVIDs taken into force, the first included
+  uint64_t bundle_changes() const { return bundle_changes_; }
+  uint64_t failures() const { return failures_; }          // offers refused, and failures of the source
+  uint64_t offers() const { return offers_; }
+
+ private:
+  absl::StatusOr<X509Svid> Choose(const WorkloadIdentity& offered) const;
+  absl::Status Take(WorkloadIdentity offered);
+  void Fail(const absl::Status& status);
+
+  const Options options_;
+  const std::shared_ptr<VerifyCache> cache_;
+  std::shared_ptr<const TlsContext> current_;
+  absl::Status source_status_;
+  bool expiry_logged_ = false;
+  uint64_t rotations_ = 0, bundle_changes_ = 0, failures_ = 0, offers_ = 0;
+};
+
+}  // namespace lanyard

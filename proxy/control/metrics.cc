@@ -1,0 +1,153 @@
+#include "proxy/control/metrics.h"
+
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include <prometheus/text_serializer.h>
+
+#include "absl/strings/str_cat.h"
+#include "identity/base/version.h"
+
+namespace lanyard {
+namespace {
+
+using Labels = std::vector<prometheus::ClientMetric::Label>;
+using prometheus::MetricType;
+
+class Families {
+ public:
+  // Starts a family; the values that follow belong to it. `name` is without the prefix.
+  Families& Counter(absl::string_view name, absl::string_view help) { return Start(name, help, MetricType::Counter); }
+  Families& Gauge(absl::string_view name, absl::string_view help) { return Start(name, help, MetricType::Gauge); }
+
+  Families& Value(double value, Labels labels = {}) {
+    prometheus::ClientMetric metric;
+    metric.label = std::move(labels);
+    metric.counter.value = value;
+    metric.gauge.value = value;
+    families_.back().metric.push_back(std::move(metric));
+    return *this;
+  }
+  Families& Value(uint64_t value, Labels labels = {}) { return Value(static_cast<double>(value), std::move(labels)); }
+
+  std::string Text() const {
+    std::ostringstream out;
+    prometheus::TextSerializer().Serialize(out, families_);
+    return std::move(out).str();
+  }
+
+ private:
+  Families& Start(absl::string_view name, absl::string_view help, MetricType type) {
+    families_.push_back({absl::StrCat("lanyard_proxy_", name), std::string(help), type, {}});
+    return *this;
+  }
+
+  std::vector<prometheus::MetricFamily> families_;
+};
+
+uint64_t Sum(const std::vector<WorkerCounters>& workers, uint64_t WorkerCounters::*field) {
+  uint64_t sum = 0;
+  for (const WorkerCounters& worker : workers) sum += worker.*field;
+  return sum;
+}
+
+using NamedCounts = std::vector<std::pair<std::string, uint64_t>>;
+
+std::map<std::string, uint64_t> Sum(const std::vector<WorkerCounters>& workers, NamedCounts WorkerCounters::*field) {
+  std::map<std::string, uint64_t> sums;
+  for (const WorkerCounters& worker : workers) {
+    for (const auto& [name, count] : worker.*field) sums[name] += count;
+  }
+  return sums;
+}
+
+void AddConnections(const std::vector<WorkerCounters>& workers, Families& out) {
+  out.Counter("connections_accepted_total", "Connections accepted.")
+      .Value(Sum(workers, &WorkerCounters::accepted_inbound), {{"direction", "inbound"}})
+      .Value(Sum(workers, &WorkerCounters::accepted_outbound), {{"direction", "outbound"}});
+  out.Gauge("connections_open", "Connections open now.")
+      .Value(Sum(workers, &WorkerCounters::open_inbound), {{"direction", "inbound"}})
+      .Value(Sum(workers, &WorkerCounters::open_outbound), {{"direction", "outbound"}});
+  out.Counter("connections_closed_total", "Connections closed, by close reason.");
+  for (const auto& [reason, count] : Sum(workers, &WorkerCounters::closes_inbound)) {
+    out.Value(count, {{"direction", "inbound"}, {"reason", reason}});
+  }
+  for (const auto& [reason, count] : Sum(workers, &WorkerCounters::closes_outbound)) {
+    out.Value(count, {{"direction", "outbound"}, {"reason", reason}});
+  }
+  out.Counter("mesh_sent_bytes_total", "Application bytes sent to peer proxies.")
+      .Value(Sum(workers, &WorkerCounters::bytes_to_mesh));
+  out.Counter("mesh_received_bytes_total", "Application bytes received from peer proxies.")
+      .Value(Sum(workers, &WorkerCounters::bytes_from_mesh));
+}
+
+void AddHandshakes(const std::vector<WorkerCounters>& workers, Families& out) {
+  out.Gauge("handshakes_in_flight", "TLS handshakes under way.")
+      .Value(Sum(workers, &WorkerCounters::handshakes_in_flight));
+  out.Counter("handshakes_total", "TLS handshakes completed.")
+      .Value(Sum(workers, &WorkerCounters::handshakes_full), {{"kind", "full"}})
+      .Value(Sum(workers, &WorkerCounters::handshakes_resumed), {{"kind", "resumed"}});
+  out.Counter("verification_failures_total", "Peers whose SVID was refused, by defect.");
+  for (const auto& [defect, count] : Sum(workers, &WorkerCounters::verification_failures)) {
+    out.Value(count, {{"defect", defect}});
+  }
+  out.Counter("svid_expired_kept_total", "Connections that outlived an SVID under on_svid_expiry: keep.")
+      .Value(Sum(workers, &WorkerCounters::svid_expired_kept));
+}
+
+void AddLimits(const std::vector<WorkerCounters>& workers, Families& out) {
+  out.Counter("limit_reached_total", "Connections refused because a limit was reached.")
+      .Value(Sum(workers, &WorkerCounters::limit_connections), {{"limit", "max_connections"}})
+      .Value(Sum(workers, &WorkerCounters::limit_handshakes), {{"limit", "max_handshakes"}});
+  out.Counter("accept_paused_total", "Times accepting was paused because descriptors ran out.")
+      .Value(Sum(workers, &WorkerCounters::accept_paused));
+}
+
+void AddControl(const std::vector<WorkerCounters>& workers, const ControlCounters& control, Families& out) {
+  out.Gauge("ready", "1 when /ready answers 200.").Value(control.ready ? 1.0 : 0.0);
+  out.Gauge("view_version", "Newest mesh view published.").Value(control.view_version);
+  out.Gauge("view_acknowledged_version", "Newest mesh view that every worker has acknowledged.")
+      .Value(control.view_acknowledged_version);
+  out.Gauge("view_acknowledgement_seconds", "From publishing the newest acknowledged view to its acknowledgement.")
+      .Value(absl::ToDoubleSeconds(control.view_acknowledgement_delay));
+  out.Gauge("worker_view_version", "Mesh view in force in each worker.");
+  for (size_t i = 0; i < workers.size(); ++i) out.Value(workers[i].view_version, {{"worker", absl::StrCat(i)}});
+  if (control.has_identity) {
+    out.Gauge("identity_not_after_timestamp_seconds", "When the SVID in force expires, in Unix time.")
+        .Value(static_cast<double>(absl::ToUnixSeconds(control.identity_not_after)));
+  }
+  out.Counter("identity_rotations_total", "SVIDs taken into force, the first included.").Value(control.identity_rotations);
+  out.Counter("identity_failures_total", "Identities refused, and failures of their source; the old one stays.")
+      .Value(control.identity_failures);
+  out.Counter("bundle_changes_total", "Changes of the trust bundles, the first included.").Value(control.bundle_changes);
+  out.Counter("config_reloads_total", "Times the changed configuration file was read.")
+      .Value(control.config_reloads, {{"result", "applied"}})
+      .Value(control.config_reload_failures, {{"result", "refused"}});
+}
+
+void AddProcess(const ControlCounters& control, const ProcessStats& process, Families& out) {
+  out.Counter("process_cpu_seconds_total", "Processor time used, user and system.").Value(process.cpu_seconds);
+  out.Gauge("process_resident_memory_bytes", "Resident memory.").Value(process.resident_memory_bytes);
+  out.Gauge("process_open_fds", "Open file descriptors.").Value(process.open_fds);
+  out.Gauge("process_max_fds", "Limit of open file descriptors.").Value(process.max_fds);
+  out.Gauge("process_threads", "Threads.").Value(process.threads);
+  out.Gauge("process_start_time_seconds", "Start of the process, in Unix time.")
+      .Value(absl::ToDoubleSeconds(control.start_time - absl::UnixEpoch()));
+  out.Gauge("build_info", "Always 1; the version is a label.").Value(1.0, {{"version", kVersion}});
+}
+
+}  // namespace
+
+std::string MetricsText(const std::vector<WorkerCounters>& workers, const ControlCounters& control,
+                        const ProcessStats& process) {
+  Families out;
+  AddConnections(workers, out);
+  AddHandshakes(workers, out);
+  AddLimits(workers, out);
+  AddControl(workers, control, out);
+  AddProcess(control, process, out);
+  return out.Text();
+}
+
+}  // namespace lanyard

@@ -1,0 +1,38 @@
+// /metrics: everything this proxy counts, in Prometheus' text format. Pure.
+//
+// Labels are bounded: direction (2), reason (the close reasons), defect (the SVID defects), kind (2),
+// limit (2), worker (their number), result (2). No label holds an address or a SPIFFE ID.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "proxy/control/process_stats.h"
+#include "proxy/mesh/observation.h"
+
+namespace lanyard {
+
+// What is counted outside the workers.
+struct ControlCounters {
+  bool ready = false;
+  uint64_t view_version = 0;
+  uint64_t view_acknowledged_version = 0;
+  absl::Duration view_acknowledgement_delay;
+  bool has_identity = false;
+  absl::Time identity_not_after;
+  uint64_t identity_rotations = 0;
+  uint64_t identity_failures = 0;
+  uint64_t bundle_changes = 0;
+  uint64_t config_reloads = 0;
+  uint64_t config_reload_failures = 0;
+  absl::Time start_time;
+};
+
+std::string MetricsText(const std::vector<WorkerCounters>& workers, const ControlCounters& control,
+                        const ProcessStats& process);
+
+inline constexpr char kMetricsContentType[] = "text/plain; version=0.0.4; charset=utf-8";
+
+}  // namespace lanyard
