@@ -3,39 +3,22 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include <openssl/base.h>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "identity/base/clock.h"
 #include "identity/spiffe/bundle.h"
 #include "identity/spiffe/svid.h"
 #include "identity/spiffe/verify.h"
+#include "identity/tls/verify_cache.h"
 
 namespace lanyard {
 
-// Verified chains by content, so that a peer seen before costs a hash, not signatures.
-// Thread-safe; shared by all contexts of a process. Keyed by (SHA-256 over the chain's bytes, bundle
-// version); validity is checked against the clock on every hit; at most `max_entries`, oldest out first.
-// Failures are not cached.
-class VerifyCache {
- public:
-  static constexpr size_t kDefaultMaxEntries = 4096;
-  explicit VerifyCache(size_t max_entries = kDefaultMaxEntries);
-  ~VerifyCache();
-  absl::StatusOr<std::shared_ptr<const VerifiedSvid>> Verify(const STACK_OF(CRYPTO_BUFFER)* chain, const BundleSet& bundles,
-                                                             const std::string& bundle_version, absl::Time now);
-  struct Stats { uint64_t hits = 0, misses = 0, evictions = 0; };
-  Stats stats() const;
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
+struct TlsShared;
 
 // Immutable after Create, shared by connections; thread-safe. Holds its SVID and bundles.
 class TlsContext {
@@ -60,27 +43,35 @@ class TlsContext {
                                                                                  const Clock& clock, Options options);
   ~TlsContext();
 
-  // New SSL in accept or connect state, ready to be given a BIO. It holds a reference to this context.
+  // New SSL in accept or connect state, ready to be given a BIO; null only for want of memory. It holds a
+  // reference to what it needs of this context. Its modes are SSL_MODE_ENABLE_PARTIAL_WRITE (SSL_write
+  // returns after one record) and SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER; its handshake configuration is shed.
   // A server whose `require_client_svid` is false lets an anonymous client in (attestation); PeerOf is then null.
   bssl::UniquePtr<SSL> NewServer(bool require_client_svid = true) const;
   bssl::UniquePtr<SSL> NewClient() const;
+
+  // Whether the peer of `ssl` (a connection of this context or an older one), by the certificates it presented
+  // then, is still who it was by this context's bundles and clock: what an open connection is asked when
+  // bundles change. Errors carry a SvidDefect; an anonymous peer, who has nothing to withdraw, is OK.
+  absl::Status Reverify(const SSL* ssl) const;
 
   const X509Svid* svid() const;              // null for an anonymous client
   const BundleSet& bundles() const;
   const std::string& bundle_version() const;
 
  private:
-  struct State;
-  explicit TlsContext(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  explicit TlsContext(std::shared_ptr<const TlsShared> shared);
+  std::shared_ptr<const TlsShared> shared_;
 };
 
-// Who the peer proved to be; null before the handshake's verification, and for an anonymous peer.
+// Who the peer proved to be; null until the handshake is complete, and for an anonymous peer.
 // The pointer lives as long as the SSL.
 const VerifiedSvid* PeerOf(const SSL* ssl);
+// The same, shared: outlives the SSL.
+std::shared_ptr<const VerifiedSvid> SharedPeerOf(const SSL* ssl);
 
-// Why verification refused the peer, when the handshake failed for that; OK otherwise.
-// Carries a SvidDefect; "peer sent no certificate" is kMalformed.
+// Why this side refused the peer, when the handshake failed for that; OK otherwise. Carries a
+// SvidDefect ("peer sent no certificate" is kMalformed), but none when ALPN is what the peer lacked.
 absl::Status PeerVerificationError(const SSL* ssl);
 
 // The newest error of this thread's BoringSSL queue as one phrase ("TLSV1_ALERT_UNKNOWN_CA"); clears the queue.
