@@ -75,9 +75,7 @@ def run(options, directory):
             results = {}
             for name in options.contenders[shift:] + options.contenders[:shift]:
                 print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
-                place = directory / f"{number}-{name}"
-                place.mkdir()
-                results[name] = measure.measure(bench, name, place, plan)
+                results[name] = measure.measure(bench, name, directory / f"{number}-{name}", plan)
             rounds.append({name: results[name] for name in options.contenders})
     finally:
         bench.close()

@@ -22,6 +22,7 @@ class Setup:
     tls_port: int               # between its two proxies
     server_port: int            # the echo server
     lanyard_proxy: pathlib.Path
+    resumption: bool            # False: every TLS handshake is a full one
 
 
 def _program(name, package):
@@ -60,11 +61,11 @@ global
     nbthread 1
     maxconn 9000
     log stdout format raw daemon info
-    tune.ssl.cachesize 0
-    ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
+    ssl-default-bind-options ssl-min-ver TLSv1.3
     ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
-    ssl-default-server-options ssl-min-ver TLSv1.3 no-tls-tickets
+    ssl-default-server-options ssl-min-ver TLSv1.3
     ssl-default-server-ciphersuites TLS_AES_128_GCM_SHA256
+{more}
 
 defaults
     mode tcp
@@ -86,11 +87,14 @@ backend out
 def haproxy(setup):
     directory = setup.certificates
     tls = f"crt {directory}/%s.pem ca-file {directory}/root.crt verify required"
+    more, on_bind, on_server = "", "", ""
+    if not setup.resumption:
+        more, on_bind, on_server = "    tune.ssl.cachesize 0", " no-tls-tickets", " no-ssl-reuse no-tls-tickets"
     (setup.directory / "outbound.cfg").write_text(_HAPROXY.format(
-        port=setup.outbound_port, bind="", destination=setup.tls_port,
-        server=f" ssl {tls % 'client'} verifyhost {certificates.SERVER_NAME} no-ssl-reuse"))
+        more=more, port=setup.outbound_port, bind="", destination=setup.tls_port,
+        server=f" ssl {tls % 'client'} verifyhost {certificates.SERVER_NAME}{on_server}"))
     (setup.directory / "inbound.cfg").write_text(_HAPROXY.format(
-        port=setup.tls_port, bind=f" ssl {tls % 'server'}", destination=setup.server_port, server=""))
+        more=more, port=setup.tls_port, bind=f" ssl {tls % 'server'}{on_bind}", destination=setup.server_port, server=""))
     return [[_program("haproxy", "haproxy"), "-db", "-f", setup.directory / f"{direction}.cfg"]
             for direction in ("outbound", "inbound")]
 
@@ -124,11 +128,12 @@ def nginx(setup):
         raise Failure("nginx has no stream module: apt-get install libnginx-mod-stream")
     user = "user root;" if os.geteuid() == 0 else ""
     directory = setup.certificates
+    on_off, cache = ("on", "none") if setup.resumption else ("off", "off")
     outbound = f"""\
         proxy_ssl on;
         proxy_ssl_protocols TLSv1.3;
         proxy_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-        proxy_ssl_session_reuse off;
+        proxy_ssl_session_reuse {on_off};
         proxy_ssl_certificate {directory}/client.chain;
         proxy_ssl_certificate_key {directory}/client.key;
         proxy_ssl_trusted_certificate {directory}/root.crt;
@@ -138,8 +143,8 @@ def nginx(setup):
     inbound = f"""\
         ssl_protocols TLSv1.3;
         ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-        ssl_session_tickets off;
-        ssl_session_cache off;
+        ssl_session_tickets {on_off};
+        ssl_session_cache {cache};
         ssl_certificate {directory}/server.chain;
         ssl_certificate_key {directory}/server.key;
         ssl_client_certificate {directory}/root.crt;

@@ -1,5 +1,6 @@
 """One contender, once: start its pair, put it under every load, return what each cost."""
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -45,10 +46,10 @@ class Bench:
     def close(self):
         self.server.stop()
 
-    def start_pair(self, name, directory):
+    def start_pair(self, name, directory, resumption=False):
         """The contender's processes (none for direct) and the port to send the load to."""
         setup = contenders.Setup(directory, self.certificates, processes.free_port(), processes.free_port(),
-                                 self.server_port, self.lanyard_proxy)
+                                 self.server_port, self.lanyard_proxy, resumption)
         commands = contenders.CONTENDERS[name](setup)
         pair = []
         try:
@@ -85,37 +86,55 @@ class Bench:
             return json.loads(line), before, after
 
 
-def measure(bench, name, directory, plan):
-    """Returns {row: {figure: number}} for one contender in one round."""
-    pair, port = bench.start_pair(name, directory)
+@contextlib.contextmanager
+def _running(bench, name, directory, resumption):
+    """The pair's processes, their pids and the port; ends them, and shows their logs after a failure."""
+    directory.mkdir()
+    pair, port = bench.start_pair(name, directory, resumption)
     try:
-        pids = processes.family([process.pid for process in pair])
-        rows = {}
-        if pair:
-            rows["memory"] = _memory(bench, port, pids, len(pair), plan)
-        for row, (connections, size) in REQUEST_ROWS.items():
-            result, cost = _cost(bench, port, pids, "requests", connections=connections, size=size,
-                                 seconds=plan.request_seconds)
-            rows[row] = {"per_second": result["count"] / result["seconds"], "p50_us": result["p50_us"],
-                         "p99_us": result["p99_us"], **_per(cost, result["count"] / 1000)}
-        result, cost = _cost(bench, port, pids, "connections", connections=8, count=plan.new_connections)
-        if result["failed"]:
-            raise Failure(f"{name}: {result['failed']} of {plan.new_connections} new connections failed")
-        rows["connections"] = {"per_second": result["count"] / result["seconds"], "p50_us": result["p50_us"],
-                               "p99_us": result["p99_us"], **_per(cost, result["count"] / 1000)}
-        for row in ("bulk-up", "bulk-down"):
-            result, cost = _cost(bench, port, pids, row, bytes=plan.bulk_bytes)
-            rows[row] = {"mb_per_second": result["bytes"] / result["seconds"] / 1e6,
-                         **_per(cost, result["bytes"] / 1e9)}
+        yield pair, processes.family([process.pid for process in pair]), port
         for process in pair:
             process.check_alive()
-        return rows
     except Failure as failure:
         outputs = "\n".join(f"{process.command[0]}:\n{process.output()}" for process in pair)
         raise Failure(f"{name}: {failure}\n{outputs}") from failure
     finally:
         for process in pair:
             process.stop()
+
+
+def measure(bench, name, directory, plan):
+    """Returns {row: {figure: number}} for one contender in one round."""
+    rows = {}
+    directory.mkdir()
+    with _running(bench, name, directory / "full", resumption=False) as (pair, pids, port):
+        if pair:
+            rows["memory"] = _memory(bench, port, pids, len(pair), plan)
+        for row, (connections, size) in REQUEST_ROWS.items():
+            result, cost = _cost(bench, port, pids, "requests", connections=connections, size=size,
+                                 seconds=plan.request_seconds)
+            rows[row] = _rates(result, cost)
+        rows["connections"] = _new_connections(bench, port, pids, plan)
+        for row in ("bulk-up", "bulk-down"):
+            result, cost = _cost(bench, port, pids, row, bytes=plan.bulk_bytes)
+            rows[row] = {"mb_per_second": result["bytes"] / result["seconds"] / 1e6,
+                         **_per(cost, result["bytes"] / 1e9)}
+    if pair:
+        with _running(bench, name, directory / "resumed", resumption=True) as (_, pids, port):
+            rows["connections-resumed"] = _new_connections(bench, port, pids, plan)
+    return rows
+
+
+def _new_connections(bench, port, pids, plan):
+    result, cost = _cost(bench, port, pids, "connections", connections=8, count=plan.new_connections)
+    if result["failed"]:
+        raise Failure(f"{result['failed']} of {plan.new_connections} new connections failed")
+    return _rates(result, cost)
+
+
+def _rates(result, cost):
+    return {"per_second": result["count"] / result["seconds"], "p50_us": result["p50_us"],
+            "p99_us": result["p99_us"], **_per(cost, result["count"] / 1000)}
 
 
 def _cost(bench, port, pids, mode, **flags):

@@ -21,9 +21,10 @@ def _rows():
         yield f"{label}: requests/s", row, "per_second", lambda value: f"{value:,.0f}"
         yield f"{label}: p50 / p99, µs", row, None, None
         yield f"{label}: CPU-s per 1000 requests", row, "cpu_s", lambda value: f"{value:.4f}"
-    yield "New connections/s", "connections", "per_second", lambda value: f"{value:,.0f}"
-    yield "New connections: CPU-s per 1000", "connections", "cpu_s", lambda value: f"{value:.3f}"
-    yield "New connections: p50 / p99, µs", "connections", None, None
+    for row, label in (("connections", "New connections"), ("connections-resumed", "New connections, resumed")):
+        yield f"{label}: connections/s", row, "per_second", lambda value: f"{value:,.0f}"
+        yield f"{label}: p50 / p99, µs", row, None, None
+        yield f"{label}: CPU-s per 1000", row, "cpu_s", lambda value: f"{value:.3f}"
     for row, label in (("bulk-up", "Bulk to the server"), ("bulk-down", "Bulk to the client")):
         yield f"{label}: MB/s", row, "mb_per_second", lambda value: f"{value:,.0f}"
         yield f"{label}: CPU-s per GB", row, "cpu_s", lambda value: f"{value:.3f}"
