@@ -1,0 +1,26 @@
+#include "identity/config/config_problems.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace lanyard {
+
+bool ConfigProblems::Has(absl::string_view path) const {
+  return std::any_of(problems_.begin(), problems_.end(), [&](const ConfigProblem& p) { return p.path == path; });
+}
+
+void ConfigProblems::Add(absl::string_view path, absl::string_view message) {
+  if (!Has(path)) problems_.push_back({std::string(path), std::string(message)});
+}
+
+absl::Status ConfigProblems::ToStatus(absl::string_view file) const {
+  if (problems_.empty()) return absl::OkStatus();
+  std::string text = absl::StrCat(file, ": ", problems_.size(), problems_.size() == 1 ? " mistake:" : " mistakes:");
+  for (const ConfigProblem& problem : problems_) {
+    absl::StrAppend(&text, "\n  ", problem.path, problem.path.empty() ? "" : ": ", problem.message);
+  }
+  return absl::InvalidArgumentError(text);
+}
+
+}  // namespace lanyard
