@@ -1,0 +1,102 @@
+#include "proxy/io/socket.h"
+
+#include <linux/netfilter_ipv4.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+
+namespace lanyard {
+namespace {
+
+constexpr int kListenBacklog = 4096;
+constexpr int kKeepaliveIdleSeconds = 60;
+constexpr int kKeepaliveIntervalSeconds = 15;
+constexpr int kKeepaliveProbes = 4;
+constexpr int kIp6tOriginalDst = 80;  // linux/netfilter_ipv6/ip6_tables.h does not compile as C++
+
+void SetOption(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof(value)); }
+
+// Small writes leave at once; a peer that vanished without a word is noticed.
+void SetStreamOptions(int fd) {
+  SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdleSeconds);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalSeconds);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
+}
+
+bool IsAnyIpv6(const SocketAddress& address) {
+  return !address.is_ipv4() && IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(address.raw())->sin6_addr);
+}
+
+absl::StatusOr<UniqueFd> OpenListenerOf(const SocketAddress& address) {
+  const int family = address.is_ipv4() ? AF_INET : AF_INET6;
+  UniqueFd fd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const auto failed = [&address](absl::string_view what) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("listening on ", address.ToString(), " failed at ", what));
+  };
+  if (!fd.valid()) return failed("socket");
+  SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  SetOption(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+  if (family == AF_INET6) SetOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, IsAnyIpv6(address) ? 0 : 1);
+  SetStreamOptions(fd.get());
+  if (bind(fd.get(), address.raw(), address.raw_size()) != 0) return failed("bind");
+  if (listen(fd.get(), kListenBacklog) != 0) return failed("listen");
+  return fd;
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> OpenListener(const SocketAddress& address) {
+  absl::StatusOr<UniqueFd> fd = OpenListenerOf(address);
+  if (fd.ok() || !IsAnyIpv6(address) || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)) return fd;
+  absl::StatusOr<SocketAddress> ipv4 = SocketAddress::Parse(absl::StrCat("0.0.0.0:", address.port()));
+  return OpenListenerOf(*ipv4);
+}
+
+absl::StatusOr<SocketAddress> LocalAddress(int fd) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof(storage);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
+    return absl::ErrnoToStatus(errno, "a socket's own address could not be read");
+  }
+  return SocketAddress::FromSockaddr(storage);
+}
+
+absl::StatusOr<SocketAddress> OriginalDestination(int fd, const SocketAddress& source) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof(storage);
+  const int level = source.is_ipv4() ? SOL_IP : SOL_IPV6;
+  const int option = source.is_ipv4() ? SO_ORIGINAL_DST : kIp6tOriginalDst;
+  if (getsockopt(fd, level, option, &storage, &size) != 0) {
+    return absl::NotFoundError("the connection was not redirected here: the kernel knows no original destination");
+  }
+  return SocketAddress::FromSockaddr(storage);
+}
+
+Dialled Dial(const SocketAddress& destination) {
+  Dialled dialled;
+  dialled.fd.Reset(socket(destination.is_ipv4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!dialled.fd.valid()) {
+    dialled.error_number = errno;
+    return dialled;
+  }
+  SetStreamOptions(dialled.fd.get());
+  if (connect(dialled.fd.get(), destination.raw(), destination.raw_size()) == 0) {
+    dialled.connected = true;
+  } else if (errno != EINPROGRESS) {
+    dialled.error_number = errno;
+    dialled.fd.Reset();
+  }
+  return dialled;
+}
+
+void ResetOnClose(int fd) {
+  const linger now = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+}  // namespace lanyard

@@ -1,0 +1,32 @@
+// The proxy's socket calls that are not reads and writes.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "proxy/io/address.h"
+#include "proxy/io/unique_fd.h"
+
+namespace lanyard {
+
+// A listening socket, non-blocking, SO_REUSEPORT, whose accepted sockets inherit TCP_NODELAY and
+// keepalive. [::] takes both families (and is 0.0.0.0 where the machine has no IPv6). The error names the address.
+absl::StatusOr<UniqueFd> OpenListener(const SocketAddress& address);
+
+// The address a socket is bound to.
+absl::StatusOr<SocketAddress> LocalAddress(int fd);
+
+// Where the caller of a redirected connection meant to go (SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST);
+// NotFound for a connection that was not redirected.
+absl::StatusOr<SocketAddress> OriginalDestination(int fd, const SocketAddress& source);
+
+struct Dialled {
+  UniqueFd fd;             // invalid: see error_number
+  bool connected = false;  // false: under way
+  int error_number = 0;
+};
+// Starts to connect without blocking.
+Dialled Dial(const SocketAddress& destination);
+
+// The next close sends RST instead of FIN.
+void ResetOnClose(int fd);
+
+}  // namespace lanyard
