@@ -1,0 +1,167 @@
+#include "identity/registry/registry.h"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "identity/registry/token_rule.h"
+
+namespace lanyard {
+namespace {
+
+constexpr size_t kTokenSizeBytes = 16;
+constexpr size_t kIdSizeBytes = 12;
+constexpr size_t kMaxTokenTextBytes = 256;
+
+std::string HashOfToken(const std::string& text) {
+  uint8_t digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(), digest);
+  return std::string(reinterpret_cast<const char*>(digest), sizeof(digest));
+}
+
+absl::StatusOr<X509Bundle> BundleOf(const TrustDomain& trust_domain, const std::vector<AuthorityRecord>& authorities) {
+  std::vector<Certificate> roots;
+  for (const AuthorityRecord& authority : authorities) {
+    if (authority.kind == AuthorityKind::kRoot) roots.push_back(authority.certificate);
+  }
+  return X509Bundle::Create(trust_domain, std::move(roots));
+}
+
+}  // namespace
+
+Registry::Registry(TrustDomain trust_domain, Limits limits, Store& store, const Clock& clock, Random& random)
+    : trust_domain_(std::move(trust_domain)), limits_(limits), store_(store), clock_(clock), random_(random) {}
+
+absl::StatusOr<std::unique_ptr<Registry>> Registry::Open(TrustDomain trust_domain, Limits limits, Store& store,
+                                                         const Clock& clock, Random& random) {
+  std::unique_ptr<Registry> registry(new Registry(std::move(trust_domain), limits, store, clock, random));
+  if (absl::Status loaded = registry->Load(); !loaded.ok()) return loaded;
+  return registry;
+}
+
+absl::Status Registry::Load() {
+  absl::StatusOr<std::vector<Entry>> entries = store_.ListEntries();
+  if (!entries.ok()) return entries.status();
+  absl::StatusOr<std::vector<AuthorityRecord>> authorities = store_.ListAuthorities();
+  if (!authorities.ok()) return authorities.status();
+  absl::StatusOr<X509Bundle> bundle = BundleOf(trust_domain_, *authorities);
+  if (!bundle.ok()) return bundle.status();
+  RegistrySnapshot first{0, {}, *std::move(authorities), *std::move(bundle)};
+  for (Entry& entry : *entries) {
+    std::string id = entry.id();
+    first.entries.emplace(std::move(id), std::move(entry));
+  }
+  return Publish(std::move(first));
+}
+
+std::shared_ptr<const RegistrySnapshot> Registry::snapshot() const {
+  std::lock_guard<std::mutex> lock(snapshot_mutex_);
+  return snapshot_;
+}
+
+absl::Status Registry::Publish(RegistrySnapshot next) {
+  const absl::StatusOr<uint64_t> revision = store_.Revision();
+  if (!revision.ok()) return revision.status();
+  next.revision = *revision;
+  auto published = std::make_shared<const RegistrySnapshot>(std::move(next));
+  std::lock_guard<std::mutex> lock(snapshot_mutex_);
+  snapshot_ = std::move(published);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Entry> Registry::CreateEntry(EntryFields fields) {
+  fields.id = random_.Hex(kIdSizeBytes);
+  // The store keeps microseconds; what is acknowledged is what a restart will read.
+  fields.created_at = absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now()));
+  absl::StatusOr<Entry> entry = Entry::Parse(fields, trust_domain_);
+  if (!entry.ok()) return entry.status();
+  if (entry->x509_svid_ttl() > limits_.max_x509_svid_ttl) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the X.509-SVID lifetime ", absl::FormatDuration(entry->x509_svid_ttl()), " is above ",
+                     absl::FormatDuration(limits_.max_x509_svid_ttl),
+                     ", the longest that always fits into an intermediate's; write less, or raise lifetimes.intermediate."));
+  }
+  {
+    std::lock_guard<std::mutex> lock(change_mutex_);
+    RegistrySnapshot next = *snapshot();
+    if (next.entries.size() >= limits_.max_entries) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the registry holds ", limits_.max_entries, " entries, its limit; delete some first."));
+    }
+    if (absl::Status created = store_.CreateEntry(*entry); !created.ok()) return created;
+    next.entries.emplace(entry->id(), *entry);
+    if (absl::Status published = Publish(std::move(next)); !published.ok()) return published;
+  }
+  if (on_change_) on_change_();
+  return entry;
+}
+
+absl::StatusOr<Entry> Registry::DeleteEntry(const std::string& id) {
+  std::optional<Entry> deleted;
+  {
+    std::lock_guard<std::mutex> lock(change_mutex_);
+    if (absl::Status status = store_.DeleteEntry(id); !status.ok()) return status;
+    RegistrySnapshot next = *snapshot();
+    const auto found = next.entries.find(id);
+    if (found == next.entries.end()) return absl::InternalError(absl::StrCat("entry ", id, " was in the store only"));
+    deleted = std::move(found->second);
+    next.entries.erase(found);
+    if (absl::Status published = Publish(std::move(next)); !published.ok()) return published;
+  }
+  if (on_change_) on_change_();
+  return *std::move(deleted);
+}
+
+absl::StatusOr<NewJoinToken> Registry::CreateJoinToken(const std::string& node_name, absl::Duration ttl) {
+  if (ttl < absl::ZeroDuration() || ttl > kMaxTokenTtl) {
+    return absl::InvalidArgumentError(absl::StrCat("the token's lifetime ", absl::FormatDuration(ttl),
+                                                   " is not possible; write 1s to ", absl::FormatDuration(kMaxTokenTtl),
+                                                   ", or 0 for ", absl::FormatDuration(kDefaultTokenTtl), "."));
+  }
+  absl::StatusOr<SpiffeId> agent_id = AgentId(trust_domain_, node_name.empty() ? random_.Hex(8) : node_name);
+  if (!agent_id.ok()) return agent_id.status();
+  const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now()));
+  NewJoinToken token{random_.Hex(kTokenSizeBytes), *agent_id, now + (ttl == absl::ZeroDuration() ? kDefaultTokenTtl : ttl)};
+  absl::Status created =
+      store_.CreateJoinToken(JoinToken{HashOfToken(token.text), *agent_id, now, token.expires_at, std::nullopt});
+  if (!created.ok()) return created;
+  return token;
+}
+
+absl::StatusOr<SpiffeId> Registry::AgentOfToken(const std::string& token_text) {
+  if (token_text.empty() || token_text.size() > kMaxTokenTextBytes) return UnknownJoinToken();
+  const absl::StatusOr<JoinToken> token = store_.FindJoinToken(HashOfToken(token_text));
+  if (!token.ok()) return token.status();
+  if (absl::Status usable = CheckJoinTokenUsable(*token, clock_.Now()); !usable.ok()) return usable;
+  return token->agent_id;
+}
+
+absl::Status Registry::AttestNode(const std::string& token_text, const SpiffeId& agent_id, const Certificate& node_svid) {
+  return store_.AttestNode(HashOfToken(token_text), Node{agent_id, "join_token",
+                                                         absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now())),
+                                                         node_svid.serial(), node_svid.not_after()});
+}
+
+absl::Status Registry::RenewNode(const SpiffeId& id, const Certificate& node_svid) {
+  return store_.UpdateNodeSvid(id, node_svid.serial(), node_svid.not_after());
+}
+
+absl::Status Registry::PublishAuthorities(std::vector<AuthorityRecord> authorities) {
+  absl::StatusOr<X509Bundle> bundle = BundleOf(trust_domain_, authorities);
+  if (!bundle.ok()) return bundle.status();
+  {
+    std::lock_guard<std::mutex> lock(change_mutex_);
+    RegistrySnapshot next = *snapshot();
+    if (next.authorities == authorities) return absl::OkStatus();
+    if (absl::Status stored = store_.ReplaceAuthorities(authorities); !stored.ok()) return stored;
+    next.authorities = std::move(authorities);
+    next.bundle = *std::move(bundle);
+    if (absl::Status published = Publish(std::move(next)); !published.ok()) return published;
+  }
+  if (on_change_) on_change_();
+  return absl::OkStatus();
+}
+
+}  // namespace lanyard
