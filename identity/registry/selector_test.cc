@@ -9,7 +9,7 @@ namespace {
 
 TEST(SelectorTest, KnowsEveryTypeOfUnixWorkloads) {
   const std::string sha(64, 'a');
-  for (const std::string text :
+  for (const std::string& text :
        {std::string("unix:uid:0"), std::string("unix:uid:4294967294"), std::string("unix:gid:100"),
         std::string("unix:supplementary_gid:27"), std::string("unix:user:www-data"), std::string("unix:group:adm"),
         std::string("unix:path:/usr/sbin/nginx"), std::string("unix:path:/opt/a b:c"), "unix:sha256:" + sha}) {
@@ -28,7 +28,7 @@ TEST(SelectorTest, SplitsAtTheTypesEnd) {
 }
 
 TEST(SelectorTest, RefusesWhatNoAgentCouldMatch) {
-  for (const std::string text :
+  for (const std::string& text :
        {std::string(""), std::string("unix"), std::string("unix:uid"), std::string("unix:uid:"),
         std::string("unix:uid:-1"), std::string("unix:uid:+1"), std::string("unix:uid: 1"), std::string("unix:uid:01"),
         std::string("unix:uid:4294967295"), std::string("unix:uid:root"), std::string("unix:uids:1"),
