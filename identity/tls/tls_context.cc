@@ -173,6 +173,7 @@ bssl::UniquePtr<SSL> TlsContext::NewClient() const {
 const X509Svid* TlsContext::svid() const { return shared_->svid.get(); }
 const BundleSet& TlsContext::bundles() const { return shared_->bundles; }
 const std::string& TlsContext::bundle_version() const { return shared_->bundle_version; }
+const Clock& TlsContext::clock() const { return shared_->clock; }
 
 std::shared_ptr<const VerifiedSvid> SharedPeerOf(const SSL* ssl) {
   // Before the end of the handshake the peer has shown a certificate (or a ticket), not that it is its own.

@@ -26,7 +26,7 @@ class TlsContext {
   struct Options {
     // In order of preference; the server picks its own first match, and goes on without one
     // when the client offers none (a plain mutual TLS peer).
-    std::vector<std::string> alpn;
+    std::vector<std::string> alpn = {};
     // Refuse a peer that agrees on no protocol (gRPC needs "h2").
     bool alpn_required = false;
     bool session_resumption = true;   // tickets; the peer is re-verified on every resumption
@@ -58,6 +58,7 @@ class TlsContext {
   const X509Svid* svid() const;              // null for an anonymous client
   const BundleSet& bundles() const;
   const std::string& bundle_version() const;
+  const Clock& clock() const;
 
  private:
   explicit TlsContext(std::shared_ptr<const TlsShared> shared);

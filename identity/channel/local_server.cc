@@ -1,0 +1,134 @@
+#include "identity/channel/local_server.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "identity/base/logging.h"
+#include "identity/channel/event_loop.h"
+#include "identity/channel/grpc_host.h"
+#include "identity/channel/inner_link.h"
+#include "identity/channel/listener.h"
+#include "identity/channel/local_socket.h"
+#include "identity/channel/log_limit.h"
+#include "identity/channel/peer_process.h"
+#include "identity/channel/peer_table.h"
+#include "identity/channel/relay.h"
+
+namespace lanyard {
+
+struct LocalServer::State {
+  State(Options options_in, LocalSocket socket_in)
+      : options(std::move(options_in)), socket(std::make_unique<LocalSocket>(std::move(socket_in))) {}
+
+  // From here to `relays`: the loop's thread only.
+  void Accept(Descriptor connection);
+  absl::Status Admit(const LocalPeer& peer) const;
+  absl::Status Serve(Descriptor connection, std::shared_ptr<const LocalPeer> peer);
+  void End(const std::string& name);
+
+  const Options options;
+  std::unique_ptr<LocalSocket> socket;
+  PeerTable<LocalPeer> peers;
+  std::unique_ptr<GrpcHost> host;
+  std::unique_ptr<EventLoop> loop;
+
+  std::unique_ptr<Listener> listener;
+  struct Open {
+    std::unique_ptr<Relay> relay;
+    uid_t uid;
+  };
+  std::map<std::string, Open> relays;   // by the inner link's name
+  std::map<uid_t, size_t> per_uid;
+  LogLimit log_limit;
+};
+
+absl::Status LocalServer::State::Admit(const LocalPeer& peer) const {
+  const auto& allowed = options.allowed_uids;
+  if (!allowed.empty() && std::find(allowed.begin(), allowed.end(), peer.uid()) == allowed.end()) {
+    return absl::PermissionDeniedError("this user may not connect");
+  }
+  if (relays.size() >= options.max_connections) return absl::ResourceExhaustedError("too many connections");
+  const auto count = per_uid.find(peer.uid());
+  if (count != per_uid.end() && count->second >= options.max_connections_per_uid) {
+    return absl::ResourceExhaustedError("too many connections of this user");
+  }
+  return absl::OkStatus();
+}
+
+void LocalServer::State::Accept(Descriptor connection) {
+  absl::StatusOr<std::shared_ptr<const LocalPeer>> peer = PeerProcessOf(connection.get());
+  absl::Status status = peer.status();
+  if (peer.ok()) status = Admit(**peer);
+  if (status.ok()) status = Serve(std::move(connection), *peer);
+  if (status.ok() || !log_limit.Allow(EventLoop::Now())) return;
+  Log(LogLevel::kWarning, "refused a local connection",
+      {{"socket", options.path}, {"reason", status}, {"uid", peer.ok() ? int64_t{(*peer)->uid()} : -1},
+       {"pid", peer.ok() ? int64_t{(*peer)->pid()} : -1}, {"suppressed", log_limit.suppressed()}});
+}
+
+absl::Status LocalServer::State::Serve(Descriptor connection, std::shared_ptr<const LocalPeer> peer) {
+  absl::StatusOr<InnerLink> link = InnerLink::Create();
+  if (!link.ok()) return link.status();
+  const uid_t uid = peer->uid();
+  const std::string name = link->name;
+  peers.Add(name, std::move(peer));
+  auto relay = std::make_unique<Relay>(*loop, std::make_unique<PlainTransport>(std::move(connection)),
+                                       std::move(link->relay_end), [this, name](const absl::Status&) { End(name); });
+  relay->Start();
+  relays.emplace(name, Open{std::move(relay), uid});
+  ++per_uid[uid];
+  host->Serve(std::move(link->grpc_end));
+  return absl::OkStatus();
+}
+
+void LocalServer::State::End(const std::string& name) {
+  const auto found = relays.find(name);
+  peers.Remove(found->first);
+  if (--per_uid[found->second.uid] == 0) per_uid.erase(found->second.uid);
+  relays.erase(found);
+}
+
+LocalServer::LocalServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+LocalServer::~LocalServer() { Shutdown(absl::ZeroDuration()); }
+
+absl::StatusOr<std::unique_ptr<LocalServer>> LocalServer::Start(Options options, std::vector<grpc::Service*> services) {
+  absl::StatusOr<LocalSocket> socket = LocalSocket::Create(options.path, options.mode);
+  if (!socket.ok()) return socket.status();
+  auto state = std::make_unique<State>(std::move(options), *std::move(socket));
+  auto host = GrpcHost::Start(services);
+  if (!host.ok()) return host.status();
+  auto loop = EventLoop::Start("local-server");
+  if (!loop.ok()) return loop.status();
+  state->host = *std::move(host);
+  state->loop = *std::move(loop);
+  absl::Status listening;
+  state->loop->RunAndWait([raw = state.get(), &listening] {
+    raw->listener = std::make_unique<Listener>(*raw->loop, raw->socket->TakeDescriptor(),
+                                               [raw](Descriptor connection) { raw->Accept(std::move(connection)); });
+    listening = raw->listener->Start();
+  });
+  std::unique_ptr<LocalServer> server(new LocalServer(std::move(state)));
+  if (!listening.ok()) return listening;
+  return server;
+}
+
+std::shared_ptr<const LocalPeer> LocalServer::PeerOf(const grpc::ServerContextBase& call) const {
+  return state_->peers.Find(InnerLinkOf(call));
+}
+
+void LocalServer::Shutdown(absl::Duration grace) {
+  state_->loop->RunAndWait([this] {
+    state_->socket.reset();
+    state_->listener.reset();
+  });
+  // The relays go on meanwhile: they carry the answers of the calls in flight.
+  state_->host->Shutdown(grace);
+  state_->loop->RunAndWait([this] {
+    while (!state_->relays.empty()) state_->End(state_->relays.begin()->first);
+  });
+  state_->loop->Stop();
+}
+
+}  // namespace lanyard
