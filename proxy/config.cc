@@ -149,7 +149,8 @@ void LogFromConfig(const config::Log& from, ProxySettings& settings, ConfigProbl
                                                      {"error", LogLevel::kError}};
   const std::pair<const char*, LogFormat> formats[] = {
       {"", LogFormat::kAuto}, {"auto", LogFormat::kAuto}, {"text", LogFormat::kText}, {"json", LogFormat::kJson}};
-  const auto level = std::find_if(std::begin(levels), std::end(levels), [&](auto& l) { return from.level() == l.first; });
+  const auto level =
+      std::find_if(std::begin(levels), std::end(levels), [&](auto& l) { return from.level() == l.first; });
   const auto format =
       std::find_if(std::begin(formats), std::end(formats), [&](auto& f) { return from.format() == f.first; });
   if (level == std::end(levels)) {
@@ -187,9 +188,8 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, const ProxyE
                absl::StrCat(settings.limits.max_connections, " is fewer than the ", settings.workers,
                             " workers that share it: raise it or lower workers"));
   }
-  settings.drain_deadline =
-      DurationFromConfig("drain_deadline", config.has_drain_deadline(), config.drain_deadline(),
-                         {absl::Seconds(30), absl::ZeroDuration(), absl::Hours(24)}, problems);
+  settings.drain_deadline = DurationFromConfig("drain_deadline", config.has_drain_deadline(), config.drain_deadline(),
+                                               {absl::Seconds(30), absl::ZeroDuration(), absl::Hours(24)}, problems);
   LogFromConfig(config.log(), settings, problems);
   return settings;
 }

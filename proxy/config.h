@@ -19,13 +19,13 @@ namespace lanyard {
 
 struct ProxySettings {
   // Fixed for the life of the process.
-  std::string workload_api;               // as WorkloadApiAddress gave it; empty: `identity_files`
+  std::string workload_api;  // as WorkloadApiAddress gave it; empty: `identity_files`
   std::optional<IdentityFiles> identity_files;
-  std::optional<SpiffeId> spiffe_id;      // which SVID; nothing: the first
+  std::optional<SpiffeId> spiffe_id;  // which SVID; nothing: the first
   int workers = 1;
-  std::optional<SocketAddress> admin;     // nothing: disabled
-  std::vector<ListenerSpec> listeners;    // at least one
-  ConnectionLimits limits;                // of the whole process
+  std::optional<SocketAddress> admin;   // nothing: disabled
+  std::vector<ListenerSpec> listeners;  // at least one
+  ConnectionLimits limits;              // of the whole process
   absl::Duration drain_deadline;
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kAuto;
@@ -35,8 +35,8 @@ struct ProxySettings {
 
 // What the machine says.
 struct ProxyEnvironment {
-  std::string spiffe_endpoint_socket;     // $SPIFFE_ENDPOINT_SOCKET, may be empty
-  int processors = 1;                     // the default of `workers`
+  std::string spiffe_endpoint_socket;  // $SPIFFE_ENDPOINT_SOCKET, may be empty
+  int processors = 1;                  // the default of `workers`
 };
 
 inline constexpr int kMaxWorkers = 256;

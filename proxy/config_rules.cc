@@ -21,8 +21,7 @@ constexpr char kDefaultRoute[] = "default";
 bool IsNameCharacter(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-'; }
 
 // Names stand in logs and metric labels, where two of one name could not be told apart.
-void CheckName(absl::string_view path, const std::string& name, std::set<std::string>& seen,
-               ConfigProblems& problems) {
+void CheckName(absl::string_view path, const std::string& name, std::set<std::string>& seen, ConfigProblems& problems) {
   if (name.empty()) return AddProblem(problems, path, "a name is required; it stands in logs and metrics");
   if (name.size() > kMaxNameSizeBytes || !std::all_of(name.begin(), name.end(), IsNameCharacter)) {
     return AddProblem(problems, path,
@@ -62,8 +61,7 @@ std::vector<uint16_t> PortsFromConfig(absl::string_view path, const Ports& numbe
   return ports;
 }
 
-std::vector<Cidr> DestinationsFromConfig(absl::string_view path, const config::Route& route,
-                                         ConfigProblems& problems) {
+std::vector<Cidr> DestinationsFromConfig(absl::string_view path, const config::Route& route, ConfigProblems& problems) {
   std::vector<Cidr> destinations;
   for (int i = 0; i < route.destinations_size(); ++i) {
     absl::StatusOr<Cidr> cidr = Cidr::Parse(route.destinations(i));
@@ -171,8 +169,8 @@ struct ListenerBuilder {
 
   void AddOutbound(const std::string& name, const std::string& path, const config::OutboundListener& from) {
     CheckDestination(absl::StrCat(path, ".destination"), from.destination(), problems);
-    Route route{name, {}, {}, RouteAction::kMutualTls,
-                PeersFromConfig(absl::StrCat(path, ".peers"), from.peers(), problems)};
+    Route route{
+        name, {}, {}, RouteAction::kMutualTls, PeersFromConfig(absl::StrCat(path, ".peers"), from.peers(), problems)};
     if (from.peers().empty()) {
       AddProblem(problems, absl::StrCat(path, ".peers"),
                  "at least one peer that may answer is required: a SPIFFE ID, or spiffe://trust.domain/*");

@@ -32,7 +32,7 @@ class AdminPages {
     ControlLoop* loop = nullptr;
     std::vector<WorkerHandle*> workers;
     const IdentityRotation* identity = nullptr;
-    std::function<absl::Status()> ready;                  // not OK: 503 with its message
+    std::function<absl::Status()> ready;  // not OK: 503 with its message
     std::function<ControlCounters()> counters;
     absl::Duration worker_timeout = kWorkerTimeout;
   };

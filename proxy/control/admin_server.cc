@@ -3,15 +3,14 @@
 #include <string.h>
 
 #include <algorithm>
-#include <list>
-#include <optional>
-#include <utility>
-
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
+#include <list>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -65,8 +64,7 @@ bool IsDirectHost(absl::string_view host) {
 class AdminSession;
 
 struct AdminServer::State : std::enable_shared_from_this<State> {
-  State(ControlLoop& loop, Options options)
-      : loop(loop), options(std::move(options)), acceptor(loop.context()) {}
+  State(ControlLoop& loop, Options options) : loop(loop), options(std::move(options)), acceptor(loop.context()) {}
 
   absl::Status Listen();
   void Accept();
@@ -115,8 +113,10 @@ class AdminSession : public std::enable_shared_from_this<AdminSession> {
     }
     const auto host = request.find(http::field::host);
     // A browser always sends Host; HTTP/1.0 tools may not.
-    const bool direct = host == request.end() ? version_ == 10 : IsDirectHost({host->value().data(), host->value().size()});
-    if (!direct) return Write({403, AdminResponse().content_type, "the Host header must be an IP address or localhost\n"});
+    const bool direct =
+        host == request.end() ? version_ == 10 : IsDirectHost({host->value().data(), host->value().size()});
+    if (!direct)
+      return Write({403, AdminResponse().content_type, "the Host header must be an IP address or localhost\n"});
     const absl::string_view target(request.target().data(), request.target().size());
     server_->options.handler(std::string(target.substr(0, target.find('?'))), Responder());
   }

@@ -2,13 +2,12 @@
 
 #include <pthread.h>
 
-#include <thread>
-#include <utility>
-
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <thread>
+#include <utility>
 
 namespace lanyard {
 

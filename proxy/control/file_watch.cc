@@ -12,9 +12,7 @@ FileWatch::Stamp FileWatch::StampOf(const std::string& path) {
   struct stat status;
   if (stat(path.c_str(), &status) != 0) return {};
   const auto nanoseconds = [](const timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; };
-  return {true,           status.st_dev,
-          status.st_ino,  status.st_size,
-          nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
+  return {true, status.st_dev, status.st_ino, status.st_size, nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
 }
 
 bool FileWatch::Poll() {

@@ -31,9 +31,7 @@ absl::StatusOr<X509Svid> ReadSvid(const IdentityFiles& files) {
   if (!chain.ok()) return chain.status();
   absl::StatusOr<std::string> key = ReadFile(files.key, kMaxFileSizeBytes);
   if (!key.ok()) return key.status();
-  const absl::Cleanup forget = [&key] {
-    Cleanse({reinterpret_cast<uint8_t*>(key->data()), key->size()});
-  };
+  const absl::Cleanup forget = [&key] { Cleanse({reinterpret_cast<uint8_t*>(key->data()), key->size()}); };
   absl::StatusOr<X509Svid> svid = X509Svid::ParsePem(*chain, *key);
   if (!svid.ok()) return Annotate(svid.status(), absl::StrCat(files.certificate, " with ", files.key));
   return svid;

@@ -13,7 +13,7 @@ namespace lanyard {
 
 // Paths of PEM files, as `lanyard svid fetch --write`, spiffe-helper and cert-manager write them.
 struct IdentityFiles {
-  std::string certificate;                               // chain, leaf first
+  std::string certificate;  // chain, leaf first
   std::string key;
   std::string bundle;                                    // of the SVID's own trust domain
   std::map<TrustDomain, std::string> federated_bundles;  // by trust domain

@@ -51,8 +51,7 @@ absl::StatusOr<X509Svid> IdentityRotation::Choose(const WorkloadIdentity& offere
   }
   const auto name = [](std::string* out, const X509Svid& svid) { out->append(svid.id().ToString()); };
   return absl::NotFoundError(absl::StrCat("identity.spiffe_id is ", options_.spiffe_id->ToString(),
-                                          ", and the source offered only ",
-                                          absl::StrJoin(offered.svids, ", ", name)));
+                                          ", and the source offered only ", absl::StrJoin(offered.svids, ", ", name)));
 }
 
 absl::Status IdentityRotation::Take(WorkloadIdentity offered) {

@@ -22,9 +22,9 @@ namespace lanyard {
 class IdentityRotation {
  public:
   struct Options {
-    std::optional<SpiffeId> spiffe_id;   // which SVID to use; nothing: the first
-    std::string source;                  // for logs: an address or a path
-    const Clock* clock = nullptr;        // borrowed
+    std::optional<SpiffeId> spiffe_id;  // which SVID to use; nothing: the first
+    std::string source;                 // for logs: an address or a path
+    const Clock* clock = nullptr;       // borrowed
     TlsContext::Options tls;
     std::function<void(std::shared_ptr<const TlsContext>)> publish;
   };
@@ -40,13 +40,13 @@ class IdentityRotation {
   // Logs, once, that the SVID in force has expired. Call every now and then.
   void CheckExpiry();
 
-  const std::shared_ptr<const TlsContext>& current() const { return current_; }   // null before the first
+  const std::shared_ptr<const TlsContext>& current() const { return current_; }  // null before the first
   // OK, or why this proxy cannot prove who it is: no identity yet, or an expired one, and what the source said last.
   absl::Status Usable() const;
   const std::string& source() const { return options_.source; }
-  uint64_t rotations() const { return rotations_; }        // SVIDs taken into force, the first included
+  uint64_t rotations() const { return rotations_; }  // SVIDs taken into force, the first included
   uint64_t bundle_changes() const { return bundle_changes_; }
-  uint64_t failures() const { return failures_; }          // offers refused, and failures of the source
+  uint64_t failures() const { return failures_; }  // offers refused, and failures of the source
   uint64_t offers() const { return offers_; }
 
  private:

@@ -1,10 +1,10 @@
 #include "proxy/control/metrics.h"
 
+#include <prometheus/text_serializer.h>
+
 #include <map>
 #include <sstream>
 #include <utility>
-
-#include <prometheus/text_serializer.h>
 
 #include "absl/strings/str_cat.h"
 #include "identity/base/version.h"
@@ -117,10 +117,12 @@ void AddControl(const std::vector<WorkerCounters>& workers, const ControlCounter
     out.Gauge("identity_not_after_timestamp_seconds", "When the SVID in force expires, in Unix time.")
         .Value(static_cast<double>(absl::ToUnixSeconds(control.identity_not_after)));
   }
-  out.Counter("identity_rotations_total", "SVIDs taken into force, the first included.").Value(control.identity_rotations);
+  out.Counter("identity_rotations_total", "SVIDs taken into force, the first included.")
+      .Value(control.identity_rotations);
   out.Counter("identity_failures_total", "Identities refused, and failures of their source; the old one stays.")
       .Value(control.identity_failures);
-  out.Counter("bundle_changes_total", "Changes of the trust bundles, the first included.").Value(control.bundle_changes);
+  out.Counter("bundle_changes_total", "Changes of the trust bundles, the first included.")
+      .Value(control.bundle_changes);
   out.Counter("config_reloads_total", "Times the changed configuration file was read.")
       .Value(control.config_reloads, {{"result", "applied"}})
       .Value(control.config_reload_failures, {{"result", "refused"}});

@@ -6,10 +6,10 @@
 namespace lanyard {
 
 struct ProcessStats {
-  double cpu_seconds = 0;              // user and system, since the start
+  double cpu_seconds = 0;  // user and system, since the start
   uint64_t resident_memory_bytes = 0;
   uint64_t open_fds = 0;
-  uint64_t max_fds = 0;                // soft limit
+  uint64_t max_fds = 0;  // soft limit
   uint64_t threads = 0;
 };
 

@@ -1,0 +1,268 @@
+#include "proxy/proxy.h"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "identity/base/logging.h"
+#include "proxy/config_reload.h"
+#include "proxy/control/admin_pages.h"
+#include "proxy/control/admin_server.h"
+#include "proxy/control/control_loop.h"
+#include "proxy/control/identity_rotation.h"
+#include "proxy/control/identity_source.h"
+#include "proxy/control/process_stats.h"
+#include "proxy/control/publisher.h"
+#include "proxy/control/worker_handle.h"
+#include "proxy/worker.h"
+
+namespace lanyard {
+namespace {
+
+constexpr absl::Duration kFirstAcknowledgementCheck = absl::Milliseconds(5);
+constexpr absl::Duration kLastAcknowledgementCheck = absl::Seconds(1);
+// Beside connections: listeners, logs, files, the admin address, event loops.
+constexpr uint64_t kSpareDescriptors = 128;
+
+class PublishedWorker : public WorkerHandle {
+ public:
+  explicit PublishedWorker(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}
+  void Publish(std::shared_ptr<const MeshView> view) override { worker_->Publish(std::move(view)); }
+  uint64_t acknowledged_version() const override { return worker_->acknowledged_version(); }
+  WorkerCounters Counters() const override { return worker_->Counters(); }
+  void ListConnections(std::function<void(std::vector<ConnectionRecord>)> done) override {
+    worker_->ListConnections(std::move(done));
+  }
+  Worker& worker() const { return *worker_; }
+
+ private:
+  std::unique_ptr<Worker> worker_;
+};
+
+using Workers = std::vector<std::unique_ptr<PublishedWorker>>;
+
+// The first worker's bound addresses are everybody's: a port that the kernel chose is chosen once.
+absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock& clock) {
+  Workers workers;
+  std::vector<ListenerSpec> specs = settings.listeners;
+  for (int index = 0; index < settings.workers; ++index) {
+    absl::StatusOr<std::unique_ptr<Worker>> worker =
+        Worker::Create({index, specs, WorkerLimits(settings.limits, settings.workers), &clock});
+    if (!worker.ok()) return worker.status();
+    const std::vector<SocketAddress> bound = (*worker)->BoundAddresses();
+    for (size_t i = 0; i < specs.size(); ++i) specs[i].address = bound[i];
+    workers.push_back(std::make_unique<PublishedWorker>(*std::move(worker)));
+  }
+  return workers;
+}
+
+std::vector<WorkerHandle*> Handles(const Workers& workers) {
+  std::vector<WorkerHandle*> handles;
+  for (const auto& worker : workers) handles.push_back(worker.get());
+  return handles;
+}
+
+void WarnOfFewDescriptors(const ProxySettings& settings) {
+  const uint64_t available = ReadProcessStats().max_fds;
+  const uint64_t needed = 2 * uint64_t{settings.limits.max_connections} + kSpareDescriptors;
+  if (available >= needed) return;
+  Log(LogLevel::kWarning, "limits.max_connections cannot be reached: raise the limit of open files, or lower it",
+      {{"max_connections", settings.limits.max_connections}, {"open_files", available}, {"needed", needed}});
+}
+
+std::string SourceName(const ProxySettings& settings) {
+  return settings.identity_files.has_value() ? settings.identity_files->certificate : settings.workload_api;
+}
+
+}  // namespace
+
+// Everything but the latch belongs to the control thread once it runs.
+struct Proxy::State {
+  State(Options options, Workers created)
+      : settings(options.settings),
+        poll_interval(options.poll_interval),
+        clock(*options.clock),
+        start_time(options.clock->Now()),
+        workers(std::move(created)),
+        publisher(Handles(workers), settings.rules, clock),
+        rotation({settings.spiffe_id,
+                  SourceName(settings),
+                  &clock,
+                  {.alpn = {kMeshAlpn}},
+                  [this](std::shared_ptr<const TlsContext> tls) { TakeIdentity(std::move(tls)); }}),
+        source({settings.workload_api, settings.identity_files, poll_interval}, loop, rotation),
+        reload({options.config_path, options.config_text, settings, options.environment,
+                [this](MeshRules rules) { TakeRules(std::move(rules)); }}),
+        pages({&loop, Handles(workers), &rotation, [this] { return Ready(); }, [this] { return Counters(); }}) {}
+
+  absl::Status ListenAdmin();
+  void TakeIdentity(std::shared_ptr<const TlsContext> tls);
+  void TakeRules(MeshRules rules);
+  void Serve();
+  void CheckAcknowledgements(absl::Duration delay);
+  absl::Status Ready() const;
+  ControlCounters Counters() const;
+  void BeginDrain();
+
+  const ProxySettings settings;
+  const absl::Duration poll_interval;
+  const Clock& clock;
+  const absl::Time start_time;
+  ControlLoop loop;
+  Workers workers;
+  Publisher publisher;
+  IdentityRotation rotation;
+  IdentitySource source;
+  ConfigReload reload;
+  AdminPages pages;
+  std::unique_ptr<AdminServer> admin;
+  bool serving = false;
+  bool draining = false;
+  bool checking_acknowledgements = false;
+
+  absl::Mutex latch;
+  int busy_workers ABSL_GUARDED_BY(latch) = 0;
+  bool drain_begun ABSL_GUARDED_BY(latch) = false;
+};
+
+absl::Status Proxy::State::ListenAdmin() {
+  if (!settings.admin.has_value()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<AdminServer>> server = AdminServer::Create(
+      loop, {.address = *settings.admin, .handler = [this](const std::string& path, AdminServer::Respond respond) {
+               pages.Handle(path, std::move(respond));
+             }});
+  if (!server.ok()) return server.status();
+  admin = *std::move(server);
+  if (!admin->address().is_loopback()) {
+    Log(LogLevel::kWarning, "admin address is not loopback: whoever reaches it can read every connection",
+        {{"address", admin->address().ToString()}});
+  }
+  return absl::OkStatus();
+}
+
+void Proxy::State::TakeIdentity(std::shared_ptr<const TlsContext> tls) {
+  publisher.SetTls(std::move(tls));
+  CheckAcknowledgements(kFirstAcknowledgementCheck);
+  if (!serving && !draining) Serve();
+}
+
+void Proxy::State::TakeRules(MeshRules rules) {
+  publisher.SetRules(std::move(rules));
+  CheckAcknowledgements(kFirstAcknowledgementCheck);
+}
+
+void Proxy::State::Serve() {
+  serving = true;
+  for (const auto& worker : workers) worker->worker().Start();
+  std::vector<std::string> names;
+  const std::vector<SocketAddress> bound = workers.front()->worker().BoundAddresses();
+  for (size_t i = 0; i < bound.size(); ++i) {
+    names.push_back(absl::StrCat(settings.listeners[i].name, "=", bound[i].ToString()));
+  }
+  Log(LogLevel::kInfo, "serving",
+      {{"listeners", absl::StrJoin(names, " ")},
+       {"admin", admin == nullptr ? "disabled" : admin->address().ToString()},
+       {"workers", workers.size()}});
+  // What starting needed and running does not.
+  malloc_trim(0);
+}
+
+void Proxy::State::CheckAcknowledgements(absl::Duration delay) {
+  if (checking_acknowledgements) return;
+  checking_acknowledgements = true;
+  loop.After(delay, [this, delay] {
+    checking_acknowledgements = false;
+    if (publisher.CollectAcknowledgements()) CheckAcknowledgements(std::min(2 * delay, kLastAcknowledgementCheck));
+  });
+}
+
+absl::Status Proxy::State::Ready() const {
+  if (draining) return absl::UnavailableError("draining");
+  if (const absl::Status usable = rotation.Usable(); !usable.ok()) return usable;
+  if (publisher.acknowledged_version() == 0) return absl::UnavailableError("the workers are starting");
+  return absl::OkStatus();
+}
+
+ControlCounters Proxy::State::Counters() const {
+  ControlCounters counters;
+  counters.ready = Ready().ok();
+  counters.view_version = publisher.version();
+  counters.view_acknowledged_version = publisher.acknowledged_version();
+  counters.view_acknowledgement_delay = publisher.acknowledgement_delay();
+  counters.has_identity = rotation.current() != nullptr;
+  if (counters.has_identity) counters.identity_not_after = rotation.current()->svid()->not_after();
+  counters.identity_rotations = rotation.rotations();
+  counters.identity_failures = rotation.failures();
+  counters.bundle_changes = rotation.bundle_changes();
+  counters.config_reloads = reload.applied();
+  counters.config_reload_failures = reload.refused();
+  counters.start_time = start_time;
+  return counters;
+}
+
+void Proxy::State::BeginDrain() {
+  draining = true;
+  absl::MutexLock lock(&latch);
+  drain_begun = true;
+  if (!serving) return;
+  busy_workers = static_cast<int>(workers.size());
+  for (const auto& worker : workers) {
+    worker->worker().Drain([this] {
+      absl::MutexLock idle(&latch);
+      --busy_workers;
+    });
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Proxy>> Proxy::Create(Options options) {
+  absl::StatusOr<Workers> workers = CreateWorkers(options.settings, *options.clock);
+  if (!workers.ok()) return workers.status();
+  WarnOfFewDescriptors(options.settings);
+  auto state = std::make_unique<State>(std::move(options), *std::move(workers));
+  if (const absl::Status status = state->ListenAdmin(); !status.ok()) return status;
+  return std::unique_ptr<Proxy>(new Proxy(std::move(state)));
+}
+
+Proxy::Proxy(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Proxy::~Proxy() {
+  // The control thread first, or it might start a worker that has been stopped. The loop outlives the workers, who
+  // may still post answers to it; nobody runs those.
+  state_->loop.Stop();
+  for (const auto& worker : state_->workers) worker->worker().Stop();
+}
+
+void Proxy::Start() {
+  State* const state = state_.get();
+  Log(LogLevel::kInfo, "starting", {{"identity_source", state->rotation.source()}});
+  state->loop.Every(state->poll_interval, [state] {
+    state->reload.Poll();
+    state->rotation.CheckExpiry();
+  });
+  state->source.Start();
+  state->loop.Start();
+}
+
+bool Proxy::Drain() {
+  State* const state = state_.get();
+  Log(LogLevel::kInfo, "draining", {{"deadline", absl::FormatDuration(state->settings.drain_deadline)}});
+  state->loop.Post([state] { state->BeginDrain(); });
+  bool idle;
+  {
+    absl::MutexLock lock(&state->latch);
+    state->latch.Await(absl::Condition(&state->drain_begun));
+    const auto done = [state]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state->latch) { return state->busy_workers == 0; };
+    idle = state->latch.AwaitWithTimeout(absl::Condition(&done), state->settings.drain_deadline);
+  }
+  for (const auto& worker : state->workers) worker->worker().Stop();
+  Log(LogLevel::kInfo, "drained", {{"all_connections_finished", idle}});
+  return idle;
+}
+
+}  // namespace lanyard
