@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/lanyard/config/proxy.pb.h"
+#include "identity/config/checks.h"
 #include "identity/config/config_file.h"
 #include "identity/workload/watch.h"
 #include "proxy/config_rules.h"
@@ -21,11 +22,8 @@ struct DurationRange {
 absl::Duration DurationFromConfig(absl::string_view path, bool present, const google::protobuf::Duration& from,
                                   DurationRange range, ConfigProblems& problems) {
   const absl::Duration value = DurationOr(present, from, range.fallback);
-  if (value >= range.min && value <= range.max) return value;
-  AddProblem(problems, path,
-             absl::StrCat(absl::FormatDuration(value), " is out of range: write ", absl::FormatDuration(range.min),
-                          " to ", absl::FormatDuration(range.max)));
-  return range.fallback;
+  CheckDuration(problems, path, value, range.min, range.max);
+  return value;
 }
 
 struct NumberRange {
@@ -37,7 +35,7 @@ struct NumberRange {
 uint32_t NumberFromConfig(absl::string_view path, uint32_t value, NumberRange range, ConfigProblems& problems) {
   if (value == 0) return range.fallback;  // proto3: not written
   if (value >= range.min && value <= range.max) return value;
-  AddProblem(problems, path, absl::StrCat(value, " is out of range: write ", range.min, " to ", range.max));
+  problems.Add(path, absl::StrCat(value, " is out of range: write ", range.min, " to ", range.max));
   return range.fallback;
 }
 
@@ -46,16 +44,16 @@ std::optional<IdentityFiles> FilesFromConfig(const config::IdentityFiles& from, 
       {"certificate", &from.certificate()}, {"key", &from.key()}, {"bundle", &from.bundle()}};
   for (const auto& [name, value] : required) {
     if (!value->empty()) continue;
-    AddProblem(problems, absl::StrCat("identity.files.", name), "the path of a PEM file is required");
+    problems.Add(absl::StrCat("identity.files.", name), "the path of a PEM file is required");
   }
   IdentityFiles files{from.certificate(), from.key(), from.bundle(), {}};
   for (const auto& [name, path] : from.federated_bundles()) {
     const std::string at = absl::StrCat("identity.files.federated_bundles.", name);
     absl::StatusOr<TrustDomain> trust_domain = TrustDomain::Parse(name);
     if (!trust_domain.ok()) {
-      AddProblem(problems, at, trust_domain.status().message());
+      problems.Add(at, trust_domain.status().message());
     } else if (path.empty()) {
-      AddProblem(problems, at, "the path of a PEM file is required");
+      problems.Add(at, "the path of a PEM file is required");
     } else {
       files.federated_bundles.emplace(*std::move(trust_domain), path);
     }
@@ -65,19 +63,11 @@ std::optional<IdentityFiles> FilesFromConfig(const config::IdentityFiles& from, 
 
 void IdentityFromConfig(const config::Identity& from, const ProxyEnvironment& environment, ProxySettings& settings,
                         ConfigProblems& problems) {
-  if (!from.spiffe_id().empty()) {
-    absl::StatusOr<SpiffeId> id = SpiffeId::Parse(from.spiffe_id());
-    if (!id.ok()) {
-      AddProblem(problems, "identity.spiffe_id", id.status().message());
-    } else if (!id->has_path()) {
-      AddProblem(problems, "identity.spiffe_id",
-                 absl::StrCat("\"", from.spiffe_id(), "\" names a trust domain; a workload's ID has a path"));
-    } else {
-      settings.spiffe_id = *std::move(id);
-    }
+  if (!from.spiffe_id().empty() && CheckWorkloadId(problems, "identity.spiffe_id", from.spiffe_id())) {
+    settings.spiffe_id = *SpiffeId::Parse(from.spiffe_id());
   }
   if (from.has_files() && !from.workload_api().empty()) {
-    return AddProblem(problems, "identity", "workload_api and files exclude each other: remove one");
+    return problems.Add("identity", "workload_api and files exclude each other: remove one");
   }
   if (from.has_files()) {
     settings.identity_files = FilesFromConfig(from.files(), problems);
@@ -87,33 +77,32 @@ void IdentityFromConfig(const config::Identity& from, const ProxyEnvironment& en
   if (address.ok()) {
     settings.workload_api = *std::move(address);
   } else if (from.workload_api().empty() && environment.spiffe_endpoint_socket.empty()) {
-    AddProblem(problems, "identity",
-               "nothing says where the identity comes from: set workload_api (unix:///run/lanyard/agent.sock), files, "
-               "or SPIFFE_ENDPOINT_SOCKET in the environment");
+    problems.Add(
+        "identity",
+        "nothing says where the identity comes from: set workload_api (unix:///run/lanyard/agent.sock), files, "
+        "or SPIFFE_ENDPOINT_SOCKET in the environment");
   } else {
-    AddProblem(problems, "identity.workload_api", address.status().message());
+    problems.Add("identity.workload_api", address.status().message());
   }
 }
 
 void AdminFromConfig(const config::Admin& from, ProxySettings& settings, ConfigProblems& problems) {
   if (from.disabled()) {
     if (from.address().empty()) return;
-    return AddProblem(problems, "admin", "disabled and address exclude each other: remove one");
+    return problems.Add("admin", "disabled and address exclude each other: remove one");
   }
   const std::string text = from.address().empty() ? kDefaultAdminAddress : from.address();
   absl::StatusOr<SocketAddress> address = SocketAddress::Parse(text);
-  if (!address.ok()) return AddProblem(problems, "admin.address", address.status().message());
+  if (!address.ok()) return problems.Add("admin.address", address.status().message());
   // Whoever can reach it sees every connection: all interfaces only in so many words.
   if (text.front() == ':') {
-    return AddProblem(problems, "admin.address",
-                      absl::StrCat("\"", text, "\" would let every network read it: write 127.0.0.1", text,
-                                   ", or 0.0.0.0", text, " if that is meant"));
+    return problems.Add("admin.address", absl::StrCat("\"", text, "\" would let every network read it: write 127.0.0.1",
+                                                      text, ", or 0.0.0.0", text, " if that is meant"));
   }
   for (const ListenerSpec& listener : settings.listeners) {
     if (!AddressesClash(listener.address, *address)) continue;
-    AddProblem(problems, "admin.address",
-               absl::StrCat(text, " clashes with listener ", listener.name, " (", listener.address.ToString(),
-                            "); give each its own"));
+    problems.Add("admin.address", absl::StrCat(text, " clashes with listener ", listener.name, " (",
+                                               listener.address.ToString(), "); give each its own"));
   }
   settings.admin = *address;
 }
@@ -141,30 +130,6 @@ ConnectionLimits LimitsFromConfig(const config::Limits& from, ConfigProblems& pr
   return limits;
 }
 
-void LogFromConfig(const config::Log& from, ProxySettings& settings, ConfigProblems& problems) {
-  const std::pair<const char*, LogLevel> levels[] = {{"", LogLevel::kInfo},
-                                                     {"debug", LogLevel::kDebug},
-                                                     {"info", LogLevel::kInfo},
-                                                     {"warning", LogLevel::kWarning},
-                                                     {"error", LogLevel::kError}};
-  const std::pair<const char*, LogFormat> formats[] = {
-      {"", LogFormat::kAuto}, {"auto", LogFormat::kAuto}, {"text", LogFormat::kText}, {"json", LogFormat::kJson}};
-  const auto level =
-      std::find_if(std::begin(levels), std::end(levels), [&](auto& l) { return from.level() == l.first; });
-  const auto format =
-      std::find_if(std::begin(formats), std::end(formats), [&](auto& f) { return from.format() == f.first; });
-  if (level == std::end(levels)) {
-    AddProblem(problems, "log.level", absl::StrCat("\"", from.level(), "\" is none of debug, info, warning, error"));
-  } else {
-    settings.log_level = level->second;
-  }
-  if (format == std::end(formats)) {
-    AddProblem(problems, "log.format", absl::StrCat("\"", from.format(), "\" is none of auto, text, json"));
-  } else {
-    settings.log_format = format->second;
-  }
-}
-
 ProxySettings SettingsFromConfig(const config::ProxyConfig& config, const ProxyEnvironment& environment,
                                  ConfigProblems& problems) {
   ProxySettings settings;
@@ -174,8 +139,8 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, const ProxyE
   ConfiguredListeners listeners = ListenersFromConfig(config, problems);
   if (config.listeners().empty() && config.capture().outbound_address().empty() &&
       config.capture().inbound_address().empty()) {
-    AddProblem(problems, "listeners",
-               "there is nothing to listen on: set capture.outbound_address, capture.inbound_address, or listeners");
+    problems.Add("listeners",
+                 "there is nothing to listen on: set capture.outbound_address, capture.inbound_address, or listeners");
   }
   settings.listeners = std::move(listeners.specs);
   settings.rules = {RoutesFromConfig(config, problems), InboundFromConfig(config, problems),
@@ -184,13 +149,13 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, const ProxyE
   AdminFromConfig(config.admin(), settings, problems);
   settings.limits = LimitsFromConfig(config.limits(), problems);
   if (settings.limits.max_connections < static_cast<uint32_t>(settings.workers)) {
-    AddProblem(problems, "limits.max_connections",
-               absl::StrCat(settings.limits.max_connections, " is fewer than the ", settings.workers,
-                            " workers that share it: raise it or lower workers"));
+    problems.Add("limits.max_connections",
+                 absl::StrCat(settings.limits.max_connections, " is fewer than the ", settings.workers,
+                              " workers that share it: raise it or lower workers"));
   }
   settings.drain_deadline = DurationFromConfig("drain_deadline", config.has_drain_deadline(), config.drain_deadline(),
                                                {absl::Seconds(30), absl::ZeroDuration(), absl::Hours(24)}, problems);
-  LogFromConfig(config.log(), settings, problems);
+  settings.log = LogFromConfig(config.log(), "log", problems);
   return settings;
 }
 
@@ -240,7 +205,7 @@ std::vector<std::string> FixedDifferences(const ProxySettings& running, const Pr
   compare("capture or listeners' names, addresses and destinations", SameListeners(running.listeners, read.listeners));
   compare("limits", SameLimits(running.limits, read.limits));
   compare("drain_deadline", running.drain_deadline == read.drain_deadline);
-  compare("log", running.log_level == read.log_level && running.log_format == read.log_format);
+  compare("log", running.log.level == read.log.level && running.log.format == read.log.format);
   return names;
 }
 

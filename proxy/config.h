@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "identity/base/logging.h"
+#include "identity/config/log_config.h"
 #include "identity/spiffe/spiffe_id.h"
 #include "proxy/control/identity_files.h"
 #include "proxy/io/address.h"
@@ -27,8 +27,7 @@ struct ProxySettings {
   std::vector<ListenerSpec> listeners;  // at least one
   ConnectionLimits limits;              // of the whole process
   absl::Duration drain_deadline;
-  LogLevel log_level = LogLevel::kInfo;
-  LogFormat log_format = LogFormat::kAuto;
+  LogSettings log;
   // May change while it runs.
   MeshRules rules;
 };

@@ -6,9 +6,8 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "identity/config/checks.h"
 
 namespace lanyard {
 namespace {
@@ -22,14 +21,13 @@ bool IsNameCharacter(char c) { return absl::ascii_isalnum(c) || c == '.' || c ==
 
 // Names stand in logs and metric labels, where two of one name could not be told apart.
 void CheckName(absl::string_view path, const std::string& name, std::set<std::string>& seen, ConfigProblems& problems) {
-  if (name.empty()) return AddProblem(problems, path, "a name is required; it stands in logs and metrics");
+  if (name.empty()) return problems.Add(path, "a name is required; it stands in logs and metrics");
   if (name.size() > kMaxNameSizeBytes || !std::all_of(name.begin(), name.end(), IsNameCharacter)) {
-    return AddProblem(problems, path,
-                      absl::StrCat("\"", name, "\" is not a name: use 1 to ", kMaxNameSizeBytes,
-                                   " letters, digits, '.', '_' or '-'"));
+    return problems.Add(path, absl::StrCat("\"", name, "\" is not a name: use 1 to ", kMaxNameSizeBytes,
+                                           " letters, digits, '.', '_' or '-'"));
   }
   if (!seen.insert(name).second) {
-    AddProblem(problems, path, absl::StrCat("\"", name, "\" is taken already; every name is used once"));
+    problems.Add(path, absl::StrCat("\"", name, "\" is taken already; every name is used once"));
   }
 }
 
@@ -39,7 +37,7 @@ std::vector<PeerPattern> PeersFromConfig(absl::string_view path, const Strings& 
   for (int i = 0; i < texts.size(); ++i) {
     absl::StatusOr<PeerPattern> peer = PeerPattern::Parse(texts[i]);
     if (!peer.ok()) {
-      AddProblem(problems, absl::StrCat(path, "[", i, "]"), peer.status().message());
+      problems.Add(absl::StrCat(path, "[", i, "]"), peer.status().message());
       continue;
     }
     peers.push_back(*std::move(peer));
@@ -52,8 +50,8 @@ std::vector<uint16_t> PortsFromConfig(absl::string_view path, const Ports& numbe
   std::vector<uint16_t> ports;
   for (int i = 0; i < numbers.size(); ++i) {
     if (numbers[i] < 1 || numbers[i] > 65535) {
-      AddProblem(problems, absl::StrCat(path, "[", i, "]"),
-                 absl::StrCat(numbers[i], " is not a port; ports are 1 to 65535, and an empty list means all"));
+      problems.Add(absl::StrCat(path, "[", i, "]"),
+                   absl::StrCat(numbers[i], " is not a port; ports are 1 to 65535, and an empty list means all"));
       continue;
     }
     ports.push_back(static_cast<uint16_t>(numbers[i]));
@@ -66,7 +64,7 @@ std::vector<Cidr> DestinationsFromConfig(absl::string_view path, const config::R
   for (int i = 0; i < route.destinations_size(); ++i) {
     absl::StatusOr<Cidr> cidr = Cidr::Parse(route.destinations(i));
     if (!cidr.ok()) {
-      AddProblem(problems, absl::StrCat(path, ".destinations[", i, "]"), cidr.status().message());
+      problems.Add(absl::StrCat(path, ".destinations[", i, "]"), cidr.status().message());
       continue;
     }
     destinations.push_back(*std::move(cidr));
@@ -91,15 +89,15 @@ Route RouteFromConfig(const std::string& path, const config::Route& from, std::s
                       ConfigProblems& problems) {
   CheckName(absl::StrCat(path, ".name"), from.name(), seen, problems);
   if (from.action() == config::ROUTE_ACTION_UNSPECIFIED) {
-    AddProblem(problems, absl::StrCat(path, ".action"), "an action is required: mutual_tls, pass_through or refuse");
+    problems.Add(absl::StrCat(path, ".action"), "an action is required: mutual_tls, pass_through or refuse");
   }
   if (from.action() == config::MUTUAL_TLS && from.peers().empty()) {
-    AddProblem(problems, absl::StrCat(path, ".peers"),
-               "mutual_tls needs at least one peer that may answer: a SPIFFE ID, or spiffe://trust.domain/*");
+    problems.Add(absl::StrCat(path, ".peers"),
+                 "mutual_tls needs at least one peer that may answer: a SPIFFE ID, or spiffe://trust.domain/*");
   }
   if ((from.action() == config::PASS_THROUGH || from.action() == config::REFUSE) && !from.peers().empty()) {
-    AddProblem(problems, absl::StrCat(path, ".peers"),
-               "peers have a meaning with action mutual_tls only: change the action or remove them");
+    problems.Add(absl::StrCat(path, ".peers"),
+                 "peers have a meaning with action mutual_tls only: change the action or remove them");
   }
   return {from.name(), DestinationsFromConfig(path, from, problems),
           PortsFromConfig(absl::StrCat(path, ".ports"), from.ports(), problems),
@@ -110,37 +108,22 @@ Route RouteFromConfig(const std::string& path, const config::Route& from, std::s
 // A rule that allows nobody is a mistake; Create would name only the first.
 void CheckAllowsSomebody(absl::string_view path, bool nobody, ConfigProblems& problems) {
   if (!nobody) return;
-  AddProblem(problems, path,
-             "nobody could call: name at least one SPIFFE ID (or spiffe://trust.domain/*), or set allow_plaintext");
+  problems.Add(path,
+               "nobody could call: name at least one SPIFFE ID (or spiffe://trust.domain/*), or set allow_plaintext");
 }
 
 std::optional<SocketAddress> AddressFromConfig(absl::string_view path, const std::string& text,
                                                ConfigProblems& problems) {
   if (text.empty()) {
-    AddProblem(problems, path, "an address is required, such as 127.0.0.1:8080 or [::1]:8080");
+    problems.Add(path, "an address is required, such as 127.0.0.1:8080 or [::1]:8080");
     return std::nullopt;
   }
   absl::StatusOr<SocketAddress> address = SocketAddress::Parse(text);
   if (!address.ok()) {
-    AddProblem(problems, path, address.status().message());
+    problems.Add(path, address.status().message());
     return std::nullopt;
   }
   return *address;
-}
-
-bool IsHostName(absl::string_view host) {
-  return !host.empty() && host.size() <= 253 && std::all_of(host.begin(), host.end(), IsNameCharacter);
-}
-
-void CheckDestination(absl::string_view path, absl::string_view text, ConfigProblems& problems) {
-  const size_t colon = text.rfind(':');
-  uint32_t port = 0;
-  const bool has_port = colon != absl::string_view::npos && absl::SimpleAtoi(text.substr(colon + 1), &port);
-  const absl::string_view host = text.substr(0, has_port ? colon : 0);
-  const bool address = absl::StartsWith(host, "[") && SocketAddress::Parse(text).ok();
-  if (has_port && port >= 1 && port <= 65535 && (address || IsHostName(host))) return;
-  AddProblem(problems, path,
-             absl::StrCat("\"", text, "\" is not host:port; write 10.0.0.2:8080, [fd00::2]:8080 or name:8080"));
 }
 
 struct ListenerBuilder {
@@ -151,9 +134,8 @@ struct ListenerBuilder {
   void Add(ListenerSpec spec, Route route, InboundPolicy policy, const std::string& address_path) {
     for (size_t i = 0; i < out.specs.size(); ++i) {
       if (!AddressesClash(out.specs[i].address, spec.address)) continue;
-      AddProblem(problems, address_path,
-                 absl::StrCat(spec.address.ToString(), " clashes with ", address_paths[i], " (",
-                              out.specs[i].address.ToString(), "); give each listener its own"));
+      problems.Add(address_path, absl::StrCat(spec.address.ToString(), " clashes with ", address_paths[i], " (",
+                                              out.specs[i].address.ToString(), "); give each listener its own"));
     }
     out.specs.push_back(std::move(spec));
     out.routes.push_back(std::move(route));
@@ -168,12 +150,12 @@ struct ListenerBuilder {
   }
 
   void AddOutbound(const std::string& name, const std::string& path, const config::OutboundListener& from) {
-    CheckDestination(absl::StrCat(path, ".destination"), from.destination(), problems);
+    CheckAddress(problems, absl::StrCat(path, ".destination"), from.destination(), AddressUse::kDialTcp);
     Route route{
         name, {}, {}, RouteAction::kMutualTls, PeersFromConfig(absl::StrCat(path, ".peers"), from.peers(), problems)};
     if (from.peers().empty()) {
-      AddProblem(problems, absl::StrCat(path, ".peers"),
-                 "at least one peer that may answer is required: a SPIFFE ID, or spiffe://trust.domain/*");
+      problems.Add(absl::StrCat(path, ".peers"),
+                   "at least one peer that may answer is required: a SPIFFE ID, or spiffe://trust.domain/*");
     }
     const std::string address_path = absl::StrCat(path, ".address");
     const std::optional<SocketAddress> address = AddressFromConfig(address_path, from.address(), problems);
@@ -182,7 +164,7 @@ struct ListenerBuilder {
   }
 
   void AddInbound(const std::string& name, const std::string& path, const config::InboundListener& from) {
-    CheckDestination(absl::StrCat(path, ".destination"), from.destination(), problems);
+    CheckAddress(problems, absl::StrCat(path, ".destination"), from.destination(), AddressUse::kDialTcp);
     const std::string peers_path = absl::StrCat(path, ".peers");
     PolicyRule rule{name, {}, PeersFromConfig(peers_path, from.peers(), problems), from.allow_plaintext()};
     CheckAllowsSomebody(peers_path, from.peers().empty() && !from.allow_plaintext(), problems);
@@ -195,13 +177,6 @@ struct ListenerBuilder {
 };
 
 }  // namespace
-
-void AddProblem(ConfigProblems& problems, absl::string_view path, absl::string_view message) {
-  for (const ConfigProblem& problem : problems.all()) {
-    if (problem.path == path) return;
-  }
-  problems.Add(path, message);
-}
 
 bool AddressesClash(const SocketAddress& a, const SocketAddress& b) {
   if (a.port() == 0 || a.port() != b.port()) return false;
@@ -218,13 +193,14 @@ RouteTable RoutesFromConfig(const config::ProxyConfig& config, ConfigProblems& p
     routes.push_back(RouteFromConfig(absl::StrCat("routes[", i, "]"), config.routes(i), seen, problems));
   }
   if (config.routes_size() > 0 && config.capture().outbound_address().empty()) {
-    AddProblem(problems, "routes",
-               "routes are for captured connections and nothing is captured: set capture.outbound_address, or use "
-               "listeners");
+    problems.Add("routes",
+                 "routes are for captured connections and nothing is captured: set capture.outbound_address, or use "
+                 "listeners");
   }
   if (config.default_route() == config::MUTUAL_TLS) {
-    AddProblem(problems, "default_route",
-               "mutual_tls needs peers, which a default has none of: make it the last of routes, without destinations");
+    problems.Add(
+        "default_route",
+        "mutual_tls needs peers, which a default has none of: make it the last of routes, without destinations");
   }
   return RouteTable(std::move(routes),
                     {kDefaultRoute, {}, {}, ActionFromConfig(config.default_route(), RouteAction::kPassThrough), {}});
@@ -243,13 +219,14 @@ InboundPolicy InboundFromConfig(const config::ProxyConfig& config, ConfigProblem
                      PeersFromConfig(absl::StrCat(path, ".peers"), from.peers(), problems), from.allow_plaintext()});
   }
   if (inbound.rules_size() > 0 && config.capture().inbound_address().empty()) {
-    AddProblem(problems, "inbound.rules",
-               "these rules are for captured connections and nothing is captured: set capture.inbound_address, or use "
-               "listeners");
+    problems.Add(
+        "inbound.rules",
+        "these rules are for captured connections and nothing is captured: set capture.inbound_address, or use "
+        "listeners");
   }
   absl::StatusOr<InboundPolicy> policy = InboundPolicy::Create(std::move(rules));
   if (policy.ok()) return *std::move(policy);
-  if (problems.empty()) AddProblem(problems, "inbound.rules", policy.status().message());
+  if (problems.empty()) problems.Add("inbound.rules", policy.status().message());
   return InboundPolicy();
 }
 
@@ -269,7 +246,7 @@ ConfiguredListeners ListenersFromConfig(const config::ProxyConfig& config, Confi
     } else if (from.has_inbound()) {
       builder.AddInbound(from.name(), absl::StrCat(path, ".inbound"), from.inbound());
     } else {
-      AddProblem(problems, path, "a direction is required: outbound (plain in, mutual TLS out) or inbound");
+      problems.Add(path, "a direction is required: outbound (plain in, mutual TLS out) or inbound");
     }
   }
   return std::move(builder.out);

@@ -6,15 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
 #include "api/lanyard/config/proxy.pb.h"
-#include "identity/config/config_file.h"
+#include "identity/config/config_problems.h"
 #include "proxy/mesh/mesh_view.h"
 
 namespace lanyard {
-
-// Adds unless `path` has a mistake already: a value that could not be read is not also "missing".
-void AddProblem(ConfigProblems& problems, absl::string_view path, absl::string_view message);
 
 // "routes" and "default_route", for captured outbound connections.
 RouteTable RoutesFromConfig(const config::ProxyConfig& config, ConfigProblems& problems);

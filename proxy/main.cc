@@ -106,7 +106,7 @@ int Run(const Arguments& arguments) {
     puts("ok");
     return 0;
   }
-  InitLogging("proxy", settings->log_format, settings->log_level);
+  InitLogging("proxy", settings->log.format, settings->log.level);
   return Serve({.config_path = arguments.config_path,
                 .config_text = *std::move(text),
                 .settings = *std::move(settings),

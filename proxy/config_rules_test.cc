@@ -1,0 +1,138 @@
+#include "proxy/config_rules.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+using testing::HasSubstr;
+
+SocketAddress Address(const std::string& text) { return SocketAddress::Parse(text).value(); }
+
+config::Route NamedRoute(const std::string& name, config::RouteAction action) {
+  config::Route route;
+  route.set_name(name);
+  route.set_action(action);
+  return route;
+}
+
+std::string OnlyProblem(const ConfigProblems& problems) {
+  if (problems.all().size() != 1) return "not one problem: " + std::string(problems.ToStatus("").message());
+  return problems.all()[0].path + ": " + problems.all()[0].message;
+}
+
+TEST(AddressesClash, WhenOneSocketWouldTakeTheOthersConnections) {
+  EXPECT_TRUE(AddressesClash(Address("127.0.0.1:80"), Address("127.0.0.1:80")));
+  EXPECT_TRUE(AddressesClash(Address(":80"), Address("127.0.0.1:80")));
+  EXPECT_TRUE(AddressesClash(Address("[::1]:80"), Address(":80")));
+  EXPECT_TRUE(AddressesClash(Address("0.0.0.0:80"), Address("10.0.0.1:80")));
+  EXPECT_TRUE(AddressesClash(Address("[::]:80"), Address("0.0.0.0:80")));
+}
+
+TEST(AddressesClash, NotOnDifferentPortsHostsOrFamilies) {
+  EXPECT_FALSE(AddressesClash(Address("127.0.0.1:80"), Address("127.0.0.1:81")));
+  EXPECT_FALSE(AddressesClash(Address("127.0.0.1:80"), Address("127.0.0.2:80")));
+  EXPECT_FALSE(AddressesClash(Address("0.0.0.0:80"), Address("[::1]:80")));
+  EXPECT_FALSE(AddressesClash(Address("127.0.0.1:0"), Address("127.0.0.1:0")));
+}
+
+TEST(RoutesFromConfig, KeepsTheOrderAndPassesThroughByDefault) {
+  config::ProxyConfig config;
+  config.mutable_capture()->set_outbound_address(":15001");
+  *config.add_routes() = NamedRoute("first", config::REFUSE);
+  config.mutable_routes(0)->add_destinations("10.0.0.1");
+  *config.add_routes() = NamedRoute("second", config::MUTUAL_TLS);
+  config.mutable_routes(1)->add_destinations("10.0.0.0/24");
+  config.mutable_routes(1)->add_peers("spiffe://td/*");
+  ConfigProblems problems;
+  const RouteTable table = RoutesFromConfig(config, problems);
+  EXPECT_TRUE(problems.empty());
+  EXPECT_EQ(table.Find(Address("10.0.0.1:80")).name, "first");
+  EXPECT_EQ(table.Find(Address("10.0.0.2:80")).name, "second");
+  EXPECT_EQ(table.Find(Address("10.0.1.1:80")).name, "default");
+  EXPECT_EQ(table.Find(Address("10.0.1.1:80")).action, RouteAction::kPassThrough);
+}
+
+TEST(RoutesFromConfig, TheDefaultCanRefuse) {
+  config::ProxyConfig config;
+  config.set_default_route(config::REFUSE);
+  ConfigProblems problems;
+  EXPECT_EQ(RoutesFromConfig(config, problems).Find(Address("10.0.1.1:80")).action, RouteAction::kRefuse);
+  EXPECT_TRUE(problems.empty());
+}
+
+TEST(RoutesFromConfig, RoutesWithoutCaptureDoNothingAndAreAMistake) {
+  config::ProxyConfig config;
+  *config.add_routes() = NamedRoute("a", config::REFUSE);
+  ConfigProblems problems;
+  RoutesFromConfig(config, problems);
+  EXPECT_THAT(OnlyProblem(problems), HasSubstr("set capture.outbound_address"));
+}
+
+TEST(RoutesFromConfig, TheDefaultRoutesNameIsTaken) {
+  config::ProxyConfig config;
+  config.mutable_capture()->set_outbound_address(":15001");
+  *config.add_routes() = NamedRoute("default", config::REFUSE);
+  ConfigProblems problems;
+  RoutesFromConfig(config, problems);
+  EXPECT_THAT(OnlyProblem(problems), HasSubstr("routes[0].name: \"default\" is taken"));
+}
+
+TEST(InboundFromConfig, RulesWithoutCaptureDoNothingAndAreAMistake) {
+  config::ProxyConfig config;
+  config::InboundRule* rule = config.mutable_inbound()->add_rules();
+  rule->set_name("a");
+  rule->add_peers("spiffe://td/*");
+  ConfigProblems problems;
+  InboundFromConfig(config, problems);
+  EXPECT_THAT(OnlyProblem(problems), HasSubstr("set capture.inbound_address"));
+}
+
+TEST(InboundFromConfig, WithoutRulesNobodyMayCall) {
+  ConfigProblems problems;
+  EXPECT_TRUE(InboundFromConfig(config::ProxyConfig(), problems).rules().empty());
+  EXPECT_TRUE(problems.empty());
+}
+
+TEST(ListenersFromConfig, RulesStandAtTheIndexOfTheirListener) {
+  config::ProxyConfig config;
+  config.mutable_capture()->set_inbound_address(":15006");
+  config::Listener* out = config.add_listeners();
+  out->set_name("out");
+  out->mutable_outbound()->set_address("127.0.0.1:0");
+  out->mutable_outbound()->set_destination("[fd00::2]:15008");
+  out->mutable_outbound()->add_peers("spiffe://td/web");
+  config::Listener* in = config.add_listeners();
+  in->set_name("in");
+  in->mutable_inbound()->set_address("127.0.0.1:0");
+  in->mutable_inbound()->set_destination("localhost:80");
+  in->mutable_inbound()->set_allow_plaintext(true);
+  ConfigProblems problems;
+  const ConfiguredListeners listeners = ListenersFromConfig(config, problems);
+  EXPECT_TRUE(problems.empty()) << problems.ToStatus("");
+  ASSERT_EQ(listeners.specs.size(), 3u);
+  ASSERT_EQ(listeners.routes.size(), 3u);
+  ASSERT_EQ(listeners.policies.size(), 3u);
+  EXPECT_EQ(listeners.specs[0].name, "capture-inbound");
+  EXPECT_EQ(listeners.routes[1].name, "out");
+  EXPECT_EQ(listeners.routes[1].action, RouteAction::kMutualTls);
+  EXPECT_EQ(listeners.policies[2].rules()[0].name, "in");
+}
+
+TEST(ListenersFromConfig, NamesOfTheCaptureListenersAreTaken) {
+  config::ProxyConfig config;
+  config::Listener* in = config.add_listeners();
+  in->set_name("capture-inbound");
+  in->mutable_inbound()->set_address("127.0.0.1:1");
+  in->mutable_inbound()->set_destination("localhost:80");
+  in->mutable_inbound()->add_peers("spiffe://td/*");
+  ConfigProblems problems;
+  ListenersFromConfig(config, problems);
+  EXPECT_THAT(OnlyProblem(problems), HasSubstr("listeners[0].name: \"capture-inbound\" is taken"));
+}
+
+}  // namespace
+}  // namespace lanyard

@@ -1,0 +1,197 @@
+#include "proxy/config.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+constexpr char kMinimal[] = R"(
+identity: {workload_api: "unix:///run/lanyard/agent.sock"}
+listeners:
+  - {name: out, outbound: {address: "127.0.0.1:8080", destination: "10.0.0.2:15008", peers: ["spiffe://td/web"]}}
+)";
+
+absl::StatusOr<ProxySettings> Parse(const std::string& text, ProxyEnvironment environment = {"", 3}) {
+  return ParseProxySettings(text, "proxy.yaml", environment);
+}
+
+std::string Mistakes(const std::string& text, ProxyEnvironment environment = {"", 3}) {
+  const absl::StatusOr<ProxySettings> settings = Parse(text, environment);
+  EXPECT_FALSE(settings.ok()) << text;
+  EXPECT_EQ(settings.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(settings.status().message());
+}
+
+TEST(ProxySettings, DefaultsAreFilledIn) {
+  const ProxySettings settings = Parse(kMinimal).value();
+  EXPECT_EQ(settings.workload_api, "unix:///run/lanyard/agent.sock");
+  EXPECT_FALSE(settings.identity_files.has_value());
+  EXPECT_FALSE(settings.spiffe_id.has_value());
+  EXPECT_EQ(settings.workers, 3);
+  EXPECT_EQ(settings.admin->ToString(), "127.0.0.1:15000");
+  EXPECT_EQ(settings.drain_deadline, absl::Seconds(30));
+  EXPECT_EQ(settings.limits.max_connections, 8192u);
+  EXPECT_EQ(settings.limits.idle_timeout, absl::ZeroDuration());
+  EXPECT_EQ(settings.rules.on_svid_expiry, OnSvidExpiry::kKeep);
+  EXPECT_EQ(settings.log.level, LogLevel::kInfo);
+}
+
+TEST(ProxySettings, EverythingThatIsWrittenIsRead) {
+  const ProxySettings settings = Parse(R"(
+identity:
+  files:
+    certificate: /etc/svid.pem
+    key: /etc/key.pem
+    bundle: /etc/bundle.pem
+    federated_bundles: {other.org: /etc/other.pem}
+  spiffe_id: spiffe://td/web
+workers: 2
+admin: {address: "127.0.0.1:9901"}
+capture: {outbound_address: ":15001", inbound_address: ":15006"}
+routes:
+  - {name: mesh, destinations: [10.0.0.0/8, "fd00::/64"], ports: [80, 443], action: mutual_tls, peers: ["spiffe://td/*"]}
+  - {name: metadata, destinations: [169.254.169.254], action: refuse}
+default_route: pass_through
+inbound: {rules: [{name: web, ports: [8080], peers: ["spiffe://td/frontend"]}, {name: probe, ports: [9], allow_plaintext: true}]}
+listeners:
+  - {name: out, outbound: {address: "127.0.0.1:8080", destination: "web.internal:15008", peers: ["spiffe://td/web"]}}
+  - {name: in, inbound: {address: "[::1]:15008", destination: "127.0.0.1:80", peers: ["spiffe://td/*"], allow_plaintext: true}}
+on_svid_expiry: close
+limits: {max_connections: 100, max_handshakes: 10, buffer_bytes: 16384, connect_timeout: 1s, handshake_timeout: 2s,
+         sniff_timeout: 50ms, idle_timeout: 1h}
+drain_deadline: 5s
+log: {level: debug, format: json}
+)").value();
+  EXPECT_EQ(settings.workload_api, "");
+  EXPECT_THAT(settings.identity_files->Paths(),
+              ElementsAre("/etc/svid.pem", "/etc/key.pem", "/etc/bundle.pem", "/etc/other.pem"));
+  EXPECT_EQ(settings.spiffe_id->ToString(), "spiffe://td/web");
+  EXPECT_EQ(settings.workers, 2);
+  EXPECT_EQ(settings.admin->port(), 9901);
+  ASSERT_EQ(settings.listeners.size(), 4u);
+  EXPECT_EQ(settings.listeners[0].name, "capture-outbound");
+  EXPECT_EQ(settings.listeners[1].kind, ListenerKind::kInboundCapture);
+  EXPECT_EQ(settings.listeners[2].destination, "web.internal:15008");
+  EXPECT_EQ(settings.listeners[3].kind, ListenerKind::kInboundStatic);
+  EXPECT_EQ(settings.rules.routes.Find(SocketAddress::Parse("10.1.1.1:443").value()).name, "mesh");
+  EXPECT_EQ(settings.rules.routes.Find(SocketAddress::Parse("169.254.169.254:80").value()).name, "metadata");
+  EXPECT_EQ(settings.rules.routes.Find(SocketAddress::Parse("8.8.8.8:53").value()).action, RouteAction::kPassThrough);
+  EXPECT_EQ(settings.rules.inbound.rules().size(), 2u);
+  EXPECT_EQ(settings.rules.listener_routes[2].peers.front().ToString(), "spiffe://td/web");
+  EXPECT_TRUE(settings.rules.listener_policies[3].AllowsPlaintext(15008));
+  EXPECT_EQ(settings.rules.on_svid_expiry, OnSvidExpiry::kClose);
+  EXPECT_EQ(settings.limits.sniff_timeout, absl::Milliseconds(50));
+  EXPECT_EQ(settings.limits.buffer_bytes, 16384u);
+  EXPECT_EQ(settings.drain_deadline, absl::Seconds(5));
+  EXPECT_EQ(settings.log.format, LogFormat::kJson);
+}
+
+TEST(ProxySettings, TheEnvironmentGivesTheWorkloadApi) {
+  const std::string text = "capture: {inbound_address: ':15006'}";
+  EXPECT_EQ(Parse(text, {"unix:///run/spire/agent.sock", 1}).value().workload_api, "unix:///run/spire/agent.sock");
+  EXPECT_THAT(Mistakes(text), HasSubstr("identity: nothing says where the identity comes from"));
+}
+
+TEST(ProxySettings, EveryMistakeIsReportedAtOnce) {
+  const std::string mistakes = Mistakes(R"(
+identity: {workload_api: "unix:///a.sock", files: {certificate: a, key: b, bundle: c}, spiffe_id: "spiffe://td"}
+worker: 3
+admin: {address: ":15000"}
+capture: {outbound_address: ":15001", inbound_address: "127.0.0.1:15001"}
+routes:
+  - {destinations: [10.0.0.1/8], ports: [0, 70000], action: mutual_tls}
+  - {name: b, action: pass_through, peers: ["spiffe://td/*"]}
+  - {name: b, peers: ["http://x"]}
+default_route: mutual_tls
+inbound: {rules: [{name: "two words", peers: []}]}
+listeners:
+  - {name: nowhere}
+  - {name: out, outbound: {address: "nohost", destination: "10.0.0.2"}}
+  - {name: in, inbound: {address: "127.0.0.1:99999", destination: "127.0.0.1:80"}}
+on_svid_expiry: sometimes
+limits: {buffer_bytes: 10, connect_timeout: 0s}
+drain_deadline: 100h
+log: {level: loud}
+)");
+  for (const char* path :
+       {"identity:", "identity.spiffe_id:", "worker:", "admin.address:", "capture.inbound_address:", "routes[0].name:",
+        "routes[0].destinations[0]:", "routes[0].ports[0]:", "routes[0].ports[1]:", "routes[0].peers:",
+        "routes[1].peers:", "routes[2].name:", "routes[2].action:", "routes[2].peers[0]:", "default_route:",
+        "inbound.rules[0].name:", "inbound.rules[0].peers:", "listeners[0]:", "listeners[1].outbound.address:",
+        "listeners[1].outbound.destination:", "listeners[1].outbound.peers:", "listeners[2].inbound.address:",
+        "listeners[2].inbound.peers:", "on_svid_expiry:", "limits.buffer_bytes:", "limits.connect_timeout:",
+        "drain_deadline:", "log.level:"}) {
+    EXPECT_THAT(mistakes, HasSubstr(std::string("  ") + path)) << mistakes;
+  }
+  EXPECT_THAT(mistakes, HasSubstr("proxy.yaml: 28 mistakes")) << mistakes;
+}
+
+TEST(ProxySettings, TheAdminAddressIsLoopbackUnlessSpelledOut) {
+  const std::string rest = std::string(kMinimal);
+  EXPECT_THAT(Mistakes(rest + "admin: {address: ':15000'}"), HasSubstr("write 127.0.0.1:15000, or 0.0.0.0:15000"));
+  EXPECT_EQ(Parse(rest + "admin: {address: '0.0.0.0:15000'}").value().admin->ToString(), "0.0.0.0:15000");
+  EXPECT_FALSE(Parse(rest + "admin: {disabled: true}").value().admin.has_value());
+  EXPECT_THAT(Mistakes(rest + "admin: {disabled: true, address: '127.0.0.1:1'}"), HasSubstr("exclude each other"));
+  EXPECT_THAT(Mistakes(rest + "admin: {address: '127.0.0.1:8080'}"), HasSubstr("clashes with listener out"));
+}
+
+TEST(ProxySettings, AnImpossibleWorkloadApiIsAMistakeOfItsOwnPath) {
+  const std::string rest = "\ncapture: {inbound_address: ':15006'}";
+  EXPECT_THAT(Mistakes("identity: {workload_api: 'run/agent.sock'}" + rest), HasSubstr("  identity.workload_api: "));
+}
+
+TEST(ProxySettings, FilesNeedAllThree) {
+  const std::string mistakes = Mistakes("identity: {files: {key: k.pem}}\ncapture: {inbound_address: ':15006'}");
+  EXPECT_THAT(mistakes, HasSubstr("identity.files.certificate:"));
+  EXPECT_THAT(mistakes, HasSubstr("identity.files.bundle:"));
+  EXPECT_THAT(mistakes, Not(HasSubstr("identity.files.key:")));
+}
+
+TEST(ProxySettings, NothingToListenOnIsAMistake) {
+  EXPECT_THAT(Mistakes("identity: {workload_api: 'unix:///a.sock'}"), HasSubstr("listeners: there is nothing"));
+}
+
+TEST(ProxySettings, FewerConnectionsThanWorkersIsAMistake) {
+  EXPECT_THAT(Mistakes(std::string(kMinimal) + "workers: 4\nlimits: {max_connections: 3}"),
+              HasSubstr("3 is fewer than the 4 workers"));
+}
+
+TEST(WorkerLimits, AreSharesOfTheProcess) {
+  ConnectionLimits process;
+  process.max_connections = 10;
+  process.max_handshakes = 2;
+  const ConnectionLimits share = WorkerLimits(process, 4);
+  EXPECT_EQ(share.max_connections, 3u);
+  EXPECT_EQ(share.max_handshakes, 1u);
+  EXPECT_EQ(share.buffer_bytes, process.buffer_bytes);
+}
+
+TEST(FixedDifferences, RulesMayChangeAndAddressesMayNot) {
+  const ProxySettings running = Parse(kMinimal).value();
+  std::string text = kMinimal;
+  const auto replaced = [&](const std::string& from, const std::string& to) {
+    std::string changed = text;
+    changed.replace(changed.find(from), from.size(), to);
+    return Parse(changed).value();
+  };
+  EXPECT_THAT(FixedDifferences(running, replaced("spiffe://td/web", "spiffe://td/*")), IsEmpty());
+  EXPECT_THAT(FixedDifferences(running, Parse(text + "on_svid_expiry: close").value()), IsEmpty());
+  EXPECT_THAT(FixedDifferences(running, replaced("127.0.0.1:8080", "127.0.0.1:8081")),
+              ElementsAre(HasSubstr("listeners")));
+  EXPECT_THAT(FixedDifferences(running, Parse(text + "workers: 9\nadmin: {disabled: true}").value()),
+              ElementsAre("workers", "admin"));
+  EXPECT_THAT(FixedDifferences(running, Parse(text + "limits: {buffer_bytes: 8192}\ndrain_deadline: 1s").value()),
+              ElementsAre("limits", "drain_deadline"));
+  EXPECT_THAT(FixedDifferences(running, replaced("agent.sock", "other.sock")), ElementsAre("identity"));
+}
+
+}  // namespace
+}  // namespace lanyard
