@@ -69,7 +69,8 @@ limits: {max_connections: 100, max_handshakes: 10, buffer_bytes: 16384, connect_
          sniff_timeout: 50ms, idle_timeout: 1h}
 drain_deadline: 5s
 log: {level: debug, format: json}
-)").value();
+)")
+                                     .value();
   EXPECT_EQ(settings.workload_api, "");
   EXPECT_THAT(settings.identity_files->Paths(),
               ElementsAre("/etc/svid.pem", "/etc/key.pem", "/etc/bundle.pem", "/etc/other.pem"));
@@ -121,14 +122,34 @@ limits: {buffer_bytes: 10, connect_timeout: 0s}
 drain_deadline: 100h
 log: {level: loud}
 )");
-  for (const char* path :
-       {"identity:", "identity.spiffe_id:", "worker:", "admin.address:", "capture.inbound_address:", "routes[0].name:",
-        "routes[0].destinations[0]:", "routes[0].ports[0]:", "routes[0].ports[1]:", "routes[0].peers:",
-        "routes[1].peers:", "routes[2].name:", "routes[2].action:", "routes[2].peers[0]:", "default_route:",
-        "inbound.rules[0].name:", "inbound.rules[0].peers:", "listeners[0]:", "listeners[1].outbound.address:",
-        "listeners[1].outbound.destination:", "listeners[1].outbound.peers:", "listeners[2].inbound.address:",
-        "listeners[2].inbound.peers:", "on_svid_expiry:", "limits.buffer_bytes:", "limits.connect_timeout:",
-        "drain_deadline:", "log.level:"}) {
+  for (const char* path : {"identity:",
+                           "identity.spiffe_id:",
+                           "worker:",
+                           "admin.address:",
+                           "capture.inbound_address:",
+                           "routes[0].name:",
+                           "routes[0].destinations[0]:",
+                           "routes[0].ports[0]:",
+                           "routes[0].ports[1]:",
+                           "routes[0].peers:",
+                           "routes[1].peers:",
+                           "routes[2].name:",
+                           "routes[2].action:",
+                           "routes[2].peers[0]:",
+                           "default_route:",
+                           "inbound.rules[0].name:",
+                           "inbound.rules[0].peers:",
+                           "listeners[0]:",
+                           "listeners[1].outbound.address:",
+                           "listeners[1].outbound.destination:",
+                           "listeners[1].outbound.peers:",
+                           "listeners[2].inbound.address:",
+                           "listeners[2].inbound.peers:",
+                           "on_svid_expiry:",
+                           "limits.buffer_bytes:",
+                           "limits.connect_timeout:",
+                           "drain_deadline:",
+                           "log.level:"}) {
     EXPECT_THAT(mistakes, HasSubstr(std::string("  ") + path)) << mistakes;
   }
   EXPECT_THAT(mistakes, HasSubstr("proxy.yaml: 28 mistakes")) << mistakes;

@@ -1,0 +1,134 @@
+#include "proxy/control/admin_pages.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "absl/synchronization/notification.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "identity/base/fake_clock.h"
+#include "identity/spiffe/fake_ca.h"
+#include "proxy/control/fake_worker_handle.h"
+
+namespace lanyard {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+class AdminPagesTest : public testing::Test {
+ protected:
+  AdminPagesTest() { loop_.Start(); }
+  ~AdminPagesTest() override { loop_.Stop(); }
+
+  AdminResponse Get(const std::string& path) {
+    AdminResponse response;
+    absl::Notification done;
+    loop_.Post([&] {
+      pages_.Handle(path, [&](AdminResponse given) {
+        response = std::move(given);
+        done.Notify();
+      });
+    });
+    EXPECT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(20)));
+    return response;
+  }
+
+  ControlLoop loop_;
+  FakeWorkerHandle a_, b_;
+  const FakeCa ca_ = FakeCa::Root("td");
+  const FakeLeaf leaf_ = ca_.Leaf("spiffe://td/web");
+  FakeClock clock_{ca_.certificate().not_before() + absl::Minutes(61)};
+  IdentityRotation rotation_{{std::nullopt, "svid.pem", &clock_, {}, [](auto) {}}};
+  absl::Status ready_;
+  AdminPages pages_{{&loop_,
+                     {&a_, &b_},
+                     &rotation_,
+                     [this] { return ready_; },
+                     [] { return ControlCounters{.view_version = 9}; },
+                     absl::Milliseconds(100)}};
+};
+
+TEST_F(AdminPagesTest, LiveAsLongAsTheControlThreadRuns) { EXPECT_EQ(Get("/live").status, 200); }
+
+TEST_F(AdminPagesTest, ReadySaysWhyNot) {
+  EXPECT_EQ(Get("/ready").status, 200);
+  ready_ = absl::UnavailableError("draining");
+  EXPECT_EQ(Get("/ready").status, 503);
+  EXPECT_EQ(Get("/ready").body, "draining\n");
+}
+
+TEST_F(AdminPagesTest, OtherPathsAreNotThere) {
+  for (const char* path : {"/", "/live/", "/metrics2", "//ready", "/../live", ""}) EXPECT_EQ(Get(path).status, 404);
+}
+
+TEST_F(AdminPagesTest, MetricsCountEveryWorker) {
+  WorkerCounters counters;
+  counters.accepted_outbound = 2;
+  a_.SetCounters(counters);
+  b_.SetCounters(counters);
+  const AdminResponse response = Get("/metrics");
+  EXPECT_EQ(response.content_type, kMetricsContentType);
+  EXPECT_THAT(response.body, HasSubstr("lanyard_proxy_connections_accepted_total{direction=\"outbound\"} 4\n"));
+  EXPECT_THAT(response.body, HasSubstr("lanyard_proxy_view_version 9\n"));
+  EXPECT_THAT(response.body, Not(HasSubstr("lanyard_proxy_process_open_fds 0\n")));
+}
+
+TEST_F(AdminPagesTest, IdentityShowsCertificatesAndNoKey) {
+  EXPECT_EQ(Get("/identity").status, 503);
+  WorkloadIdentity offered;
+  offered.svids.push_back(leaf_.Svid());
+  offered.bundles = ca_.Bundles();
+  rotation_.Offer(std::move(offered));
+  const AdminResponse response = Get("/identity");
+  EXPECT_EQ(response.status, 200);
+  const json identity = json::parse(response.body);
+  EXPECT_EQ(identity["spiffe_id"], "spiffe://td/web");
+  EXPECT_EQ(identity["serial"], leaf_.Svid().leaf().serial());
+  EXPECT_EQ(identity["source"], "svid.pem");
+  EXPECT_THAT(identity["not_after"].get<std::string>(), testing::MatchesRegex("20..-..-..T..:..:..Z"));
+  ASSERT_EQ(identity["bundles"]["td"].size(), 1u);
+  EXPECT_EQ(identity["bundles"]["td"][0]["fingerprint_sha256"].get<std::string>().size(), 64u);
+  EXPECT_THAT(response.body, Not(HasSubstr("PRIVATE")));
+  EXPECT_THAT(response.body, Not(HasSubstr("key")));
+}
+
+TEST_F(AdminPagesTest, ConnectionsOfEveryWorker) {
+  ConnectionRecord one, two;
+  one.id = 1;
+  one.peer_id = "spiffe://td/db";
+  one.peer_not_after = absl::FromUnixSeconds(1'800'000'000);
+  one.age = absl::Milliseconds(1500);
+  one.rule = "bytes \xff that are not UTF-8";
+  two.id = 2;
+  two.worker = 1;
+  a_.SetConnections({one});
+  b_.SetConnections({two});
+  const json connections = json::parse(Get("/connections").body);
+  ASSERT_EQ(connections.size(), 2u);
+  EXPECT_EQ(connections[0]["peer_id"], "spiffe://td/db");
+  EXPECT_EQ(connections[0]["peer_not_after"], "2027-01-15T08:00:00Z");
+  EXPECT_EQ(connections[0]["age_ms"], 1500);
+  EXPECT_EQ(connections[1]["worker"], 1);
+  EXPECT_TRUE(connections[1]["peer_not_after"].is_null());
+}
+
+TEST_F(AdminPagesTest, NoConnectionsAreAnEmptyArray) {
+  EXPECT_EQ(json::parse(Get("/connections").body), json::array());
+}
+
+TEST_F(AdminPagesTest, AWorkerThatDoesNotAnswerIsLeftOut) {
+  ConnectionRecord one;
+  one.id = 1;
+  a_.SetConnections({one});
+  b_.Mute();
+  const AdminResponse response = Get("/connections");
+  EXPECT_EQ(response.status, 504);
+  EXPECT_EQ(json::parse(response.body).size(), 1u);
+}
+
+}  // namespace
+}  // namespace lanyard

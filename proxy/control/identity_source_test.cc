@@ -1,0 +1,97 @@
+#include "proxy/control/identity_source.h"
+
+#include <stdlib.h>
+
+#include <string>
+
+#include "absl/synchronization/mutex.h"
+#include "gtest/gtest.h"
+#include "identity/base/atomic_file.h"
+#include "identity/base/clock.h"
+#include "identity/spiffe/fake_ca.h"
+
+namespace lanyard {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(20);
+
+// Counts what a source offers, from the control thread.
+class IdentitySourceTest : public testing::Test {
+ protected:
+  IdentitySourceTest() : folder_(testing::TempDir() + "/identity_source_XXXXXX") {
+    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
+    Write("bundle.pem", ca_.Bundle().ToPem());
+  }
+  ~IdentitySourceTest() override { loop_.Stop(); }
+
+  void Write(const std::string& name, const std::string& text) {
+    ASSERT_TRUE(WriteFileAtomically(folder_ + "/" + name, text, 0600).ok());
+  }
+  void WriteSvid(const FakeLeaf& leaf) {
+    Write("svid.pem", leaf.ChainPem());
+    Write("key.pem", leaf.KeyPem());
+  }
+  bool AwaitSerial(const std::string& serial) {
+    absl::MutexLock lock(&mutex_);
+    const auto arrived = [&] { return serial_ == serial; };
+    return mutex_.AwaitWithTimeout(absl::Condition(&arrived), kPatience);
+  }
+  bool AwaitFailures(uint64_t failures) {
+    absl::MutexLock lock(&mutex_);
+    const auto arrived = [&] { return failures_ >= failures; };
+    return mutex_.AwaitWithTimeout(absl::Condition(&arrived), kPatience);
+  }
+  void Start(IdentitySource& source) {
+    source.Start();
+    loop_.Every(absl::Milliseconds(5), [this] {
+      absl::MutexLock lock(&mutex_);
+      failures_ = rotation_.failures();
+    });
+    loop_.Start();
+  }
+
+  const FakeCa ca_ = FakeCa::Root("td");
+  std::string folder_;
+  absl::Mutex mutex_;
+  std::string serial_;
+  uint64_t failures_ = 0;
+  ControlLoop loop_;
+  IdentityRotation rotation_{{std::nullopt, "test", &SystemClock(), {}, [this](std::shared_ptr<const TlsContext> tls) {
+                                absl::MutexLock lock(&mutex_);
+                                serial_ = tls->svid()->leaf().serial();
+                              }}};
+  const IdentitySource::Options files_{
+      "", IdentityFiles{folder_ + "/svid.pem", folder_ + "/key.pem", folder_ + "/bundle.pem", {}},
+      absl::Milliseconds(20)};
+};
+
+TEST_F(IdentitySourceTest, FilesThatAppearLaterAreTheFirstIdentity) {
+  IdentitySource source(files_, loop_, rotation_);
+  Start(source);
+  ASSERT_TRUE(AwaitFailures(1));
+  const FakeLeaf leaf = ca_.Leaf("spiffe://td/web");
+  WriteSvid(leaf);
+  EXPECT_TRUE(AwaitSerial(leaf.Svid().leaf().serial()));
+}
+
+TEST_F(IdentitySourceTest, ReplacedFilesAreTakenAndBrokenOnesAreNot) {
+  const FakeLeaf first = ca_.Leaf("spiffe://td/web"), second = ca_.Leaf("spiffe://td/web");
+  WriteSvid(first);
+  IdentitySource source(files_, loop_, rotation_);
+  Start(source);
+  ASSERT_TRUE(AwaitSerial(first.Svid().leaf().serial()));
+  Write("svid.pem", second.ChainPem());  // without its key
+  ASSERT_TRUE(AwaitFailures(1));
+  EXPECT_TRUE(AwaitSerial(first.Svid().leaf().serial()));
+  Write("key.pem", second.KeyPem());
+  EXPECT_TRUE(AwaitSerial(second.Svid().leaf().serial()));
+}
+
+TEST_F(IdentitySourceTest, AWorkloadApiThatIsNotThereIsAFailureAndIsTriedAgain) {
+  IdentitySource source({"unix://" + folder_ + "/no-agent.sock", std::nullopt, absl::Seconds(1)}, loop_, rotation_);
+  Start(source);
+  EXPECT_TRUE(AwaitFailures(2));
+}
+
+}  // namespace
+}  // namespace lanyard

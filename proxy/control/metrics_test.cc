@@ -1,0 +1,103 @@
+#include "proxy/control/metrics.h"
+
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+std::vector<WorkerCounters> TwoWorkers() {
+  WorkerCounters a, b;
+  a.accepted_inbound = 3;
+  b.accepted_inbound = 4;
+  a.open_outbound = 1;
+  a.bytes_to_mesh = 9'007'199'254'740'993;
+  b.handshakes_resumed = 5;
+  a.closes_inbound = {{"finished", 2}, {"denied", 1}};
+  b.closes_inbound = {{"finished", 4}};
+  b.closes_outbound = {{"finished", 8}};
+  a.verification_failures = {{"expired", 1}};
+  b.limit_handshakes = 6;
+  b.view_version = 2;
+  return {a, b};
+}
+
+std::string Text(ControlCounters control = {}) { return MetricsText(TwoWorkers(), control, ProcessStats()); }
+
+TEST(MetricsText, SumsTheWorkers) {
+  const std::string text = Text();
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_connections_accepted_total{direction=\"inbound\"} 7\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_connections_open{direction=\"outbound\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_connections_closed_total{direction=\"inbound\",reason=\"finished\"} 6\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_connections_closed_total{direction=\"inbound\",reason=\"denied\"} 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("lanyard_proxy_connections_closed_total{direction=\"outbound\",reason=\"finished\"} 8\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_handshakes_total{kind=\"resumed\"} 5\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_verification_failures_total{defect=\"expired\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_limit_reached_total{limit=\"max_handshakes\"} 6\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_worker_view_version{worker=\"1\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_mesh_sent_bytes_total 9007199254740992\n"));
+}
+
+TEST(MetricsText, SaysWhatTheControlThreadKnows) {
+  ControlCounters control;
+  control.ready = true;
+  control.view_version = 7;
+  control.has_identity = true;
+  control.identity_not_after = absl::FromUnixSeconds(1'800'000'000);
+  control.identity_rotations = 12;
+  control.config_reload_failures = 2;
+  control.start_time = absl::FromUnixSeconds(1'767'225'600);
+  const std::string text = Text(control);
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_ready 1\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_view_version 7\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_not_after_timestamp_seconds 1800000000\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_rotations_total 12\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_config_reloads_total{result=\"refused\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_process_start_time_seconds 1767225600\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_build_info{version=\""));
+}
+
+TEST(MetricsText, BeforeTheFirstIdentityThereIsNoExpiry) {
+  EXPECT_THAT(Text(), Not(HasSubstr("identity_not_after")));
+  EXPECT_THAT(Text(), HasSubstr("lanyard_proxy_ready 0\n"));
+}
+
+// The text format of Prometheus 0.0.4: HELP and TYPE once, before the samples of their family;
+// counters end in _total; no series twice.
+TEST(MetricsText, IsWellFormed) {
+  const std::regex sample(R"(([a-z_]+)(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? (-?[0-9.e+-]+))");
+  std::map<std::string, std::string> types;
+  std::set<std::string> helped, series;
+  for (absl::string_view line : absl::StrSplit(Text(), '\n', absl::SkipEmpty())) {
+    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    if (words[0] == "#") {
+      const bool first = words[1] == "HELP" ? helped.insert(words[2]).second : types.emplace(words[2], words[3]).second;
+      EXPECT_TRUE(first) << line;
+      continue;
+    }
+    std::smatch match;
+    const std::string text(line);
+    ASSERT_TRUE(std::regex_match(text, match, sample)) << line;
+    EXPECT_TRUE(absl::StartsWith(line, "lanyard_proxy_")) << line;
+    EXPECT_TRUE(series.insert(match[1].str() + match[2].str()).second) << line;
+    ASSERT_TRUE(types.count(match[1].str())) << line;
+    EXPECT_EQ(types[match[1].str()] == "counter", absl::EndsWith(match[1].str(), "_total")) << line;
+  }
+  EXPECT_GT(series.size(), 30u);
+  EXPECT_EQ(helped.size(), types.size());
+}
+
+}  // namespace
+}  // namespace lanyard
