@@ -44,11 +44,12 @@ class AdminPagesTest : public testing::Test {
   FakeClock clock_{ca_.certificate().not_before() + absl::Minutes(61)};
   IdentityRotation rotation_{{std::nullopt, "svid.pem", &clock_, {}, [](auto) {}}};
   absl::Status ready_;
+  ControlCounters counters_;
   AdminPages pages_{{&loop_,
                      {&a_, &b_},
                      &rotation_,
                      [this] { return ready_; },
-                     [] { return ControlCounters{.view_version = 9}; },
+                     [this] { return counters_; },
                      absl::Milliseconds(100)}};
 };
 
@@ -66,6 +67,7 @@ TEST_F(AdminPagesTest, OtherPathsAreNotThere) {
 }
 
 TEST_F(AdminPagesTest, MetricsCountEveryWorker) {
+  counters_.view_version = 9;
   WorkerCounters counters;
   counters.accepted_outbound = 2;
   a_.SetCounters(counters);
