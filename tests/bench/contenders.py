@@ -94,7 +94,8 @@ def haproxy(setup):
         more=more, port=setup.outbound_port, bind="", destination=setup.tls_port,
         server=f" ssl {tls % 'client'} verifyhost {certificates.SERVER_NAME}{on_server}"))
     (setup.directory / "inbound.cfg").write_text(_HAPROXY.format(
-        more=more, port=setup.tls_port, bind=f" ssl {tls % 'server'}{on_bind}", destination=setup.server_port, server=""))
+        more=more, port=setup.tls_port, bind=f" ssl {tls % 'server'}{on_bind}", destination=setup.server_port,
+        server=""))
     return [[_program("haproxy", "haproxy"), "-db", "-f", setup.directory / f"{direction}.cfg"]
             for direction in ("outbound", "inbound")]
 
@@ -110,7 +111,8 @@ events {{
     worker_connections 9000;
 }}
 stream {{
-    log_format connection '$remote_addr [$time_iso8601] $status $bytes_sent $bytes_received $session_time "$ssl_client_s_dn"';
+    log_format connection '$remote_addr [$time_iso8601] $status $bytes_sent $bytes_received $session_time '
+                          '"$ssl_client_s_dn"';
     access_log {directory}/{direction}.access.log connection;
     proxy_timeout 1h;
     proxy_connect_timeout 5s;
