@@ -38,8 +38,8 @@ absl::StatusOr<PeerPattern> PeerPattern::Parse(absl::string_view text) {
   const bool wildcard = absl::ConsumeSuffix(&fixed, "/*");
   absl::StatusOr<SpiffeId> id = SpiffeId::Parse(fixed);
   if (!id.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(id.status().message(), "; write an ID, or spiffe://trust-domain/* or spiffe://trust-domain/path/*"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        id.status().message(), "; write an ID, or spiffe://trust-domain/* or spiffe://trust-domain/path/*"));
   }
   if (wildcard) return PeerPattern(std::string(text), absl::StrCat(fixed, "/"), true);
   if (id->has_path()) return PeerPattern(std::string(text), id->ToString(), false);

@@ -8,9 +8,10 @@ namespace lanyard {
 
 absl::Status CryptoError(absl::StatusCode code, absl::string_view what) {
   // The deepest cause was put in first.
-  const char* reason = ERR_reason_error_string(ERR_get_error());
+  const uint32_t error = ERR_get_error();
   ERR_clear_error();
-  return absl::Status(code, reason == nullptr ? std::string(what) : absl::StrCat(what, ": ", reason));
+  if (error == 0) return absl::Status(code, what);
+  return absl::Status(code, absl::StrCat(what, ": ", ERR_reason_error_string(error)));
 }
 
 }  // namespace lanyard

@@ -40,8 +40,10 @@ struct LeafRequest {
   std::vector<std::string> dns_names;   // optional
 };
 
-// An X.509-SVID by X509-SVID section 4: one URI SAN (critical, as the subject is empty), critical digitalSignature, both
-// EKUs, cA false, SKI, AKI, 128-bit random serial.
+// An X.509-SVID by X509-SVID section 4: one URI SAN (critical, as the subject is empty), critical
+// digitalSignature, both EKUs, cA false, SKI, AKI, 128-bit random serial. not_before is not before
+// the issuer's. InvalidArgument: another trust domain, no path, a weak key; FailedPrecondition: the
+// capped lifetime is empty, as when the issuer has expired.
 absl::StatusOr<Certificate> SignLeaf(const SigningAuthority& issuer, const LeafRequest& request, Random& random);
 
 }  // namespace lanyard

@@ -1,0 +1,55 @@
+#include "identity/base/process.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+TEST(HardenProcess, ForbidsDumpsRaisesDescriptorsIgnoresSigpipe) {
+  ASSERT_TRUE(HardenProcess().ok());
+  EXPECT_EQ(prctl(PR_GET_DUMPABLE), 0);
+  rlimit limit;
+  ASSERT_EQ(getrlimit(RLIMIT_CORE, &limit), 0);
+  EXPECT_EQ(limit.rlim_max, 0u);
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, limit.rlim_max);
+  int pipe_ends[2];
+  ASSERT_EQ(pipe(pipe_ends), 0);
+  close(pipe_ends[0]);
+  EXPECT_EQ(write(pipe_ends[1], "x", 1), -1);  // without the SIGPIPE that would end this test
+  close(pipe_ends[1]);
+}
+
+TEST(WaitForStopSignal, ReturnsWhatArrives) {
+  BlockStopSignals();
+  for (int number : {SIGTERM, SIGINT}) {
+    std::thread sender([number] { kill(getpid(), number); });
+    EXPECT_EQ(WaitForStopSignal(), number);
+    sender.join();
+  }
+}
+
+TEST(AvailableProcessors, FollowsTheAffinity) {
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  EXPECT_GE(AvailableProcessors(), 1);
+  EXPECT_LE(AvailableProcessors(), CPU_COUNT(&before));
+  int first = 0;
+  while (!CPU_ISSET(first, &before)) ++first;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+  EXPECT_EQ(AvailableProcessors(), 1);
+  ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
+}
+
+}  // namespace
+}  // namespace lanyard
