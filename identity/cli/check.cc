@@ -1,0 +1,134 @@
+// lanyard check: is everything reachable, in time and readable from here?
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "identity/base/clock.h"
+#include "identity/cli/admin_client.h"
+#include "identity/cli/capture_rules.h"
+#include "identity/cli/commands.h"
+#include "identity/cli/findings.h"
+#include "identity/cli/nftables.h"
+#include "nlohmann/json.hpp"
+
+namespace lanyard {
+namespace {
+
+const std::vector<std::string>& Parts() {
+  static const auto& parts = *new std::vector<std::string>{"authority", "agent", "proxy", "capture"};
+  return parts;
+}
+
+absl::StatusOr<std::vector<std::string>> PartsToCheck(const Arguments& arguments) {
+  std::vector<std::string> parts = Parts();
+  for (const std::string& value : arguments.List("--skip")) {
+    for (absl::string_view name : absl::StrSplit(value, ',')) {
+      const auto found = std::find(Parts().begin(), Parts().end(), name);
+      if (found == Parts().end()) {
+        return UsageError(absl::StrCat("--skip is '", name, "'; it can be ", absl::StrJoin(Parts(), ", ")));
+      }
+      parts.erase(std::remove(parts.begin(), parts.end(), name), parts.end());
+    }
+  }
+  return parts;
+}
+
+absl::Status CheckPart(const std::string& part, const Arguments& arguments, std::vector<Finding>& findings) {
+  const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
+  if (!timeout.ok()) return timeout.status();
+  const absl::Time now = SystemClock().Now();
+  std::vector<Finding> found;
+  if (part == "authority") {
+    RegistryClient authority(arguments.Value(kAuthoritySocketFlag), *timeout);
+    found = JudgeAuthority(authority.GetStatus(), now);
+  } else if (part == "agent") {
+    const absl::StatusOr<std::string> address = WorkloadApiAddress(arguments.Value(kWorkloadSocketFlag), "");
+    if (!address.ok()) return UsageError(absl::StrCat(kWorkloadSocketFlag, ": ", address.status().message()));
+    const Progress progress(absl::StrCat("waiting for the agent at ", *address));
+    found = JudgeIdentity(FetchWorkloadIdentity(*address, *timeout), *address, getuid(), now);
+  } else if (part == "proxy") {
+    const std::string& address = arguments.Value("--proxy-admin");
+    const Progress progress(absl::StrCat("waiting for the proxy at ", address));
+    found = {JudgeProxy(GetReady(address, *timeout), address)};
+  } else {
+    found = {JudgeCapture(ListNftablesTable(kCaptureTable, false))};
+  }
+  findings.insert(findings.end(), found.begin(), found.end());
+  return absl::OkStatus();
+}
+
+std::string LevelName(Finding::Level level) {
+  switch (level) {
+    case Finding::Level::kGood:
+      return "ok";
+    case Finding::Level::kNote:
+      return "note";
+    case Finding::Level::kProblem:
+      return "problem";
+  }
+  return "problem";
+}
+
+Colour LevelColour(Finding::Level level) {
+  if (level == Finding::Level::kGood) return Colour::kGreen;
+  return level == Finding::Level::kNote ? Colour::kYellow : Colour::kRed;
+}
+
+void Show(const std::vector<Finding>& findings, bool good, Output& output) {
+  if (output.json()) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const Finding& finding : findings) {
+      list.push_back({{"level", LevelName(finding.level)},
+                      {"subject", finding.subject},
+                      {"detail", finding.detail},
+                      {"remedy", finding.remedy}});
+    }
+    output.Json({{"ok", good}, {"findings", list}});
+    return;
+  }
+  for (const Finding& finding : findings) {
+    const std::string level = LevelName(finding.level);
+    output.Text(absl::StrCat(output.Coloured(LevelColour(finding.level), level), std::string(9 - level.size(), ' '),
+                             finding.subject, ": ", finding.detail, "\n"));
+    if (!finding.remedy.empty()) output.Text(absl::StrCat("         ", finding.remedy, "\n"));
+  }
+}
+
+absl::Status Check(const Arguments& arguments, Output& output) {
+  const absl::StatusOr<std::vector<std::string>> parts = PartsToCheck(arguments);
+  if (!parts.ok()) return parts.status();
+  std::vector<Finding> findings;
+  for (const std::string& part : *parts) {
+    if (const absl::Status checked = CheckPart(part, arguments, findings); !checked.ok()) return checked;
+  }
+  const auto problems = std::count_if(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.level == Finding::Level::kProblem;
+  });
+  Show(findings, problems == 0, output);
+  if (problems == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(problems, problems == 1 ? " problem" : " problems"));
+}
+
+}  // namespace
+
+Command CheckCommand() {
+  std::vector<Flag> flags = WithAuthorityFlags({});
+  flags.push_back({.name = kWorkloadSocketFlag,
+                   .help = "The agent's Workload API",
+                   .fallback = "unix:///run/lanyard/agent.sock",
+                   .environment = "SPIFFE_ENDPOINT_SOCKET"});
+  flags.push_back({.name = "--proxy-admin", .help = "The proxy's admin address", .fallback = "127.0.0.1:15000"});
+  flags.push_back({.name = "--skip",
+                   .help = "What is not on this machine: authority, agent, proxy, capture",
+                   .kind = Flag::Kind::kList});
+  return {.name = "check",
+          .summary = "Is everything reachable, in time, readable? Each problem with its remedy",
+          .examples = "  lanyard check\n  lanyard check --skip authority,capture -o json\n",
+          .flags = flags,
+          .run = Check};
+}
+
+}  // namespace lanyard

@@ -1,0 +1,228 @@
+#include "identity/cli/command_line.h"
+
+#include <stdlib.h>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <utility>
+
+#include "CLI/App.hpp"
+#include "CLI/Config.hpp"
+#include "CLI/Formatter.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+
+namespace lanyard {
+namespace {
+
+constexpr char kUsagePayload[] = "lanyard/usage";
+constexpr char kOutputFlag[] = "--output";
+
+size_t EditDistance(absl::string_view a, absl::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row.back();
+}
+
+// CLI11 writes into these; they live as long as the parser.
+struct ParsedCommand {
+  const Command* command;
+  CLI::App* app;
+  std::map<std::string, std::vector<std::string>> lists;
+  std::map<std::string, std::string> values;
+  std::map<std::string, bool> switches;
+};
+using ParsedCommands = std::vector<std::unique_ptr<ParsedCommand>>;
+
+void AddFlag(CLI::App& app, const Flag& flag, ParsedCommand& parsed) {
+  CLI::Option* option = nullptr;
+  switch (flag.kind) {
+    case Flag::Kind::kSwitch:
+      option = app.add_flag(flag.name, parsed.switches[flag.name], flag.help);
+      return;
+    case Flag::Kind::kList:
+      option = app.add_option(flag.name, parsed.lists[flag.name], flag.help)->allow_extra_args(false);
+      option->type_name("VALUE (may be repeated)");
+      break;
+    case Flag::Kind::kValue:
+      option = app.add_option(flag.name, parsed.values[flag.name], flag.help);
+      option->type_name("VALUE");
+      if (!flag.fallback.empty()) option->default_val(flag.fallback);
+      break;
+  }
+  if (!flag.environment.empty()) option->envname(flag.environment);
+  option->required(flag.required);
+}
+
+void AddCommand(CLI::App& app, const Command& command, ParsedCommands& all) {
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  if (!command.examples.empty()) app.footer(absl::StrCat("Examples:\n", command.examples));
+  if (command.run != nullptr) {
+    auto parsed = std::make_unique<ParsedCommand>();
+    parsed->command = &command;
+    parsed->app = &app;
+    for (const Flag& flag : command.flags) AddFlag(app, flag, *parsed);
+    app.add_option("-o,--output", parsed->values[kOutputFlag], "text or json")->type_name("FORMAT")->default_val("text");
+    all.push_back(std::move(parsed));
+  }
+  for (const Command& child : command.children) AddCommand(*app.add_subcommand(child.name, child.summary), child, all);
+}
+
+// The innermost command that the words named.
+CLI::App& Innermost(CLI::App& root) {
+  CLI::App* app = &root;
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  return *app;
+}
+
+std::string CommandPath(const CLI::App& app) {
+  const CLI::App* parent = app.get_parent();
+  return parent == nullptr ? app.get_name() : absl::StrCat(CommandPath(*parent), " ", app.get_name());
+}
+
+std::string UnknownWord(const CLI::App& app, absl::string_view word) {
+  const absl::string_view name = word.substr(0, word.find('='));
+  std::vector<std::string> candidates;
+  const bool is_flag = name.size() > 1 && name[0] == '-';
+  if (is_flag) {
+    for (const CLI::Option* option : app.get_options()) {
+      for (const std::string& long_name : option->get_lnames()) candidates.push_back(absl::StrCat("--", long_name));
+    }
+  } else {
+    for (const CLI::App* child : app.get_subcommands([](const CLI::App*) { return true; })) {
+      candidates.push_back(child->get_name());
+    }
+  }
+  const std::string nearest = NearestName(name, candidates);
+  std::string message;
+  if (is_flag) {
+    message = absl::StrCat("there is no option ", name);
+  } else if (candidates.empty()) {
+    message = absl::StrCat("the argument '", word, "' is one too many");
+  } else {
+    message = absl::StrCat("there is no command '", word, "'");
+  }
+  if (!nearest.empty()) absl::StrAppend(&message, "; did you mean ", nearest, "?");
+  return message;
+}
+
+int ReportUsage(CLI::App& root, absl::string_view message) {
+  const std::string path = CommandPath(Innermost(root));
+  fprintf(stderr, "%s: %s (see '%s --help')\n", path.c_str(), std::string(message).c_str(), path.c_str());
+  return kExitUsage;
+}
+
+// A word nobody knows explains more than what it caused, such as a required option that seems to be absent.
+int ReportParseError(CLI::App& root, const CLI::ParseError& error) {
+  for (const std::string& word : root.remaining(true)) return ReportUsage(root, UnknownWord(Innermost(root), word));
+  return ReportUsage(root, absl::StripAsciiWhitespace(error.what()));
+}
+
+Arguments CollectArguments(const ParsedCommand& parsed) {
+  std::map<std::string, std::vector<std::string>> values = parsed.lists;
+  for (const auto& [name, value] : parsed.values) {
+    values[name] = value.empty() ? std::vector<std::string>() : std::vector<std::string>{value};
+  }
+  for (const auto& [name, given] : parsed.switches) {
+    values[name] = given ? std::vector<std::string>{"true"} : std::vector<std::string>();
+  }
+  return Arguments(std::move(values));
+}
+
+int RunParsed(CLI::App& root, const ParsedCommand& parsed) {
+  const Arguments arguments = CollectArguments(parsed);
+  const std::string& format = arguments.Value(kOutputFlag);
+  if (format != "text" && format != "json") {
+    return ReportUsage(root, absl::StrCat("--output is '", format, "'; it must be text or json"));
+  }
+  Output output(format == "json" ? Output::Format::kJson : Output::Format::kText, stdout, stderr);
+  const absl::Status status = parsed.command->run(arguments, output);
+  if (status.ok()) return output.Flush() ? kExitOk : kExitFailure;
+  if (IsUsageError(status)) return ReportUsage(root, status.message());
+  if (!status.message().empty()) output.Error(status);
+  return kExitFailure;
+}
+
+}  // namespace
+
+const std::string& Arguments::Value(const std::string& name) const {
+  static const std::string& none = *new std::string();
+  const std::vector<std::string>& list = List(name);
+  return list.empty() ? none : list.front();
+}
+
+const std::vector<std::string>& Arguments::List(const std::string& name) const {
+  const auto found = values_.find(name);
+  if (found == values_.end()) {
+    fprintf(stderr, "lanyard: bug: the command has no option '%s'\n", name.c_str());
+    abort();
+  }
+  return found->second;
+}
+
+bool Arguments::Has(const std::string& name) const { return !List(name).empty(); }
+
+absl::StatusOr<absl::Duration> Arguments::Duration(const std::string& name) const {
+  absl::Duration duration;
+  if (!absl::ParseDuration(Value(name), &duration) || duration <= absl::ZeroDuration() ||
+      duration == absl::InfiniteDuration()) {
+    return UsageError(absl::StrCat(name, " is '", Value(name), "'; it must be a duration above zero, such as 90s or 1h30m"));
+  }
+  return duration;
+}
+
+absl::Status UsageError(absl::string_view message) {
+  absl::Status status = absl::InvalidArgumentError(message);
+  status.SetPayload(kUsagePayload, absl::Cord());
+  return status;
+}
+
+bool IsUsageError(const absl::Status& status) { return status.GetPayload(kUsagePayload).has_value(); }
+
+std::string NearestName(absl::string_view word, const std::vector<std::string>& candidates) {
+  std::string nearest;
+  size_t best = std::max<size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    const size_t distance = EditDistance(word, candidate);
+    if (distance < best) {
+      best = distance;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
+
+int RunCommandLine(const Command& root, int argc, const char* const* argv) {
+  CLI::App app(root.summary, root.name);
+  ParsedCommands commands;
+  AddCommand(app, root, commands);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    CLI::App& innermost = Innermost(app);
+    fputs(innermost.help(innermost.get_parent() == nullptr ? "" : CommandPath(*innermost.get_parent())).c_str(), stdout);
+    return kExitOk;
+  } catch (const CLI::ParseError& error) {
+    return ReportParseError(app, error);
+  }
+  CLI::App& innermost = Innermost(app);
+  for (const auto& parsed : commands) {
+    if (parsed->app == &innermost) return RunParsed(app, *parsed);
+  }
+  const std::string path = innermost.get_parent() == nullptr ? "" : CommandPath(*innermost.get_parent());
+  fputs(innermost.help(path).c_str(), stderr);
+  return kExitUsage;
+}
+
+}  // namespace lanyard

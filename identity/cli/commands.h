@@ -1,0 +1,33 @@
+// The nouns of `lanyard`: each function describes one command with its children.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "identity/cli/command_line.h"
+#include "identity/cli/registry_client.h"
+
+namespace lanyard {
+
+Command AgentCommand();
+Command BundleCommand();
+Command CaptureCommand();
+Command CheckCommand();
+Command EntryCommand();
+Command SvidCommand();
+Command TokenCommand();
+Command VersionCommand();
+
+// --authority-socket and --timeout, for commands that ask the authority.
+std::vector<Flag> WithAuthorityFlags(std::vector<Flag> flags);
+// The authority that those flags name.
+absl::StatusOr<std::unique_ptr<RegistryClient>> AuthorityOf(const Arguments& arguments);
+// --socket and --timeout, for commands that ask the agent.
+std::vector<Flag> WithWorkloadApiFlags(std::vector<Flag> flags);
+
+inline constexpr char kAuthoritySocketFlag[] = "--authority-socket";
+inline constexpr char kWorkloadSocketFlag[] = "--socket";
+inline constexpr char kTimeoutFlag[] = "--timeout";
+
+}  // namespace lanyard

@@ -1,0 +1,115 @@
+#include "identity/cli/findings.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "identity/cli/output.h"
+#include "identity/spiffe/verify.h"
+
+namespace lanyard {
+namespace {
+
+using Level = Finding::Level;
+
+// SVIDs are back-dated by ten seconds by default; a clock further off refuses fresh ones.
+constexpr absl::Duration kSkewLimit = absl::Seconds(5);
+// An active authority with less than a tenth of its life left should have been replaced.
+constexpr int kRemainingShare = 10;
+
+std::string Sentence(const absl::Status& status) { return std::string(status.message()); }
+
+Finding JudgeClock(absl::Time authority_now, absl::Time now) {
+  const absl::Duration skew = authority_now - now;
+  const std::string text = absl::FormatDuration(absl::Trunc(absl::AbsDuration(skew), absl::Milliseconds(1)));
+  if (absl::AbsDuration(skew) <= kSkewLimit) return {Level::kGood, "clock", absl::StrCat(text, " from the authority's"), ""};
+  return {Level::kProblem, "clock",
+          absl::StrCat("this machine is ", text, skew > absl::ZeroDuration() ? " behind" : " ahead of", " the authority"),
+          "set both clocks by NTP: certificates are valid by the clock of whoever checks them"};
+}
+
+Finding JudgeSigning(const SigningAuthorityRecord& authority, absl::Time now) {
+  const std::string what = absl::StrCat("active ", authority.kind, " ", authority.serial);
+  const absl::Duration remaining = authority.not_after - now;
+  if (remaining <= absl::ZeroDuration()) {
+    return {Level::kProblem, "signing", absl::StrCat(what, " expired ", RelativeTime(authority.not_after, now)),
+            "see the authority's log for why it did not rotate, and restart it"};
+  }
+  if (remaining * kRemainingShare < authority.not_after - authority.not_before) {
+    return {Level::kProblem, "signing", absl::StrCat(what, " expires ", RelativeTime(authority.not_after, now),
+                                                     " and has not been replaced"),
+            "see the authority's log for why it does not rotate"};
+  }
+  return {Level::kGood, "signing", absl::StrCat(what, " expires ", RelativeTime(authority.not_after, now)), ""};
+}
+
+Finding JudgeSvid(const X509Svid& svid, const BundleSet& bundles, absl::Time now) {
+  const absl::StatusOr<VerifiedSvid> verified = VerifySvid(svid.chain(), bundles, now);
+  if (!verified.ok()) {
+    return {Level::kProblem, "identity", absl::StrCat(svid.id().ToString(), ": ", Sentence(verified.status())),
+            "peers will refuse it for the same reason; see the agent's log for why it was not renewed"};
+  }
+  return {Level::kGood, "identity",
+          absl::StrCat(svid.id().ToString(), " verifies, expires ", RelativeTime(svid.not_after(), now)), ""};
+}
+
+}  // namespace
+
+std::vector<Finding> JudgeAuthority(const absl::StatusOr<AuthorityStatus>& status, absl::Time now) {
+  if (!status.ok()) {
+    return {{Level::kProblem, "authority", Sentence(status.status()),
+             "on a machine that runs no authority, use --skip authority"}};
+  }
+  std::vector<Finding> findings = {
+      {Level::kGood, "authority",
+       absl::StrCat(status->trust_domain, ", version ", status->version, ", ", status->entries, " entries, ",
+                    status->agents, " agents, serving agents at ", status->grpc_address), ""},
+      JudgeClock(status->now, now)};
+  bool signs = false;
+  for (const SigningAuthorityRecord& authority : status->authorities) {
+    if (authority.state != "active") continue;
+    signs = signs || authority.kind == "intermediate";
+    findings.push_back(JudgeSigning(authority, now));
+  }
+  if (!signs) {
+    findings.push_back({Level::kProblem, "signing", "there is no active intermediate, so nothing can be signed",
+                        "see the authority's log, and restart it"});
+  }
+  return findings;
+}
+
+std::vector<Finding> JudgeIdentity(const absl::StatusOr<WorkloadIdentity>& identity, const std::string& address,
+                                   unsigned uid, absl::Time now) {
+  if (absl::IsPermissionDenied(identity.status())) {
+    return {{Level::kGood, "agent", absl::StrCat("answers at ", address), ""},
+            {Level::kNote, "identity", absl::StrCat("this process (uid ", uid, ") has none: no entry matches it"),
+             "run this as the workload to check its SVID"}};
+  }
+  if (!identity.ok()) {
+    return {{Level::kProblem, "agent", absl::StrCat("no answer at ", address, ": ", Sentence(identity.status())),
+             "start lanyard-agent, name its socket with --socket, or use --skip agent"}};
+  }
+  std::vector<Finding> findings = {{Level::kGood, "agent", absl::StrCat("answers at ", address), ""}};
+  for (const X509Svid& svid : identity->svids) findings.push_back(JudgeSvid(svid, identity->bundles, now));
+  return findings;
+}
+
+Finding JudgeProxy(const absl::StatusOr<ReadyAnswer>& answer, const std::string& address) {
+  if (!answer.ok()) {
+    return {Level::kProblem, "proxy", absl::StrCat("no answer at ", address, ": ", Sentence(answer.status())),
+            "start lanyard-proxy, name its admin address with --proxy-admin, or use --skip proxy"};
+  }
+  if (answer->code == 200) return {Level::kGood, "proxy", absl::StrCat("ready at ", address), ""};
+  return {Level::kProblem, "proxy",
+          absl::StrCat("not ready at ", address, ": ", answer->code, " ", absl::StripAsciiWhitespace(answer->body)),
+          "it waits for its identity: see its log, and that an entry matches its user"};
+}
+
+Finding JudgeCapture(const absl::StatusOr<std::string>& table) {
+  if (table.ok()) return {Level::kGood, "capture", "the rules are in force in this network namespace", ""};
+  if (absl::IsNotFound(table.status())) {
+    return {Level::kProblem, "capture", "no rules in this network namespace: connections bypass the proxy",
+            "run `lanyard capture up --proxy-uid USER`, or use --skip capture where the proxy has static listeners"};
+  }
+  return {Level::kNote, "capture", Sentence(table.status()), "run this as root to see the rules"};
+}
+
+}  // namespace lanyard

@@ -1,0 +1,36 @@
+// What `lanyard check` concludes from what it found. Pure: the facts and the time are arguments.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "identity/cli/registry_client.h"
+#include "identity/workload/watch.h"
+
+namespace lanyard {
+
+// One line of the report. kNote: cannot be judged from here, and no failure.
+struct Finding {
+  enum class Level { kGood, kNote, kProblem };
+  Level level;
+  std::string subject;  // "authority", "clock", "signing", "agent", "identity", "proxy", "capture"
+  std::string detail;
+  std::string remedy;   // with kProblem and kNote
+};
+
+std::vector<Finding> JudgeAuthority(const absl::StatusOr<AuthorityStatus>& status, absl::Time now);
+// `address`: of the Workload API; `uid`: who asked.
+std::vector<Finding> JudgeIdentity(const absl::StatusOr<WorkloadIdentity>& identity, const std::string& address,
+                                   unsigned uid, absl::Time now);
+// `status`: the status code that /ready answered with, and its body.
+struct ReadyAnswer {
+  int code = 0;
+  std::string body;
+};
+Finding JudgeProxy(const absl::StatusOr<ReadyAnswer>& answer, const std::string& address);
+// `table`: what ListNftablesTable said.
+Finding JudgeCapture(const absl::StatusOr<std::string>& table);
+
+}  // namespace lanyard

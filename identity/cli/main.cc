@@ -1,0 +1,24 @@
+// lanyard: the command line for operators and workloads.
+#include "identity/base/process.h"
+#include "identity/cli/command_line.h"
+#include "identity/cli/commands.h"
+
+int main(int argc, char** argv) {
+  using lanyard::Command;
+  // Keys pass through `svid fetch`.
+  if (const absl::Status hardened = lanyard::HardenProcess(); !hardened.ok()) {
+    fprintf(stderr, "lanyard: %s\n", std::string(hardened.message()).c_str());
+    return lanyard::kExitFailure;
+  }
+  const Command root = {
+      .name = "lanyard",
+      .summary = "Identities for workloads, and mutual TLS between them.",
+      .examples = "  lanyard check\n"
+                  "  lanyard token create --node web-1\n"
+                  "  lanyard entry create --spiffe-id spiffe://example.org/web --selector unix:user:www-data\n"
+                  "  lanyard capture up --proxy-uid lanyard-proxy\n",
+      .children = {lanyard::EntryCommand(), lanyard::TokenCommand(), lanyard::AgentCommand(), lanyard::BundleCommand(),
+                   lanyard::SvidCommand(), lanyard::CaptureCommand(), lanyard::CheckCommand(),
+                   lanyard::VersionCommand()}};
+  return lanyard::RunCommandLine(root, argc, argv);
+}
