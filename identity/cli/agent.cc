@@ -43,10 +43,8 @@ Command AgentCommand() {
                   .examples = "  lanyard agent list\n  lanyard agent list -o json\n",
                   .flags = WithAuthorityFlags({}),
                   .run = List};
-  return {.name = "agent",
-          .summary = "The agents that joined",
-          .examples = "  lanyard agent list\n",
-          .children = {list}};
+  return {
+      .name = "agent", .summary = "The agents that joined", .examples = "  lanyard agent list\n", .children = {list}};
 }
 
 }  // namespace lanyard

@@ -14,8 +14,8 @@ absl::StatusOr<std::vector<Certificate>> ParseAuthorities(const BundleRecord& bu
     absl::StatusOr<Certificate> certificate =
         Certificate::Parse(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(der.data()), der.size()));
     if (!certificate.ok()) {
-      return absl::InternalError(absl::StrCat("the authority sent a bundle that cannot be read: ",
-                                              certificate.status().message()));
+      return absl::InternalError(
+          absl::StrCat("the authority sent a bundle that cannot be read: ", certificate.status().message()));
     }
     certificates.push_back(*std::move(certificate));
   }

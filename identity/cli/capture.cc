@@ -114,7 +114,8 @@ absl::Status Show(const Arguments&, Output& output) {
   nlohmann::ordered_json rules = nlohmann::ordered_json::array();
   if (captured) {
     const auto parsed = nlohmann::ordered_json::parse(*table, nullptr, /*allow_exceptions=*/false);
-    if (!parsed.contains("nftables")) return absl::InternalError("nftables listed its rules in JSON that cannot be read");
+    if (!parsed.contains("nftables"))
+      return absl::InternalError("nftables listed its rules in JSON that cannot be read");
     rules = parsed["nftables"];
   }
   output.Json({{"captured", captured}, {"nftables", rules}});
@@ -124,15 +125,23 @@ absl::Status Show(const Arguments&, Output& output) {
 std::vector<Flag> UpFlags() {
   constexpr auto kList = Flag::Kind::kList;
   return {
-      {.name = "--proxy-uid", .help = "User (name or number) the proxy runs as: its traffic is exempt", .required = true},
-      {.name = "--exclude-uids", .help = "Other users whose connections are not captured, such as the agent's", .kind = kList},
+      {.name = "--proxy-uid",
+       .help = "User (name or number) the proxy runs as: its traffic is exempt",
+       .required = true},
+      {.name = "--exclude-uids",
+       .help = "Other users whose connections are not captured, such as the agent's",
+       .kind = kList},
       {.name = "--outbound-port", .help = "Where the proxy takes outbound connections", .fallback = "15001"},
       {.name = "--inbound-port", .help = "Where the proxy takes inbound connections", .fallback = "15006"},
-      {.name = "--include-outbound-ports", .help = "Capture connections to these ports only: 80,8000-8100", .kind = kList},
+      {.name = "--include-outbound-ports",
+       .help = "Capture connections to these ports only: 80,8000-8100",
+       .kind = kList},
       {.name = "--exclude-outbound-ports", .help = "Leave connections to these ports alone", .kind = kList},
       {.name = "--include-inbound-ports", .help = "Capture callers of these ports only", .kind = kList},
       {.name = "--exclude-inbound-ports", .help = "Leave callers of these ports alone", .kind = kList},
-      {.name = "--include-cidrs", .help = "Capture connections to these networks only: 10.0.0.0/8,fd00::/8", .kind = kList},
+      {.name = "--include-cidrs",
+       .help = "Capture connections to these networks only: 10.0.0.0/8,fd00::/8",
+       .kind = kList},
       {.name = "--exclude-cidrs", .help = "Leave connections to these networks alone", .kind = kList},
   };
 }
@@ -142,9 +151,10 @@ std::vector<Flag> UpFlags() {
 Command CaptureCommand() {
   Command up = {.name = "up",
                 .summary = "Send this network namespace's TCP connections through the proxy",
-                .examples = "  lanyard capture up --proxy-uid lanyard-proxy --exclude-uids root\n"
-                            "  lanyard capture up --proxy-uid 1337 --include-inbound-ports 80,443 \\\n"
-                            "      --exclude-cidrs 169.254.169.254/32\n",
+                .examples =
+                    "  lanyard capture up --proxy-uid lanyard-proxy --exclude-uids root\n"
+                    "  lanyard capture up --proxy-uid 1337 --include-inbound-ports 80,443 \\\n"
+                    "      --exclude-cidrs 169.254.169.254/32\n",
                 .flags = UpFlags(),
                 .run = Up};
   Command down = {.name = "down",

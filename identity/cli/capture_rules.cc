@@ -129,7 +129,8 @@ absl::StatusOr<PortRange> PortRange::Parse(absl::string_view text) {
   const absl::StatusOr<uint16_t> last = ParsePort(text.substr(dash + 1));
   if (!last.ok()) return last.status();
   if (*last < *first) {
-    return absl::InvalidArgumentError(absl::StrCat("the port range '", text, "' runs backwards; write the lower port first"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the port range '", text, "' runs backwards; write the lower port first"));
   }
   return PortRange(*first, *last);
 }
@@ -149,16 +150,16 @@ absl::StatusOr<Cidr> Cidr::Parse(absl::string_view text) {
   const bool length_ok = slash == absl::string_view::npos ||
                          (absl::SimpleAtoi(text.substr(slash + 1), &length) && length >= 0 && length <= limit);
   if ((!is_v4 && !is_v6) || !length_ok) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", text, "' is not a network; write an address and a prefix length, such as 10.0.0.0/8 or fd00::/8"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", text, "' is not a network; write an address and a prefix length, such as 10.0.0.0/8 or fd00::/8"));
   }
   return Cidr(absl::StrCat(address, "/", length), is_v6);
 }
 
 std::string CaptureUpScript(const CaptureRules& rules) {
   // Adding first makes the deletion succeed on the first run too.
-  return absl::StrCat(CaptureDownScript(), "table ", kCaptureTable, " {\n", Sets(rules), OutputChain(rules), PreroutingChain(rules),
-                      GuardChain(rules), "}\n");
+  return absl::StrCat(CaptureDownScript(), "table ", kCaptureTable, " {\n", Sets(rules), OutputChain(rules),
+                      PreroutingChain(rules), GuardChain(rules), "}\n");
 }
 
 std::string CaptureDownScript() {

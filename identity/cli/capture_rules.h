@@ -41,9 +41,9 @@ class Cidr {
 };
 
 struct CaptureRules {
-  uid_t proxy_uid = 0;                 // whose own traffic stays untouched
-  std::vector<uid_t> excluded_uids;    // others whose connections are not captured, such as the agent
-  uint16_t outbound_port = 15001;      // where the proxy takes redirected outbound connections
+  uid_t proxy_uid = 0;               // whose own traffic stays untouched
+  std::vector<uid_t> excluded_uids;  // others whose connections are not captured, such as the agent
+  uint16_t outbound_port = 15001;    // where the proxy takes redirected outbound connections
   uint16_t inbound_port = 15006;
   // Empty include lists mean everything; exclusion wins.
   std::vector<PortRange> include_outbound_ports, exclude_outbound_ports;

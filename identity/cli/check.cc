@@ -104,9 +104,8 @@ absl::Status Check(const Arguments& arguments, Output& output) {
   for (const std::string& part : *parts) {
     if (const absl::Status checked = CheckPart(part, arguments, findings); !checked.ok()) return checked;
   }
-  const auto problems = std::count_if(findings.begin(), findings.end(), [](const Finding& finding) {
-    return finding.level == Finding::Level::kProblem;
-  });
+  const auto problems = std::count_if(findings.begin(), findings.end(),
+                                      [](const Finding& finding) { return finding.level == Finding::Level::kProblem; });
   Show(findings, problems == 0, output);
   if (problems == 0) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(problems, problems == 1 ? " problem" : " problems"));

@@ -73,7 +73,9 @@ void AddCommand(CLI::App& app, const Command& command, ParsedCommands& all) {
     parsed->command = &command;
     parsed->app = &app;
     for (const Flag& flag : command.flags) AddFlag(app, flag, *parsed);
-    app.add_option("-o,--output", parsed->values[kOutputFlag], "text or json")->type_name("FORMAT")->default_val("text");
+    app.add_option("-o,--output", parsed->values[kOutputFlag], "text or json")
+        ->type_name("FORMAT")
+        ->default_val("text");
     all.push_back(std::move(parsed));
   }
   for (const Command& child : command.children) AddCommand(*app.add_subcommand(child.name, child.summary), child, all);
@@ -177,7 +179,8 @@ absl::StatusOr<absl::Duration> Arguments::Duration(const std::string& name) cons
   absl::Duration duration;
   if (!absl::ParseDuration(Value(name), &duration) || duration <= absl::ZeroDuration() ||
       duration == absl::InfiniteDuration()) {
-    return UsageError(absl::StrCat(name, " is '", Value(name), "'; it must be a duration above zero, such as 90s or 1h30m"));
+    return UsageError(
+        absl::StrCat(name, " is '", Value(name), "'; it must be a duration above zero, such as 90s or 1h30m"));
   }
   return duration;
 }
@@ -211,7 +214,8 @@ int RunCommandLine(const Command& root, int argc, const char* const* argv) {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     CLI::App& innermost = Innermost(app);
-    fputs(innermost.help(innermost.get_parent() == nullptr ? "" : CommandPath(*innermost.get_parent())).c_str(), stdout);
+    fputs(innermost.help(innermost.get_parent() == nullptr ? "" : CommandPath(*innermost.get_parent())).c_str(),
+          stdout);
     return kExitOk;
   } catch (const CLI::ParseError& error) {
     return ReportParseError(app, error);

@@ -3,9 +3,7 @@
 namespace lanyard {
 namespace {
 
-Flag TimeoutFlag() {
-  return {.name = kTimeoutFlag, .help = "How long to wait for an answer", .fallback = "10s"};
-}
+Flag TimeoutFlag() { return {.name = kTimeoutFlag, .help = "How long to wait for an answer", .fallback = "10s"}; }
 
 }  // namespace
 

@@ -59,10 +59,11 @@ absl::Status List(const Arguments& arguments, Output& output) {
   }
   std::vector<std::vector<std::string>> rows;
   for (const EntryRecord& entry : *entries) {
-    rows.push_back({entry.id, entry.spiffe_id, entry.parent_id.empty() ? "(every agent)" : entry.parent_id,
-                    absl::StrJoin(entry.selectors, " "),
-                    entry.x509_svid_ttl == absl::ZeroDuration() ? "(default)" : absl::FormatDuration(entry.x509_svid_ttl),
-                    RelativeTime(entry.created_at, SystemClock().Now())});
+    rows.push_back(
+        {entry.id, entry.spiffe_id, entry.parent_id.empty() ? "(every agent)" : entry.parent_id,
+         absl::StrJoin(entry.selectors, " "),
+         entry.x509_svid_ttl == absl::ZeroDuration() ? "(default)" : absl::FormatDuration(entry.x509_svid_ttl),
+         RelativeTime(entry.created_at, SystemClock().Now())});
   }
   output.Table({"ID", "SPIFFE ID", "PARENT", "SELECTORS", "TTL", "CREATED"}, rows);
   return absl::OkStatus();
@@ -82,36 +83,37 @@ absl::Status Delete(const Arguments& arguments, Output& output) {
 }
 
 Command CreateCommand() {
-  return {
-      .name = "create",
-      .summary = "Give workloads that match all selectors a SPIFFE ID",
-      .examples = "  lanyard entry create --spiffe-id spiffe://example.org/web --selector unix:uid:1000\n"
-                  "  lanyard entry create --spiffe-id spiffe://example.org/db --ttl 10m \\\n"
-                  "      --parent-id spiffe://example.org/lanyard/agent/db-1 \\\n"
-                  "      --selector unix:user:postgres --selector unix:path:/usr/lib/postgresql/15/bin/postgres\n",
-      .flags = WithAuthorityFlags(
-          {{.name = "--spiffe-id", .help = "The SPIFFE ID to give", .required = true},
-           {.name = "--selector",
-            .help = "What the workload must be: unix:uid:N, unix:gid:N, unix:supplementary_gid:N, unix:user:NAME, "
-                    "unix:group:NAME, unix:path:PATH, unix:sha256:HEX",
-            .kind = Flag::Kind::kList,
-            .required = true},
-           {.name = "--parent-id", .help = "SPIFFE ID of the one agent it applies to; absent: every agent"},
-           {.name = "--ttl", .help = "Lifetime of the SVIDs; absent: the authority's default"},
-           {.name = "--dns-name", .help = "DNS name to put into the SVIDs", .kind = Flag::Kind::kList},
-           {.name = "--hint", .help = "Tells a workload with several SVIDs what this one is for"}}),
-      .run = Create};
+  return {.name = "create",
+          .summary = "Give workloads that match all selectors a SPIFFE ID",
+          .examples =
+              "  lanyard entry create --spiffe-id spiffe://example.org/web --selector unix:uid:1000\n"
+              "  lanyard entry create --spiffe-id spiffe://example.org/db --ttl 10m \\\n"
+              "      --parent-id spiffe://example.org/lanyard/agent/db-1 \\\n"
+              "      --selector unix:user:postgres --selector unix:path:/usr/lib/postgresql/15/bin/postgres\n",
+          .flags = WithAuthorityFlags(
+              {{.name = "--spiffe-id", .help = "The SPIFFE ID to give", .required = true},
+               {.name = "--selector",
+                .help = "What the workload must be: unix:uid:N, unix:gid:N, unix:supplementary_gid:N, unix:user:NAME, "
+                        "unix:group:NAME, unix:path:PATH, unix:sha256:HEX",
+                .kind = Flag::Kind::kList,
+                .required = true},
+               {.name = "--parent-id", .help = "SPIFFE ID of the one agent it applies to; absent: every agent"},
+               {.name = "--ttl", .help = "Lifetime of the SVIDs; absent: the authority's default"},
+               {.name = "--dns-name", .help = "DNS name to put into the SVIDs", .kind = Flag::Kind::kList},
+               {.name = "--hint", .help = "Tells a workload with several SVIDs what this one is for"}}),
+          .run = Create};
 }
 
 }  // namespace
 
 Command EntryCommand() {
-  Command list = {.name = "list",
-                  .summary = "Show entries",
-                  .examples = "  lanyard entry list\n  lanyard entry list --spiffe-id spiffe://example.org/web -o json\n",
-                  .flags = WithAuthorityFlags({{.name = "--spiffe-id", .help = "Only entries of this SPIFFE ID"},
-                                               {.name = "--parent-id", .help = "Only entries of this agent"}}),
-                  .run = List};
+  Command list = {
+      .name = "list",
+      .summary = "Show entries",
+      .examples = "  lanyard entry list\n  lanyard entry list --spiffe-id spiffe://example.org/web -o json\n",
+      .flags = WithAuthorityFlags({{.name = "--spiffe-id", .help = "Only entries of this SPIFFE ID"},
+                                   {.name = "--parent-id", .help = "Only entries of this agent"}}),
+      .run = List};
   Command remove = {.name = "delete",
                     .summary = "Take an entry back; SVIDs out already live until they expire",
                     .examples = "  lanyard entry delete 5f0c0d3a\n",
@@ -119,8 +121,9 @@ Command EntryCommand() {
                     .run = Delete};
   return {.name = "entry",
           .summary = "Which workload gets which SPIFFE ID",
-          .examples = "  lanyard entry create --spiffe-id spiffe://example.org/web --selector unix:user:www-data\n"
-                      "  lanyard entry list -o json\n",
+          .examples =
+              "  lanyard entry create --spiffe-id spiffe://example.org/web --selector unix:user:www-data\n"
+              "  lanyard entry list -o json\n",
           .children = {CreateCommand(), list, remove}};
 }
 

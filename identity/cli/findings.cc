@@ -20,10 +20,12 @@ std::string Sentence(const absl::Status& status) { return std::string(status.mes
 Finding JudgeClock(absl::Time authority_now, absl::Time now) {
   const absl::Duration skew = authority_now - now;
   const std::string text = absl::FormatDuration(absl::Trunc(absl::AbsDuration(skew), absl::Milliseconds(1)));
-  if (absl::AbsDuration(skew) <= kSkewLimit) return {Level::kGood, "clock", absl::StrCat(text, " from the authority's"), ""};
-  return {Level::kProblem, "clock",
-          absl::StrCat("this machine is ", text, skew > absl::ZeroDuration() ? " behind" : " ahead of", " the authority"),
-          "set both clocks by NTP: certificates are valid by the clock of whoever checks them"};
+  if (absl::AbsDuration(skew) <= kSkewLimit)
+    return {Level::kGood, "clock", absl::StrCat(text, " from the authority's"), ""};
+  return {
+      Level::kProblem, "clock",
+      absl::StrCat("this machine is ", text, skew > absl::ZeroDuration() ? " behind" : " ahead of", " the authority"),
+      "set both clocks by NTP: certificates are valid by the clock of whoever checks them"};
 }
 
 Finding JudgeSigning(const SigningAuthorityRecord& authority, absl::Time now) {
@@ -34,8 +36,8 @@ Finding JudgeSigning(const SigningAuthorityRecord& authority, absl::Time now) {
             "see the authority's log for why it did not rotate, and restart it"};
   }
   if (remaining * kRemainingShare < authority.not_after - authority.not_before) {
-    return {Level::kProblem, "signing", absl::StrCat(what, " expires ", RelativeTime(authority.not_after, now),
-                                                     " and has not been replaced"),
+    return {Level::kProblem, "signing",
+            absl::StrCat(what, " expires ", RelativeTime(authority.not_after, now), " and has not been replaced"),
             "see the authority's log for why it does not rotate"};
   }
   return {Level::kGood, "signing", absl::StrCat(what, " expires ", RelativeTime(authority.not_after, now)), ""};
@@ -61,7 +63,8 @@ std::vector<Finding> JudgeAuthority(const absl::StatusOr<AuthorityStatus>& statu
   std::vector<Finding> findings = {
       {Level::kGood, "authority",
        absl::StrCat(status->trust_domain, ", version ", status->version, ", ", status->entries, " entries, ",
-                    status->agents, " agents, serving agents at ", status->grpc_address), ""},
+                    status->agents, " agents, serving agents at ", status->grpc_address),
+       ""},
       JudgeClock(status->now, now)};
   bool signs = false;
   for (const SigningAuthorityRecord& authority : status->authorities) {

@@ -17,7 +17,7 @@ struct Finding {
   Level level;
   std::string subject;  // "authority", "clock", "signing", "agent", "identity", "proxy", "capture"
   std::string detail;
-  std::string remedy;   // with kProblem and kNote
+  std::string remedy;  // with kProblem and kNote
 };
 
 std::vector<Finding> JudgeAuthority(const absl::StatusOr<AuthorityStatus>& status, absl::Time now);

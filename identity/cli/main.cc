@@ -13,10 +13,11 @@ int main(int argc, char** argv) {
   const Command root = {
       .name = "lanyard",
       .summary = "Identities for workloads, and mutual TLS between them.",
-      .examples = "  lanyard check\n"
-                  "  lanyard token create --node web-1\n"
-                  "  lanyard entry create --spiffe-id spiffe://example.org/web --selector unix:user:www-data\n"
-                  "  lanyard capture up --proxy-uid lanyard-proxy\n",
+      .examples =
+          "  lanyard check\n"
+          "  lanyard token create --node web-1\n"
+          "  lanyard entry create --spiffe-id spiffe://example.org/web --selector unix:user:www-data\n"
+          "  lanyard capture up --proxy-uid lanyard-proxy\n",
       .children = {lanyard::EntryCommand(), lanyard::TokenCommand(), lanyard::AgentCommand(), lanyard::BundleCommand(),
                    lanyard::SvidCommand(), lanyard::CaptureCommand(), lanyard::CheckCommand(),
                    lanyard::VersionCommand()}};

@@ -108,12 +108,12 @@ Progress::~Progress() {
 void Progress::Run(absl::Duration first, absl::Duration next) {
   std::unique_lock<std::mutex> lock(mutex_);
   absl::Duration waited = first;
-  auto until = std::chrono::steady_clock::now() + absl::ToChronoMicroseconds(first);
-  while (!done_changed_.wait_until(lock, until, [this] { return done_; })) {
+  absl::Duration wait = first;
+  while (!done_changed_.wait_for(lock, absl::ToChronoMicroseconds(wait), [this] { return done_; })) {
     fprintf(err_, "lanyard: still %s (%s)\n", what_.c_str(), absl::FormatDuration(waited).c_str());
     fflush(err_);
     waited += next;
-    until += absl::ToChronoMicroseconds(next);
+    wait = next;
   }
 }
 
@@ -134,8 +134,6 @@ std::string RelativeTime(absl::Time time, absl::Time now) {
   return time > now ? absl::StrCat("in ", text) : absl::StrCat(text, " ago");
 }
 
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
-}
+std::string TimeText(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
 
 }  // namespace lanyard

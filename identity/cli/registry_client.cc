@@ -74,7 +74,8 @@ struct RegistryClient::Stub {
     }
     if (code == absl::StatusCode::kDeadlineExceeded) {
       return absl::DeadlineExceededError(absl::StrCat("the authority at ", path, " did not answer within ",
-                                                      absl::FormatDuration(timeout), ": see its log, or raise --timeout"));
+                                                      absl::FormatDuration(timeout),
+                                                      ": see its log, or raise --timeout"));
     }
     return absl::Status(code, status.error_message());
   }

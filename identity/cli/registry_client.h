@@ -13,7 +13,7 @@
 namespace lanyard {
 
 struct EntryRecord {
-  std::string id;         // chosen by the authority
+  std::string id;  // chosen by the authority
   std::string spiffe_id;
   std::string parent_id;  // "": every agent
   std::vector<std::string> selectors;

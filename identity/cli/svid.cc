@@ -13,8 +13,8 @@ namespace lanyard {
 namespace {
 
 nlohmann::ordered_json ToJson(const X509Svid& svid) {
-  return {{"spiffe_id", svid.id().ToString()}, {"hint", svid.hint()},
-          {"serial", svid.leaf().serial()},    {"not_before", TimeText(svid.not_before())},
+  return {{"spiffe_id", svid.id().ToString()},       {"hint", svid.hint()},
+          {"serial", svid.leaf().serial()},          {"not_before", TimeText(svid.not_before())},
           {"not_after", TimeText(svid.not_after())}, {"chain", svid.ChainPem()}};
 }
 
@@ -70,9 +70,10 @@ absl::Status Explain(const absl::Status& status, const std::string& address) {
                      "; create an entry that matches it (`lanyard entry create --help`), or run this as the workload"));
   }
   if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
-    return absl::Status(status.code(),
-                        absl::StrCat("the Workload API does not answer at ", address, ": ", status.message(),
-                                     "; start lanyard-agent, or name its socket with --socket or SPIFFE_ENDPOINT_SOCKET"));
+    return absl::Status(
+        status.code(),
+        absl::StrCat("the Workload API does not answer at ", address, ": ", status.message(),
+                     "; start lanyard-agent, or name its socket with --socket or SPIFFE_ENDPOINT_SOCKET"));
   }
   return status;
 }
@@ -100,8 +101,8 @@ void ShowUpdate(const WorkloadIdentity& identity, Output& output) {
     return;
   }
   for (const X509Svid& svid : identity.svids) {
-    output.Text(absl::StrCat(TimeText(SystemClock().Now()), " ", svid.id().ToString(), " serial ",
-                             svid.leaf().serial(), " expires ", TimeText(svid.not_after()), "\n"));
+    output.Text(absl::StrCat(TimeText(SystemClock().Now()), " ", svid.id().ToString(), " serial ", svid.leaf().serial(),
+                             " expires ", TimeText(svid.not_after()), "\n"));
   }
   output.Flush();
 }
@@ -111,21 +112,20 @@ absl::Status Watch(const Arguments& arguments, Output& output) {
   if (!address.ok()) return address.status();
   BlockStopSignals();
   // The watch calls back one at a time, so output has one writer at a time.
-  WorkloadWatch watch(*address,
-                      {.on_identity =
-                           [&](WorkloadIdentity identity) {
-                             if (const absl::Status written = Write(arguments, identity); !written.ok()) {
-                               output.Error(written);
-                             }
-                             ShowUpdate(identity, output);
-                           },
-                       .on_error =
-                           [&](const absl::Status& status, absl::Duration wait) {
-                             const absl::Status explained = Explain(status, *address);
-                             output.Error(absl::Status(explained.code(),
-                                                       absl::StrCat(explained.message(), " (next try in ",
-                                                                    absl::FormatDuration(wait), ")")));
-                           }});
+  WorkloadWatch watch(
+      *address, {.on_identity =
+                     [&](WorkloadIdentity identity) {
+                       if (const absl::Status written = Write(arguments, identity); !written.ok()) {
+                         output.Error(written);
+                       }
+                       ShowUpdate(identity, output);
+                     },
+                 .on_error =
+                     [&](const absl::Status& status, absl::Duration wait) {
+                       const absl::Status explained = Explain(status, *address);
+                       output.Error(absl::Status(explained.code(), absl::StrCat(explained.message(), " (next try in ",
+                                                                                absl::FormatDuration(wait), ")")));
+                     }});
   WaitForStopSignal();
   return absl::OkStatus();
 }
@@ -140,8 +140,9 @@ std::vector<Flag> SvidFlags() {
 Command SvidCommand() {
   Command fetch = {.name = "fetch",
                    .summary = "Fetch this process's SVIDs once",
-                   .examples = "  lanyard svid fetch\n"
-                               "  sudo -u www-data lanyard svid fetch --write /run/www/svid\n",
+                   .examples =
+                       "  lanyard svid fetch\n"
+                       "  sudo -u www-data lanyard svid fetch --write /run/www/svid\n",
                    .flags = WithWorkloadApiFlags(SvidFlags()),
                    .run = Fetch};
   std::vector<Flag> watch_flags = WithWorkloadApiFlags(SvidFlags());

@@ -12,8 +12,8 @@ namespace lanyard {
 
 absl::Status WriteSvidFiles(const std::string& directory, const X509Svid& svid, const X509Bundle& bundle) {
   if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the folder ", directory, " cannot be made: ", strerror(errno), "; name one that you may write to"));
+    return absl::FailedPreconditionError(absl::StrCat("the folder ", directory, " cannot be made: ", strerror(errno),
+                                                      "; name one that you may write to"));
   }
   // What a new SVID is verified by comes before it.
   absl::Status status = WriteFileAtomically(directory + "/bundle.pem", bundle.ToPem(), 0644);

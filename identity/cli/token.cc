@@ -33,10 +33,12 @@ Command TokenCommand() {
   Command create = {
       .name = "create",
       .summary = "Make a token that lets one agent join, once",
-      .examples = "  lanyard token create --node web-1\n"
-                  "  lanyard token create --node web-1 --ttl 1h > /etc/lanyard/join.token\n",
+      .examples =
+          "  lanyard token create --node web-1\n"
+          "  lanyard token create --node web-1 --ttl 1h > /etc/lanyard/join.token\n",
       .flags = WithAuthorityFlags(
-          {{.name = "--node", .help = "The agent becomes spiffe://<trust domain>/lanyard/agent/<node>; absent: a random one"},
+          {{.name = "--node",
+            .help = "The agent becomes spiffe://<trust domain>/lanyard/agent/<node>; absent: a random one"},
            {.name = "--ttl", .help = "How long the token can be used", .fallback = "10m"}}),
       .run = Create};
   return {.name = "token",
