@@ -1,0 +1,12 @@
+"""Drives Lanyard's real binaries in network namespaces: the integration tests, the soak test.
+
+binaries   where the binaries are
+scope      what one test owns, and gives back whatever happens
+waiting    waiting for a condition, with a deadline
+processes  one process with its log
+namespaces network namespaces joined by a veth pair
+sockets    TCP servers and clients
+certificates  right and wrong certificates, by the openssl command
+mesh       authority, agents, proxies and capture on two nodes
+proxy      one proxy with static listeners and an identity from files
+"""

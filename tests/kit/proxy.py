@@ -1,0 +1,65 @@
+"""One proxy: its process, its admin address, and what its log says of connections."""
+
+import json
+
+from kit import processes, sockets, waiting
+
+ADMIN_PORT = 15000
+
+
+class Proxy:
+    """Runs `configuration` (a dictionary) in `namespace`; waits until it is ready unless told not to."""
+
+    def __init__(self, scope, name, configuration, namespace=None, uid=None, wait=True, admin_port=ADMIN_PORT,
+                 before=None, environment=None):
+        self.namespace, self.admin_port = namespace, admin_port
+        self.config_path = scope.folder / f"{name}.yaml"
+        configuration = {"admin": {"address": f"127.0.0.1:{admin_port}"}, "workers": 2,
+                         "log": {"level": "debug", "format": "json"}, **configuration}
+        self.config_path.write_text(json.dumps(configuration, indent=1))
+        self.process = processes.Process(scope, name, ["lanyard-proxy", "run", "--config", self.config_path],
+                                         namespace, uid, before=before, environment=environment)
+        if wait:
+            self.wait_until_ready()
+
+    def get(self, path):
+        return sockets.get(self.admin_port, path, self.namespace)
+
+    def is_ready(self):
+        self.process.check_alive()
+        try:
+            return self.get("/ready")[0] == 200
+        except OSError:
+            return False
+
+    def wait_until_ready(self, timeout_s=15):
+        waiting.until(self.is_ready, lambda: f"{self.process.name} is not ready:\n{self.process.tail()}", timeout_s)
+
+    def metric(self, name, **labels):
+        """The value of one sample, 0.0 where there is none."""
+        for line in self.get("/metrics")[1].splitlines():
+            head, _, value = line.rpartition(" ")
+            if head.partition("{")[0] == name and all(f'{key}="{text}"' in head for key, text in labels.items()):
+                return float(value)
+        return 0.0
+
+    def connections(self):
+        return json.loads(self.get("/connections")[1])["connections"]
+
+    def closed(self, **fields):
+        """Access log lines (one a finished connection) whose fields are these."""
+        return [record for record in self.process.records() if "close_reason" in record
+                and all(record.get(key) == value for key, value in fields.items())]
+
+    def wait_for_closed(self, timeout_s=15, count=1, **fields):
+        """The last of at least `count` finished connections with these fields."""
+        def enough():
+            found = self.closed(**fields)
+            return found[-1] if len(found) >= count else None
+        return waiting.until(enough, lambda: f"{self.process.name} logged no closed connection with {fields}; it has "
+                             f"{self.closed()}\n{self.process.tail(5)}", timeout_s)
+
+
+def from_files(svid):
+    """The configuration of an identity in files."""
+    return {"files": {"certificate": str(svid.certificate), "key": str(svid.key), "bundle": str(svid.bundle)}}
