@@ -1,6 +1,9 @@
 #include "identity/cli/nftables.h"
 
+#include <linux/capability.h>
 #include <nftables/libnftables.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -14,17 +17,27 @@ struct FreeContext {
   void operator()(nft_ctx* context) const { nft_ctx_free(context); }
 };
 
+// Asked first, because libnftables would print its own words on standard error.
+bool MayAdministerNetwork() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  return syscall(SYS_capget, &header, data) == 0 && (data[0].effective & (1u << CAP_NET_ADMIN)) != 0;
+}
+
+absl::Status NotPermitted() {
+  return absl::PermissionDeniedError(
+      "the packet rules of this network namespace need CAP_NET_ADMIN: run this as root; nothing was changed");
+}
+
 absl::Status Explain(absl::string_view error) {
-  // libnftables gives words, not codes.
-  if (absl::StrContains(error, "Operation not permitted")) {
-    return absl::PermissionDeniedError(
-        "the packet rules of this network namespace need CAP_NET_ADMIN: run this as root; nothing was changed");
-  }
+  // libnftables gives words, not codes. In a foreign user namespace the capability alone does not suffice.
+  if (absl::StrContains(error, "Operation not permitted")) return NotPermitted();
   if (absl::StrContains(error, "No such file or directory")) return absl::NotFoundError(error);
   return absl::InternalError(absl::StrCat("the kernel refused the packet rules, and nothing was changed: ", error));
 }
 
 absl::StatusOr<std::string> Run(const std::string& script, bool json) {
+  if (!MayAdministerNetwork()) return NotPermitted();
   const std::unique_ptr<nft_ctx, FreeContext> context(nft_ctx_new(NFT_CTX_DEFAULT));
   if (context == nullptr) return absl::InternalError("nftables is not available: the kernel has no netfilter netlink");
   nft_ctx_buffer_output(context.get());

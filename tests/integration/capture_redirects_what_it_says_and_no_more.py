@@ -1,5 +1,4 @@
 import json
-import sys
 
 from kit import namespaces, processes, sockets
 from kit.scope import check
@@ -29,7 +28,7 @@ def test(scope):
 
     def hear(address, port, namespace=near, uid=OTHER_UID):
         """Who answers a connection that `uid` makes."""
-        done = processes.run([sys.executable, "-c", _CONNECT, address, port], namespace, uid)
+        done = processes.run(["/usr/bin/python3", "-c", _CONNECT, address, port], namespace, uid)
         return done.stdout.strip() or done.stderr
 
     def capture(*words):

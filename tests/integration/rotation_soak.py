@@ -16,6 +16,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from kit import sockets  # noqa: E402 (needs the path above)
+from kit.binaries import staged  # noqa: E402
 from kit.mesh import CLIENT_ID, Mesh  # noqa: E402
 from kit.scope import Scope  # noqa: E402
 
@@ -49,7 +50,7 @@ def stream_until(stop, mesh, port, counts, failures):
 
 
 def run(minutes):
-    with Scope() as scope:
+    with staged(), Scope() as scope:
         mesh = Mesh(scope, lifetimes={"x509_svid": "20s", "node_svid": "60s", "intermediate": "120s", "backdate": "5s"})
         server = mesh.serve()
         stop, failures = threading.Event(), []

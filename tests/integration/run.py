@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from kit.binaries import PATIENCE  # noqa: E402 (needs the path above)
+from kit.binaries import PATIENCE, staged  # noqa: E402 (needs the path above)
 from kit.scope import Scope  # noqa: E402
 
 DEADLINE_S = 150
@@ -95,7 +95,7 @@ def main():
     if not chosen:
         sys.exit(f"no test is called like {' or '.join(arguments.patterns)}; see {HERE}")
     failed = []
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+    with staged(), concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         for done in concurrent.futures.as_completed([pool.submit(run_apart, name) for name in chosen]):
             name, passed, took_s, output = done.result()
             print(f"{'PASS' if passed else 'FAIL'} {name} ({took_s:.1f} s)", flush=True)
