@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-
 namespace lanyard {
 namespace {
 
@@ -15,20 +13,6 @@ CaEvent EventOf(CaEvent::What what, const CaAuthority& authority) {
 }  // namespace
 
 absl::Duration CaLifetimes::LongestLeaf() const { return std::max(intermediate / 2, longest_svid); }
-
-absl::Status CaLifetimes::Check() const {
-  if (longest_svid > intermediate * 3 / 4) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "an SVID of ", absl::FormatDuration(longest_svid), " does not fit into an intermediate of ",
-        absl::FormatDuration(intermediate), " with room to rotate; make it at most three quarters of the intermediate's"));
-  }
-  if (intermediate > root / 2) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("an intermediate of ", absl::FormatDuration(intermediate), " does not fit into a root of ",
-                     absl::FormatDuration(root), " with room to rotate; make it at most half of the root's"));
-  }
-  return absl::OkStatus();
-}
 
 CaHierarchy::CaHierarchy(TrustDomain trust_domain, CaLifetimes lifetimes, std::vector<CaAuthority> authorities)
     : trust_domain_(std::move(trust_domain)), lifetimes_(lifetimes), authorities_(std::move(authorities)) {}
@@ -88,10 +72,11 @@ void CaHierarchy::DropExpired(absl::Time now, std::vector<CaEvent>& events) {
 absl::Status CaHierarchy::AdvanceKind(AuthorityKind kind, absl::Time now, Random& random,
                                       std::vector<CaEvent>& events) {
   const CaAuthority* active = Find(kind, AuthorityState::kActive);
-  const bool prepare = active == nullptr || (now >= StopOf(*active) - PhasesOf(kind).lead && SuccessorHelps(*active, now));
+  const bool prepare =
+      active == nullptr || (now >= StopOf(*active) - PhasesOf(kind).lead && SuccessorHelps(*active, now));
   if (prepare && Find(kind, AuthorityState::kPrepared) == nullptr) {
     if (absl::Status prepared = Prepare(kind, now, random, events); !prepared.ok()) return prepared;
-    active = Find(kind, AuthorityState::kActive);   // the vector has grown
+    active = Find(kind, AuthorityState::kActive);  // the vector has grown
   }
   CaAuthority* prepared = Find(kind, AuthorityState::kPrepared);
   if (prepared != nullptr && (active == nullptr || now >= ActivationOf(*active, *prepared))) {
@@ -116,9 +101,8 @@ absl::Status CaHierarchy::Prepare(AuthorityKind kind, absl::Time now, Random& ra
   if (!made.ok()) return made.status();
   CaAuthority prepared{kind, AuthorityState::kPrepared, now, std::move(made->certificate), *std::move(key)};
   events.push_back(EventOf(CaEvent::What::kPrepared, prepared));
-  const auto place = std::find_if(authorities_.begin(), authorities_.end(), [&](const CaAuthority& authority) {
-    return authority.kind > kind;
-  });
+  const auto place = std::find_if(authorities_.begin(), authorities_.end(),
+                                  [&](const CaAuthority& authority) { return authority.kind > kind; });
   authorities_.insert(place, std::move(prepared));
   return absl::OkStatus();
 }

@@ -28,16 +28,16 @@ namespace lanyard {
 struct CaLifetimes {
   absl::Duration root = absl::Hours(24 * 3652);
   absl::Duration intermediate = absl::Hours(24);
-  absl::Duration longest_svid = absl::Hours(1);   // of those the configuration names
+  absl::Duration longest_svid = absl::Hours(1);  // of those the configuration names
   absl::Duration backdate = absl::Seconds(10);
 
   // The longest leaf that always fits: at least half an intermediate's lifetime.
   absl::Duration LongestLeaf() const;
   // How long a root is published before anything is signed under it.
   absl::Duration Propagation() const { return root / 12; }
-  // InvalidArgument, with the remedy, when rotation has no room: needs intermediate <= root / 2 and
-  // longest_svid <= intermediate * 3 / 4.
-  absl::Status Check() const;
+  // Above these rotation has no room.
+  absl::Duration LongestSvidAllowed() const { return intermediate * 3 / 4; }
+  absl::Duration LongestIntermediateAllowed() const { return root / 2; }
 };
 
 struct CaAuthority {
@@ -45,7 +45,7 @@ struct CaAuthority {
   AuthorityState state;
   absl::Time prepared_at;
   Certificate certificate;
-  std::optional<PrivateKey> key;   // gone once retired: nothing will be signed with it again
+  std::optional<PrivateKey> key;  // gone once retired: nothing will be signed with it again
 };
 
 // One thing that happened to one authority; a log line.
@@ -83,9 +83,9 @@ class CaHierarchy {
   // How one kind passes from one authority to the next.
   struct Phases {
     absl::Duration lifetime;
-    absl::Duration lead;       // a successor is prepared this long before it is needed
-    absl::Duration tail;       // an authority retires this long before its end
-    absl::Duration announce;   // a successor waits this long before it is put to use
+    absl::Duration lead;      // a successor is prepared this long before it is needed
+    absl::Duration tail;      // an authority retires this long before its end
+    absl::Duration announce;  // a successor waits this long before it is put to use
   };
   Phases PhasesOf(AuthorityKind kind) const;
   CaAuthority* Find(AuthorityKind kind, AuthorityState state);

@@ -22,7 +22,8 @@ absl::Status Malformed() { return absl::DataLossError("the sealed signing keys h
 bool Encode(CBB* out, const CaAuthority& authority, const Secret& key) {
   CBB child;
   const std::string& der = authority.certificate.der();
-  return CBB_add_u8(out, static_cast<uint8_t>(authority.kind)) && CBB_add_u8(out, static_cast<uint8_t>(authority.state)) &&
+  return CBB_add_u8(out, static_cast<uint8_t>(authority.kind)) &&
+         CBB_add_u8(out, static_cast<uint8_t>(authority.state)) &&
          CBB_add_u64(out, static_cast<uint64_t>(absl::ToUnixMicros(authority.prepared_at))) &&
          CBB_add_u24_length_prefixed(out, &child) &&
          CBB_add_bytes(&child, reinterpret_cast<const uint8_t*>(der.data()), der.size()) &&
@@ -44,6 +45,7 @@ absl::StatusOr<CaAuthority> Decode(CBS* in) {
   if (!certificate.ok()) return Malformed();
   CaAuthority authority{static_cast<AuthorityKind>(kind), static_cast<AuthorityState>(state),
                         absl::FromUnixMicros(static_cast<int64_t>(prepared_at)), *std::move(certificate), std::nullopt};
+  if ((CBS_len(&key_der) == 0) != (authority.state == AuthorityState::kRetired)) return Malformed();
   if (CBS_len(&key_der) == 0) return authority;
   absl::StatusOr<PrivateKey> key =
       PrivateKey::ParsePkcs8Der(absl::MakeConstSpan(CBS_data(&key_der), CBS_len(&key_der)));
@@ -98,13 +100,15 @@ absl::StatusOr<CaKeys> CaKeys::Open(std::string path, std::string sealing_key_pa
   absl::StatusOr<Secret> key = ReadSealingKey(sealing_key_path);
   if (absl::IsNotFound(key.status())) {
     if (sealed.ok()) {
-      return absl::FailedPreconditionError(absl::StrCat("the sealing key ", sealing_key_path, " is gone, and without it ",
-                                                        path, " cannot be opened; restore it from a backup"));
+      return absl::FailedPreconditionError(absl::StrCat("the sealing key ", sealing_key_path,
+                                                        " is gone, and without it ", path,
+                                                        " cannot be opened; restore it from a backup"));
     }
     key = CreateSealingKey(sealing_key_path, random);
     if (key.ok()) {
       Log(LogLevel::kWarning,
-          "made a new sealing key: back it up, apart from the data; whoever has both can sign for this trust domain, and "
+          "made a new sealing key: back it up, apart from the data; whoever has both can sign for this trust domain, "
+          "and "
           "without it the signing keys are lost and every workload must be given a new root",
           {{"sealing_key_file", sealing_key_path}});
     }

@@ -29,8 +29,11 @@ class CaKeys {
 
  private:
   CaKeys(std::string path, TrustDomain trust_domain, Secret sealing_key, bool empty, Random& random)
-      : path_(std::move(path)), trust_domain_(std::move(trust_domain)), sealing_key_(std::move(sealing_key)),
-        empty_(empty), random_(&random) {}
+      : path_(std::move(path)),
+        trust_domain_(std::move(trust_domain)),
+        sealing_key_(std::move(sealing_key)),
+        empty_(empty),
+        random_(&random) {}
   std::string path_;
   TrustDomain trust_domain_;
   Secret sealing_key_;

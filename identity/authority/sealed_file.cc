@@ -32,7 +32,8 @@ absl::Status InitContext(EVP_AEAD_CTX* context, const Secret& key) {
 
 }  // namespace
 
-absl::StatusOr<std::string> Seal(const Secret& plaintext, const Secret& key, absl::string_view context, Random& random) {
+absl::StatusOr<std::string> Seal(const Secret& plaintext, const Secret& key, absl::string_view context,
+                                 Random& random) {
   bssl::ScopedEVP_AEAD_CTX aead;
   if (absl::Status ready = InitContext(aead.get(), key); !ready.ok()) return ready;
   std::string sealed = absl::StrCat(kMagic, absl::string_view(&kVersion, 1), std::string(kNonceSizeBytes, '\0'));

@@ -26,7 +26,8 @@ absl::Status CheckFile(int fd, const std::string& path) {
                                      "); set it to 600, and replace the key if someone could have read it"));
   }
   if (facts.st_uid != geteuid() && facts.st_uid != 0) {
-    return Refuse(path, absl::StrCat("belongs to uid ", facts.st_uid, "; it must belong to uid ", geteuid(), " or root"));
+    return Refuse(path,
+                  absl::StrCat("belongs to uid ", facts.st_uid, "; it must belong to uid ", geteuid(), " or root"));
   }
   if (facts.st_size != static_cast<off_t>(kSealingKeySizeBytes)) {
     return Refuse(path, absl::StrCat("has ", facts.st_size, " bytes instead of ", kSealingKeySizeBytes,

@@ -57,8 +57,8 @@ std::vector<Selector> ParseSelectors(const std::vector<std::string>& texts, Prob
   std::vector<Selector> selectors;
   if (texts.empty()) problems.push_back("the entry has no selector; give at least one, such as unix:uid:1000.");
   if (texts.size() > Entry::kMaxSelectors) {
-    problems.push_back(absl::StrCat("the entry has ", texts.size(), " selectors; at most ", Entry::kMaxSelectors,
-                                    " are allowed."));
+    problems.push_back(
+        absl::StrCat("the entry has ", texts.size(), " selectors; at most ", Entry::kMaxSelectors, " are allowed."));
     return selectors;
   }
   for (const std::string& text : texts) {
@@ -89,9 +89,11 @@ void CheckRest(const EntryFields& fields, Problems& problems) {
       problems.push_back(absl::StrCat("the DNS name '", name, "' is malformed; write a lower-case host name."));
     }
   }
-  const bool printable = std::all_of(fields.hint.begin(), fields.hint.end(), [](char c) { return absl::ascii_isprint(c); });
+  const bool printable =
+      std::all_of(fields.hint.begin(), fields.hint.end(), [](char c) { return absl::ascii_isprint(c); });
   if (fields.hint.size() > Entry::kMaxHintSizeBytes || !printable) {
-    problems.push_back(absl::StrCat("the hint is not printable ASCII of at most ", Entry::kMaxHintSizeBytes, " bytes."));
+    problems.push_back(
+        absl::StrCat("the hint is not printable ASCII of at most ", Entry::kMaxHintSizeBytes, " bytes."));
   }
 }
 

@@ -27,9 +27,9 @@ bool IsAgentId(const SpiffeId& id);
 struct EntryFields {
   std::string id;
   std::string spiffe_id;
-  std::string parent_id;                 // empty: every agent
+  std::string parent_id;  // empty: every agent
   std::vector<std::string> selectors;
-  absl::Duration x509_svid_ttl;          // zero: the authority's default
+  absl::Duration x509_svid_ttl;  // zero: the authority's default
   std::vector<std::string> dns_names;
   std::string hint;
   absl::Time created_at = absl::UnixEpoch();
@@ -51,7 +51,7 @@ class Entry {
   const std::string& id() const { return id_; }
   const SpiffeId& spiffe_id() const { return spiffe_id_; }
   const std::optional<SpiffeId>& parent() const { return parent_; }
-  const std::vector<Selector>& selectors() const { return selectors_; }   // sorted, no two the same
+  const std::vector<Selector>& selectors() const { return selectors_; }  // sorted, no two the same
   absl::Duration x509_svid_ttl() const { return x509_svid_ttl_; }
   const std::vector<std::string>& dns_names() const { return dns_names_; }
   const std::string& hint() const { return hint_; }

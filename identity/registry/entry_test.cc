@@ -108,8 +108,8 @@ TEST(EntryTest, ReportsEveryProblemAtOnce) {
 
 TEST(EntryTest, NodeNamesAreOneSegment) {
   EXPECT_EQ(AgentId(Ours(), "node-1.rack_2")->ToString(), "spiffe://example.org/lanyard/agent/node-1.rack_2");
-  for (const std::string& name :
-       {std::string(""), std::string("."), std::string(".."), std::string("a/b"), std::string("a b"), std::string(129, 'a')}) {
+  for (const std::string& name : {std::string(""), std::string("."), std::string(".."), std::string("a/b"),
+                                  std::string("a b"), std::string(129, 'a')}) {
     EXPECT_TRUE(absl::IsInvalidArgument(AgentId(Ours(), name).status())) << name;
   }
 }

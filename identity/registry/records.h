@@ -14,9 +14,9 @@ namespace lanyard {
 // A node that proved itself; its agent.
 struct Node {
   SpiffeId id;
-  std::string attestation;        // "join_token"
+  std::string attestation;  // "join_token"
   absl::Time attested_at;
-  std::string svid_serial;        // of the newest node SVID
+  std::string svid_serial;  // of the newest node SVID
   absl::Time svid_expires_at;
 
   friend bool operator==(const Node&, const Node&) = default;
@@ -25,7 +25,7 @@ struct Node {
 // The token's text is never kept, only its SHA-256 (32 raw bytes).
 struct JoinToken {
   std::string hash;
-  SpiffeId agent_id;              // who may be made of it
+  SpiffeId agent_id;  // who may be made of it
   absl::Time created_at;
   absl::Time expires_at;
   std::optional<absl::Time> used_at;

@@ -78,10 +78,10 @@ absl::StatusOr<Entry> Registry::CreateEntry(EntryFields fields) {
   absl::StatusOr<Entry> entry = Entry::Parse(fields, trust_domain_);
   if (!entry.ok()) return entry.status();
   if (entry->x509_svid_ttl() > limits_.max_x509_svid_ttl) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the X.509-SVID lifetime ", absl::FormatDuration(entry->x509_svid_ttl()), " is above ",
-                     absl::FormatDuration(limits_.max_x509_svid_ttl),
-                     ", the longest that always fits into an intermediate's; write less, or raise lifetimes.intermediate."));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the X.509-SVID lifetime ", absl::FormatDuration(entry->x509_svid_ttl()), " is above ",
+        absl::FormatDuration(limits_.max_x509_svid_ttl),
+        ", the longest that always fits into an intermediate's; write less, or raise lifetimes.intermediate."));
   }
   {
     std::lock_guard<std::mutex> lock(change_mutex_);
@@ -123,7 +123,8 @@ absl::StatusOr<NewJoinToken> Registry::CreateJoinToken(const std::string& node_n
   absl::StatusOr<SpiffeId> agent_id = AgentId(trust_domain_, node_name.empty() ? random_.Hex(8) : node_name);
   if (!agent_id.ok()) return agent_id.status();
   const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now()));
-  NewJoinToken token{random_.Hex(kTokenSizeBytes), *agent_id, now + (ttl == absl::ZeroDuration() ? kDefaultTokenTtl : ttl)};
+  NewJoinToken token{random_.Hex(kTokenSizeBytes), *agent_id,
+                     now + (ttl == absl::ZeroDuration() ? kDefaultTokenTtl : ttl)};
   absl::Status created =
       store_.CreateJoinToken(JoinToken{HashOfToken(token.text), *agent_id, now, token.expires_at, std::nullopt});
   if (!created.ok()) return created;
@@ -138,10 +139,11 @@ absl::StatusOr<SpiffeId> Registry::AgentOfToken(const std::string& token_text) {
   return token->agent_id;
 }
 
-absl::Status Registry::AttestNode(const std::string& token_text, const SpiffeId& agent_id, const Certificate& node_svid) {
-  return store_.AttestNode(HashOfToken(token_text), Node{agent_id, "join_token",
-                                                         absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now())),
-                                                         node_svid.serial(), node_svid.not_after()});
+absl::Status Registry::AttestNode(const std::string& token_text, const SpiffeId& agent_id,
+                                  const Certificate& node_svid) {
+  return store_.AttestNode(HashOfToken(token_text),
+                           Node{agent_id, "join_token", absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now())),
+                                node_svid.serial(), node_svid.not_after()});
 }
 
 absl::Status Registry::RenewNode(const SpiffeId& id, const Certificate& node_svid) {

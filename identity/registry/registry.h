@@ -25,13 +25,13 @@ namespace lanyard {
 // One moment of what agents are told; immutable, published whole.
 struct RegistrySnapshot {
   uint64_t revision;
-  std::map<std::string, Entry> entries;          // by id
+  std::map<std::string, Entry> entries;  // by id
   std::vector<AuthorityRecord> authorities;
-  X509Bundle bundle;                             // the roots among them
+  X509Bundle bundle;  // the roots among them
 };
 
 struct NewJoinToken {
-  std::string text;   // shown once; never logged
+  std::string text;  // shown once; never logged
   SpiffeId agent_id;
   absl::Time expires_at;
 };
@@ -41,7 +41,7 @@ struct NewJoinToken {
 class Registry {
  public:
   struct Limits {
-    absl::Duration max_x509_svid_ttl = absl::Hours(12);   // longest SVID that the authority can always sign
+    absl::Duration max_x509_svid_ttl = absl::Hours(12);  // longest SVID that the authority can always sign
     size_t max_entries = 100'000;
   };
   static constexpr absl::Duration kDefaultTokenTtl = absl::Minutes(10);
@@ -91,8 +91,8 @@ class Registry {
   const Clock& clock_;
   Random& random_;
   std::function<void()> on_change_;
-  std::mutex change_mutex_;             // one change at a time, store and snapshot together
-  mutable std::mutex snapshot_mutex_;   // guards snapshot_; never held over the store
+  std::mutex change_mutex_;            // one change at a time, store and snapshot together
+  mutable std::mutex snapshot_mutex_;  // guards snapshot_; never held over the store
   std::shared_ptr<const RegistrySnapshot> snapshot_;
 };
 

@@ -51,7 +51,9 @@ class RegistryService final : public v1::Registry::Service {
     const absl::StatusOr<Entry> entry = registry_.CreateEntry(FromProto(request->entry()));
     if (!entry.ok()) return ToGrpcStatus(entry.status());
     Log(LogLevel::kInfo, "created an entry",
-        {{"entry_id", entry->id()}, {"spiffe_id", entry->spiffe_id().ToString()}, {"operator", facts_.OperatorOf(*call)}});
+        {{"entry_id", entry->id()},
+         {"spiffe_id", entry->spiffe_id().ToString()},
+         {"operator", facts_.OperatorOf(*call)}});
     *response->mutable_entry() = ToProto(*entry);
     return grpc::Status::OK;
   }
@@ -73,7 +75,9 @@ class RegistryService final : public v1::Registry::Service {
     const absl::StatusOr<Entry> entry = registry_.DeleteEntry(request->id());
     if (!entry.ok()) return ToGrpcStatus(entry.status());
     Log(LogLevel::kInfo, "deleted an entry",
-        {{"entry_id", entry->id()}, {"spiffe_id", entry->spiffe_id().ToString()}, {"operator", facts_.OperatorOf(*call)}});
+        {{"entry_id", entry->id()},
+         {"spiffe_id", entry->spiffe_id().ToString()},
+         {"operator", facts_.OperatorOf(*call)}});
     *response->mutable_entry() = ToProto(*entry);
     return grpc::Status::OK;
   }
@@ -93,7 +97,8 @@ class RegistryService final : public v1::Registry::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status ListAgents(grpc::ServerContext*, const v1::ListAgentsRequest*, v1::ListAgentsResponse* response) override {
+  grpc::Status ListAgents(grpc::ServerContext*, const v1::ListAgentsRequest*,
+                          v1::ListAgentsResponse* response) override {
     const absl::StatusOr<std::vector<Node>> nodes = registry_.ListNodes();
     if (!nodes.ok()) return ToGrpcStatus(nodes.status());
     for (const Node& node : *nodes) {

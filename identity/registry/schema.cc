@@ -77,14 +77,13 @@ absl::Status MigrateRegistrySchema(Database& database) {
     version = *row ? read.Int(0) : 0;
   }
   if (version > RegistrySchemaVersion()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the registry database ", database.path(), " has schema ", version, " but this program knows only ",
-                     RegistrySchemaVersion(), "; start the newer lanyard-authority that wrote it"));
+    return absl::FailedPreconditionError(absl::StrCat("the registry database ", database.path(), " has schema ",
+                                                      version, " but this program knows only ", RegistrySchemaVersion(),
+                                                      "; start the newer lanyard-authority that wrote it"));
   }
   for (; version < RegistrySchemaVersion(); ++version) {
-    absl::Status migrated = database.InTransaction([&] {
-      return database.Execute(absl::StrCat(kSteps[version], "PRAGMA user_version=", version + 1, ";"));
-    });
+    absl::Status migrated = database.InTransaction(
+        [&] { return database.Execute(absl::StrCat(kSteps[version], "PRAGMA user_version=", version + 1, ";")); });
     if (!migrated.ok()) return migrated;
   }
   return absl::OkStatus();

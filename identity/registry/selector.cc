@@ -63,8 +63,8 @@ struct KnownType {
 };
 
 constexpr KnownType kKnownTypes[] = {
-    {"unix:uid", CheckNumber}, {"unix:gid", CheckNumber}, {"unix:supplementary_gid", CheckNumber},
-    {"unix:user", CheckName},  {"unix:group", CheckName}, {"unix:path", CheckPath},
+    {"unix:uid", CheckNumber},    {"unix:gid", CheckNumber}, {"unix:supplementary_gid", CheckNumber},
+    {"unix:user", CheckName},     {"unix:group", CheckName}, {"unix:path", CheckPath},
     {"unix:sha256", CheckSha256},
 };
 

@@ -28,15 +28,31 @@ TEST(SelectorTest, SplitsAtTheTypesEnd) {
 }
 
 TEST(SelectorTest, RefusesWhatNoAgentCouldMatch) {
-  for (const std::string& text :
-       {std::string(""), std::string("unix"), std::string("unix:uid"), std::string("unix:uid:"),
-        std::string("unix:uid:-1"), std::string("unix:uid:+1"), std::string("unix:uid: 1"), std::string("unix:uid:01"),
-        std::string("unix:uid:4294967295"), std::string("unix:uid:root"), std::string("unix:uids:1"),
-        std::string("UNIX:uid:1"), std::string("docker:image:x"), std::string("unix:user:"),
-        std::string("unix:user:a b"), std::string("unix:path:usr/bin/x"), std::string("unix:path:/"),
-        std::string("unix:path:/usr//bin"), std::string("unix:path:/usr/../bin"), std::string("unix:path:/bin/"),
-        std::string("unix:path:/a\nb"), std::string("unix:path:/a\0b", 14), "unix:sha256:" + std::string(64, 'A'),
-        "unix:sha256:" + std::string(63, 'a'), "unix:path:/" + std::string(5000, 'x')}) {
+  for (const std::string& text : {std::string(""),
+                                  std::string("unix"),
+                                  std::string("unix:uid"),
+                                  std::string("unix:uid:"),
+                                  std::string("unix:uid:-1"),
+                                  std::string("unix:uid:+1"),
+                                  std::string("unix:uid: 1"),
+                                  std::string("unix:uid:01"),
+                                  std::string("unix:uid:4294967295"),
+                                  std::string("unix:uid:root"),
+                                  std::string("unix:uids:1"),
+                                  std::string("UNIX:uid:1"),
+                                  std::string("docker:image:x"),
+                                  std::string("unix:user:"),
+                                  std::string("unix:user:a b"),
+                                  std::string("unix:path:usr/bin/x"),
+                                  std::string("unix:path:/"),
+                                  std::string("unix:path:/usr//bin"),
+                                  std::string("unix:path:/usr/../bin"),
+                                  std::string("unix:path:/bin/"),
+                                  std::string("unix:path:/a\nb"),
+                                  std::string("unix:path:/a\0b", 14),
+                                  "unix:sha256:" + std::string(64, 'A'),
+                                  "unix:sha256:" + std::string(63, 'a'),
+                                  "unix:path:/" + std::string(5000, 'x')}) {
     const auto selector = Selector::Parse(text);
     EXPECT_TRUE(absl::IsInvalidArgument(selector.status())) << text;
   }

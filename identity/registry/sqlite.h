@@ -37,7 +37,7 @@ class Statement {
   absl::Status Run();
 
   int64_t Int(int column) const;
-  std::string Text(int column) const;   // of a text or a blob
+  std::string Text(int column) const;  // of a text or a blob
   bool IsNull(int column) const;
 
  private:

@@ -16,7 +16,8 @@ absl::Status NoNode(const SpiffeId& id) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path, const TrustDomain& trust_domain) {
+absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path,
+                                                               const TrustDomain& trust_domain) {
   absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(path);
   if (!database.ok()) return database.status();
   if (absl::Status migrated = MigrateRegistrySchema(**database); !migrated.ok()) return migrated;
@@ -24,8 +25,8 @@ absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string
 }
 
 absl::Status SqliteStore::DamagedRow(absl::string_view table, const absl::Status& why) const {
-  return absl::DataLossError(absl::StrCat("the registry database ", database_->path(), " holds a damaged row in ", table,
-                                          ": ", why.message(), "; restore it from a backup"));
+  return absl::DataLossError(absl::StrCat("the registry database ", database_->path(), " holds a damaged row in ",
+                                          table, ": ", why.message(), "; restore it from a backup"));
 }
 
 absl::StatusOr<uint64_t> SqliteStore::Revision() {
@@ -43,7 +44,8 @@ absl::Status SqliteStore::CheckNoSuchEntry(const Entry& entry) {
   const absl::StatusOr<bool> row = find.Bind(entry.id()).Bind(entry.UniqueKey()).Step();
   if (!row.ok()) return row.status();
   if (!*row) return absl::OkStatus();
-  return absl::AlreadyExistsError(absl::StrCat("entry ", find.Text(0), " has the same parent, SPIFFE ID and selectors"));
+  return absl::AlreadyExistsError(
+      absl::StrCat("entry ", find.Text(0), " has the same parent, SPIFFE ID and selectors"));
 }
 
 absl::Status SqliteStore::InsertEntry(const Entry& entry) {
@@ -52,7 +54,9 @@ absl::Status SqliteStore::InsertEntry(const Entry& entry) {
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
   insert.Bind(entry.id()).Bind(entry.UniqueKey()).Bind(entry.spiffe_id().ToString());
   insert.Bind(entry.parent() ? absl::string_view(entry.parent()->ToString()) : "");
-  insert.Bind(absl::ToInt64Seconds(entry.x509_svid_ttl())).Bind(entry.hint()).Bind(absl::ToUnixMicros(entry.created_at()));
+  insert.Bind(absl::ToInt64Seconds(entry.x509_svid_ttl()))
+      .Bind(entry.hint())
+      .Bind(absl::ToUnixMicros(entry.created_at()));
   absl::Status status = insert.Run();
   for (const Selector& selector : entry.selectors()) {
     if (!status.ok()) return status;
@@ -120,7 +124,8 @@ absl::Status SqliteStore::DeleteEntry(const std::string& id) {
   return database_->InTransaction([&]() -> absl::Status {
     Statement remove = database_->Prepare("DELETE FROM entries WHERE id = ?1");
     if (absl::Status status = remove.Bind(id).Run(); !status.ok()) return status;
-    if (database_->Changes() == 0) return absl::NotFoundError(absl::StrCat("there is no entry ", id, " in the registry"));
+    if (database_->Changes() == 0)
+      return absl::NotFoundError(absl::StrCat("there is no entry ", id, " in the registry"));
     return BumpRevision();
   });
 }
@@ -230,7 +235,9 @@ absl::Status SqliteStore::ReplaceAuthorities(const std::vector<AuthorityRecord>&
       Statement insert = database_->Prepare(
           "INSERT INTO authorities (serial, kind, state, not_before, not_after, certificate) "
           "VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
-      insert.Bind(certificate.serial()).Bind(AuthorityKindName(authority.kind)).Bind(AuthorityStateName(authority.state));
+      insert.Bind(certificate.serial())
+          .Bind(AuthorityKindName(authority.kind))
+          .Bind(AuthorityStateName(authority.state));
       insert.Bind(absl::ToUnixMicros(certificate.not_before())).Bind(absl::ToUnixMicros(certificate.not_after()));
       if (absl::Status status = insert.BindBlob(certificate.der()).Run(); !status.ok()) return status;
     }

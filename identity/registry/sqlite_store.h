@@ -45,7 +45,7 @@ class SqliteStore : public Store {
   absl::Status DamagedRow(absl::string_view table, const absl::Status& why) const;
 
   const TrustDomain trust_domain_;
-  std::mutex mutex_;   // guards database_
+  std::mutex mutex_;  // guards database_
   std::unique_ptr<Database> database_;
 };
 

@@ -15,13 +15,14 @@ absl::Status UnknownJoinToken() {
 
 absl::Status CheckJoinTokenUsable(const JoinToken& token, absl::Time now) {
   if (token.used_at) {
-    return absl::PermissionDeniedError(absl::StrCat("the join token for ", token.agent_id.ToString(),
-                                                    " was used at ", absl::FormatTime(*token.used_at, absl::UTCTimeZone()),
-                                                    "; ", kRemedy));
+    return absl::PermissionDeniedError(absl::StrCat("the join token for ", token.agent_id.ToString(), " was used at ",
+                                                    absl::FormatTime(*token.used_at, absl::UTCTimeZone()), "; ",
+                                                    kRemedy));
   }
   if (now >= token.expires_at) {
     return absl::PermissionDeniedError(absl::StrCat("the join token for ", token.agent_id.ToString(), " expired at ",
-                                                    absl::FormatTime(token.expires_at, absl::UTCTimeZone()), "; ", kRemedy));
+                                                    absl::FormatTime(token.expires_at, absl::UTCTimeZone()), "; ",
+                                                    kRemedy));
   }
   return absl::OkStatus();
 }

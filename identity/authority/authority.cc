@@ -1,0 +1,205 @@
+#include "identity/authority/authority.h"
+
+#include <grpcpp/impl/codegen/service_type.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <future>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "identity/authority/authority_service.h"
+#include "identity/authority/ca_rotation.h"
+#include "identity/authority/data_dir.h"
+#include "identity/authority/node_attestation.h"
+#include "identity/authority/node_watches.h"
+#include "identity/authority/own_identity.h"
+#include "identity/authority/schedule.h"
+#include "identity/base/atomic_file.h"
+#include "identity/base/logging.h"
+#include "identity/base/version.h"
+#include "identity/channel/local_server.h"
+#include "identity/channel/server.h"
+#include "identity/registry/registry.h"
+#include "identity/registry/registry_service.h"
+#include "identity/registry/sqlite_store.h"
+
+namespace lanyard {
+namespace {
+
+constexpr char kDatabaseFile[] = "registry.db";
+constexpr char kSealedKeysFile[] = "authorities.sealed";
+
+// A server's handlers may run before the call that started it returns; they wait for it here.
+template <typename Server>
+class Started {
+ public:
+  void Set(Server* server) { promise_.set_value(server); }
+  Server* Get() const { return future_.get(); }
+
+ private:
+  std::promise<Server*> promise_;
+  std::shared_future<Server*> future_ = promise_.get_future().share();
+};
+
+}  // namespace
+
+// Members stand in the order of their dependence: the last one is stopped first.
+struct Authority::State final : public AuthorityFacts {
+  State(const AuthoritySettings& settings, const Clock& clock, Random& random)
+      : settings(settings), clock(clock), random(random) {}
+
+  absl::Status OpenRecords();
+  absl::Status OpenKeys();
+  absl::Status StartServers();
+  // What the schedule does: rotate, write the bundle file, renew the own SVID.
+  absl::StatusOr<absl::Time> RunDue();
+  absl::Status WriteBundleFile();
+  void Stop(absl::Duration grace);
+
+  std::string agents_address() const override {
+    return absl::StrCat(settings.agents_host, ":", agents_started.Get()->port());
+  }
+  bool IsConnected(const SpiffeId& agent) const override { return watches.IsConnected(agent); }
+  void Disconnect(const SpiffeId& agent) override;
+  std::string OperatorOf(const grpc::ServerContextBase& call) const override;
+
+  const AuthoritySettings settings;
+  const Clock& clock;
+  Random& random;
+  std::optional<DataDir> data_dir;
+  std::unique_ptr<SqliteStore> store;
+  std::unique_ptr<Registry> registry;
+  std::unique_ptr<CaRotation> rotation;
+  std::unique_ptr<Issuer> issuer;
+  std::unique_ptr<NodeAttestation> attestation;
+  std::unique_ptr<OwnIdentity> own_identity;
+  std::optional<X509Bundle> written_bundle;
+  NodeWatches watches;
+  std::unique_ptr<grpc::Service> authority_service;
+  std::unique_ptr<grpc::Service> registry_service;
+  Started<ChannelServer> agents_started;
+  Started<LocalServer> operators_started;
+  std::unique_ptr<ChannelServer> agents;
+  std::unique_ptr<LocalServer> operators;
+  std::unique_ptr<Schedule> schedule;
+};
+
+absl::Status Authority::State::OpenRecords() {
+  absl::StatusOr<DataDir> locked = DataDir::Lock(settings.data_dir);
+  if (!locked.ok()) return locked.status();
+  data_dir.emplace(*std::move(locked));
+  auto opened = SqliteStore::Open(absl::StrCat(settings.data_dir, "/", kDatabaseFile), settings.trust_domain);
+  if (!opened.ok()) return opened.status();
+  store = *std::move(opened);
+  auto loaded =
+      Registry::Open(settings.trust_domain, {.max_x509_svid_ttl = settings.ca.LongestLeaf()}, *store, clock, random);
+  if (!loaded.ok()) return loaded.status();
+  registry = *std::move(loaded);
+  registry->SetOnChange([this] { watches.WakeAll(); });
+  return absl::OkStatus();
+}
+
+absl::Status Authority::State::OpenKeys() {
+  absl::StatusOr<CaKeys> keys = CaKeys::Open(absl::StrCat(settings.data_dir, "/", kSealedKeysFile),
+                                             settings.sealing_key_file, settings.trust_domain, random);
+  if (!keys.ok()) return keys.status();
+  auto opened = CaRotation::Open(*std::move(keys), settings.ca, *registry, clock, random);
+  if (!opened.ok()) return opened.status();
+  rotation = *std::move(opened);
+  issuer = std::make_unique<Issuer>([this] { return rotation->current(); }, settings.svids, clock, random);
+  attestation = std::make_unique<NodeAttestation>(*registry, *issuer);
+  own_identity = std::make_unique<OwnIdentity>(*issuer, clock);
+  return absl::OkStatus();
+}
+
+absl::Status Authority::State::StartServers() {
+  const absl::StatusOr<absl::Time> advanced = rotation->Step();
+  if (!advanced.ok()) return advanced.status();
+  if (absl::Status written = WriteBundleFile(); !written.ok()) return written;
+  auto context = own_identity->Refresh(registry->snapshot()->bundle);
+  if (!context.ok()) return context.status();
+
+  authority_service =
+      NewAuthorityService({*registry, *issuer, *attestation, watches,
+                           [this](const grpc::ServerContextBase& call) { return agents_started.Get()->PeerOf(call); }});
+  registry_service = NewRegistryService(*registry, *this, clock, kVersion);
+  // Without require_client_svid: a node that attests has no SVID yet. Every other call asks PeerOf.
+  auto agents_server = ChannelServer::Start(
+      {.address = absl::StrCat(settings.agents_host, ":", settings.agents_port), .require_client_svid = false},
+      *context, {authority_service.get()});
+  if (!agents_server.ok()) return agents_server.status();
+  agents = *std::move(agents_server);
+  agents_started.Set(agents.get());
+  auto operators_server =
+      LocalServer::Start({.path = settings.operators_socket, .allowed_uids = {0, geteuid()}}, {registry_service.get()});
+  if (!operators_server.ok()) return operators_server.status();
+  operators = *std::move(operators_server);
+  operators_started.Set(operators.get());
+  schedule = std::make_unique<Schedule>([this] { return RunDue(); }, clock.Now(), clock, random);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<absl::Time> Authority::State::RunDue() {
+  const absl::StatusOr<absl::Time> next = rotation->Step();
+  if (!next.ok()) return next.status();
+  const auto context = own_identity->Refresh(registry->snapshot()->bundle);
+  if (!context.ok()) return context.status();
+  if (*context != nullptr) agents->SetContext(*context);
+  // Last: a full disk under the bundle file must not keep identities from being renewed.
+  if (absl::Status written = WriteBundleFile(); !written.ok()) return written;
+  return std::min(*next, own_identity->NextRenewal());
+}
+
+absl::Status Authority::State::WriteBundleFile() {
+  const X509Bundle bundle = registry->snapshot()->bundle;
+  if (settings.bundle_file.empty() || written_bundle == bundle) return absl::OkStatus();
+  if (absl::Status written = WriteFileAtomically(settings.bundle_file, bundle.ToPem(), 0644); !written.ok())
+    return written;
+  written_bundle = bundle;
+  return absl::OkStatus();
+}
+
+void Authority::State::Disconnect(const SpiffeId& agent) {
+  watches.End(agent, absl::PermissionDeniedError(absl::StrCat(agent.ToString(), " was deleted")));
+  agents_started.Get()->CloseConnections([&](const VerifiedSvid& peer) { return peer.id == agent; });
+}
+
+std::string Authority::State::OperatorOf(const grpc::ServerContextBase& call) const {
+  const std::shared_ptr<const LocalPeer> peer = operators_started.Get()->PeerOf(call);
+  return peer == nullptr ? "unknown" : absl::StrCat("uid ", peer->uid());
+}
+
+void Authority::State::Stop(absl::Duration grace) {
+  schedule.reset();
+  watches.EndAll(absl::UnavailableError("the authority is shutting down"));
+  if (operators != nullptr) operators->Shutdown(grace);
+  if (agents != nullptr) agents->Shutdown(grace);
+}
+
+Authority::Authority(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Authority::~Authority() { Stop(absl::ZeroDuration()); }
+
+absl::StatusOr<std::unique_ptr<Authority>> Authority::Start(const AuthoritySettings& settings, const Clock& clock,
+                                                            Random& random) {
+  std::unique_ptr<Authority> authority(new Authority(std::make_unique<State>(settings, clock, random)));
+  State& state = *authority->state_;
+  if (absl::Status opened = state.OpenRecords(); !opened.ok()) return opened;
+  if (absl::Status opened = state.OpenKeys(); !opened.ok()) return opened;
+  if (absl::Status started = state.StartServers(); !started.ok()) return started;
+  Log(LogLevel::kInfo, "serving",
+      {{"trust_domain", settings.trust_domain.name()},
+       {"agents_address", state.agents_address()},
+       {"operators_socket", settings.operators_socket},
+       {"bundle_file", settings.bundle_file},
+       {"version", kVersion}});
+  return authority;
+}
+
+std::string Authority::agents_address() const { return state_->agents_address(); }
+
+void Authority::Stop(absl::Duration grace) { state_->Stop(grace); }
+
+}  // namespace lanyard

@@ -1,0 +1,35 @@
+// The agents' gRPC service (api/lanyard/authority): translates, decides nothing.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "identity/authority/issuer.h"
+#include "identity/authority/node_attestation.h"
+#include "identity/authority/node_watches.h"
+#include "identity/registry/registry.h"
+#include "identity/spiffe/verify.h"
+
+namespace grpc {
+class Service;
+class ServerContextBase;
+}  // namespace grpc
+
+namespace lanyard {
+
+inline constexpr int kMaxSignRequests = 100;
+
+// All borrowed; must outlive the service.
+struct AuthorityServiceParts {
+  Registry& registry;
+  const Issuer& issuer;
+  NodeAttestation& attestation;
+  NodeWatches& watches;
+  // Who is at the other end of a call's connection; ChannelServer::PeerOf.
+  std::function<std::optional<VerifiedSvid>(const grpc::ServerContextBase& call)> peer_of;
+};
+
+std::unique_ptr<grpc::Service> NewAuthorityService(AuthorityServiceParts parts);
+
+}  // namespace lanyard

@@ -1,0 +1,55 @@
+#include "identity/authority/node_attestation.h"
+
+#include "absl/strings/str_cat.h"
+#include "identity/base/logging.h"
+
+namespace lanyard {
+
+absl::StatusOr<std::vector<Certificate>> NodeAttestation::Attest(const std::string& join_token,
+                                                                 absl::string_view csr_der) {
+  absl::StatusOr<SpiffeId> agent = registry_.AgentOfToken(join_token);
+  if (!agent.ok()) {
+    Log(LogLevel::kWarning, "refused an attestation", {{"reason", agent.status()}});
+    return agent.status();
+  }
+  absl::StatusOr<std::vector<Certificate>> chain = issuer_.SignNode(*agent, csr_der);
+  if (!chain.ok()) return chain.status();
+  // Another caller may have spent it meanwhile: then this SVID is thrown away, unseen.
+  if (absl::Status recorded = registry_.AttestNode(join_token, *agent, chain->front()); !recorded.ok()) {
+    Log(LogLevel::kWarning, "refused an attestation", {{"agent_id", agent->ToString()}, {"reason", recorded}});
+    return recorded;
+  }
+  Log(LogLevel::kInfo, "attested a node",
+      {{"agent_id", agent->ToString()}, {"attestation", "join_token"}, {"serial", chain->front().serial()}});
+  return chain;
+}
+
+absl::StatusOr<std::vector<Certificate>> NodeAttestation::Renew(const SpiffeId& node, absl::string_view csr_der) {
+  absl::StatusOr<std::vector<Certificate>> chain = issuer_.SignNode(node, csr_der);
+  if (!chain.ok()) return chain.status();
+  absl::Status recorded = registry_.RenewNode(node, chain->front());
+  if (absl::IsNotFound(recorded)) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(node.ToString(), " was deleted; attest it again with a join token"));
+  }
+  if (!recorded.ok()) return recorded;
+  return chain;
+}
+
+absl::StatusOr<SpiffeId> NodeAttestation::Recognise(const std::optional<VerifiedSvid>& peer) {
+  if (!peer) {
+    return absl::UnauthenticatedError("this call needs a node SVID; attest with a join token first");
+  }
+  if (peer->id.trust_domain() != registry_.trust_domain() || !IsAgentId(peer->id)) {
+    return absl::PermissionDeniedError(absl::StrCat(peer->id.ToString(), " is not an agent's SPIFFE ID"));
+  }
+  const absl::StatusOr<Node> node = registry_.GetNode(peer->id);
+  if (absl::IsNotFound(node.status())) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(peer->id.ToString(), " is not, or no longer, registered; attest it again with a join token"));
+  }
+  if (!node.ok()) return node.status();
+  return node->id;
+}
+
+}  // namespace lanyard

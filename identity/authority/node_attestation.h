@@ -1,0 +1,37 @@
+// Who is a node: trades join tokens for node SVIDs, renews them, and recognises a node by the SVID of its connection.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "identity/authority/issuer.h"
+#include "identity/registry/registry.h"
+#include "identity/spiffe/certificate.h"
+#include "identity/spiffe/verify.h"
+
+namespace lanyard {
+
+// Thread-safe. Borrows both.
+class NodeAttestation {
+ public:
+  NodeAttestation(Registry& registry, const Issuer& issuer) : registry_(registry), issuer_(issuer) {}
+
+  // A node SVID for an unused token. The request is checked before the token is spent; of several callers
+  // with one token exactly one gets an SVID. PermissionDenied: unknown, used or expired token.
+  absl::StatusOr<std::vector<Certificate>> Attest(const std::string& join_token, absl::string_view csr_der);
+  // `node` is what Recognise returned.
+  absl::StatusOr<std::vector<Certificate>> Renew(const SpiffeId& node, absl::string_view csr_der);
+
+  // The node behind a verified connection. Unauthenticated without an SVID; PermissionDenied when it is no node's,
+  // or the node's that the registry does not, or no longer, know.
+  absl::StatusOr<SpiffeId> Recognise(const std::optional<VerifiedSvid>& peer);
+
+ private:
+  Registry& registry_;
+  const Issuer& issuer_;
+};
+
+}  // namespace lanyard

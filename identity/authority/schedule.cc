@@ -1,0 +1,51 @@
+#include "identity/authority/schedule.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "identity/base/logging.h"
+
+namespace lanyard {
+
+Schedule::Schedule(Work work, absl::Time first, const Clock& clock, Random& random)
+    : work_(std::move(work)),
+      clock_(clock),
+      backoff_({.initial = absl::Milliseconds(200), .max = kMaxWait}, random),
+      thread_([this, first] { Run(first); }) {}
+
+Schedule::~Schedule() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  stopped_.notify_all();
+  thread_.join();
+}
+
+void Schedule::Run(absl::Time next) {
+  while (!WaitUntil(next)) {
+    const absl::StatusOr<absl::Time> result = work_();
+    if (result.ok()) {
+      backoff_.Reset();
+      next = *result;
+      continue;
+    }
+    const absl::Duration wait = backoff_.Next();
+    Log(LogLevel::kError, "renewal failed; what is in force stays in force",
+        {{"reason", result.status()}, {"retry_in_ms", absl::ToInt64Milliseconds(wait)}});
+    next = clock_.Now() + wait;
+  }
+}
+
+bool Schedule::WaitUntil(absl::Time time) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!stopping_) {
+    const absl::Duration left = std::min(time - clock_.Now(), kMaxWait);
+    if (left <= absl::ZeroDuration()) return false;
+    // A little later rather than a little earlier, which would mean waking twice.
+    stopped_.wait_for(lock, absl::ToChronoMicroseconds(left) + std::chrono::microseconds(1));
+  }
+  return true;
+}
+
+}  // namespace lanyard
