@@ -155,6 +155,7 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, const ProxyE
   }
   settings.drain_deadline = DurationFromConfig("drain_deadline", config.has_drain_deadline(), config.drain_deadline(),
                                                {absl::Seconds(30), absl::ZeroDuration(), absl::Hours(24)}, problems);
+  settings.session_resumption = !config.tls().full_handshakes();
   settings.log = LogFromConfig(config.log(), "log", problems);
   return settings;
 }
@@ -205,6 +206,7 @@ std::vector<std::string> FixedDifferences(const ProxySettings& running, const Pr
   compare("capture or listeners' names, addresses and destinations", SameListeners(running.listeners, read.listeners));
   compare("limits", SameLimits(running.limits, read.limits));
   compare("drain_deadline", running.drain_deadline == read.drain_deadline);
+  compare("tls", running.session_resumption == read.session_resumption);
   compare("log", running.log.level == read.log.level && running.log.format == read.log.format);
   return names;
 }

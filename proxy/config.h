@@ -27,6 +27,7 @@ struct ProxySettings {
   std::vector<ListenerSpec> listeners;  // at least one
   ConnectionLimits limits;              // of the whole process
   absl::Duration drain_deadline;
+  bool session_resumption = true;         // of TLS, with proxies as peers
   LogSettings log;
   // May change while it runs.
   MeshRules rules;

@@ -41,6 +41,7 @@ TEST(ProxySettings, DefaultsAreFilledIn) {
   EXPECT_EQ(settings.limits.max_connections, 8192u);
   EXPECT_EQ(settings.limits.idle_timeout, absl::ZeroDuration());
   EXPECT_EQ(settings.rules.on_svid_expiry, OnSvidExpiry::kKeep);
+  EXPECT_TRUE(settings.session_resumption);
   EXPECT_EQ(settings.log.level, LogLevel::kInfo);
 }
 
@@ -68,6 +69,7 @@ on_svid_expiry: close
 limits: {max_connections: 100, max_handshakes: 10, buffer_bytes: 16384, connect_timeout: 1s, handshake_timeout: 2s,
          sniff_timeout: 50ms, idle_timeout: 1h}
 drain_deadline: 5s
+tls: {full_handshakes: true}
 log: {level: debug, format: json}
 )")
                                      .value();
@@ -92,6 +94,7 @@ log: {level: debug, format: json}
   EXPECT_EQ(settings.limits.sniff_timeout, absl::Milliseconds(50));
   EXPECT_EQ(settings.limits.buffer_bytes, 16384u);
   EXPECT_EQ(settings.drain_deadline, absl::Seconds(5));
+  EXPECT_FALSE(settings.session_resumption);
   EXPECT_EQ(settings.log.format, LogFormat::kJson);
 }
 
@@ -211,6 +214,7 @@ TEST(FixedDifferences, RulesMayChangeAndAddressesMayNot) {
               ElementsAre("workers", "admin"));
   EXPECT_THAT(FixedDifferences(running, Parse(text + "limits: {buffer_bytes: 8192}\ndrain_deadline: 1s").value()),
               ElementsAre("limits", "drain_deadline"));
+  EXPECT_THAT(FixedDifferences(running, Parse(text + "tls: {full_handshakes: true}").value()), ElementsAre("tls"));
   EXPECT_THAT(FixedDifferences(running, replaced("agent.sock", "other.sock")), ElementsAre("identity"));
 }
 

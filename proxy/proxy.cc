@@ -94,7 +94,7 @@ struct Proxy::State {
         rotation({settings.spiffe_id,
                   SourceName(settings),
                   &clock,
-                  {.alpn = {kMeshAlpn}},
+                  {.alpn = {kMeshAlpn}, .session_resumption = settings.session_resumption},
                   [this](std::shared_ptr<const TlsContext> tls) { TakeIdentity(std::move(tls)); }}),
         source({settings.workload_api, settings.identity_files, poll_interval}, loop, rotation),
         reload({options.config_path, options.config_text, settings, options.environment,

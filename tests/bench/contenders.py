@@ -43,6 +43,7 @@ identity:
   files: {files.format(setup.certificates / side, root)}
 workers: 1
 admin: {{disabled: true}}
+tls: {{full_handshakes: {"false" if setup.resumption else "true"}}}
 listeners:
   - name: bench
     {direction}:
