@@ -31,6 +31,7 @@ class OwnIdentity {
   const std::shared_ptr<VerifyCache> cache_;
   std::optional<X509Svid> svid_;
   std::optional<X509Bundle> bundle_;
+  absl::Time renew_at_ = absl::InfinitePast();
 };
 
 }  // namespace lanyard
