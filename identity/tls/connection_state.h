@@ -52,9 +52,22 @@ struct ConnectionState {
   std::weak_ptr<SessionStore> sessions;
   std::string session_key;
 
-  static ConnectionState* Of(const SSL* ssl);
+  static ConnectionState* Of(const SSL* ssl) { return static_cast<ConnectionState*>(SSL_get_ex_data(ssl, Index())); }
   // For the life of `ssl`, which must have none yet; false for want of memory.
-  static bool Attach(SSL* ssl, std::unique_ptr<ConnectionState> state);
+  static bool Attach(SSL* ssl, std::unique_ptr<ConnectionState> state) {
+    if (!SSL_set_ex_data(ssl, Index(), state.get())) return false;
+    state.release();
+    return true;
+  }
+
+ private:
+  static int Index() {
+    static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, Free);
+    return index;
+  }
+  static void Free(void*, void* state, CRYPTO_EX_DATA*, int, long, void*) {
+    delete static_cast<ConnectionState*>(state);
+  }
 };
 
 }  // namespace lanyard

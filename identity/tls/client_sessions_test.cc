@@ -1,4 +1,6 @@
 // Resumed sessions are verified again, on both sides, by the bundles and the clock of that moment.
+#include "identity/tls/client_sessions.h"
+
 #include <memory>
 #include <string>
 #include <utility>
@@ -8,8 +10,7 @@
 #include "gtest/gtest.h"
 #include "identity/base/fake_clock.h"
 #include "identity/spiffe/fake_ca.h"
-#include "identity/tls/client_sessions.h"
-#include "identity/tls/loopback_handshake.h"
+#include "identity/tls/handshake_testing.h"
 #include "identity/tls/tls_context.h"
 
 namespace lanyard {
@@ -18,9 +19,9 @@ namespace {
 constexpr absl::string_view kClientId = "spiffe://example.org/client";
 constexpr absl::string_view kServerId = "spiffe://example.org/server";
 
-class ResumptionTest : public testing::Test {
+class ClientSessionsTest : public testing::Test {
  protected:
-  ResumptionTest()
+  ClientSessionsTest()
       : clock_(SystemClock().Now()), cache_(std::make_shared<VerifyCache>()), root_(FakeCa::Root("example.org")) {
     client_ = Context(kClientId);
     server_ = Context(kServerId);
@@ -35,16 +36,16 @@ class ResumptionTest : public testing::Test {
   }
 
   // A connection that exchanges data, so that the client has taken in the server's ticket.
-  LoopbackHandshake Connect(bool require_client_svid = true) {
+  TestHandshake Connect(bool require_client_svid = true) {
     bssl::UniquePtr<SSL> client = client_->NewClient();
     sessions_.Attach(client.get(), "server:443");
-    LoopbackHandshake h = RunHandshake(std::move(client), server_->NewServer(require_client_svid));
+    TestHandshake h = RunHandshake(std::move(client), server_->NewServer(require_client_svid));
     if (h.Succeeded()) {
       EXPECT_EQ(Send(h.server.get(), h.client.get(), "ticket first"), "ticket first");
     }
     return h;
   }
-  static bool Reused(const LoopbackHandshake& h) {
+  static bool Reused(const TestHandshake& h) {
     return h.Succeeded() && SSL_session_reused(h.server.get()) && SSL_session_reused(h.client.get());
   }
 
@@ -55,9 +56,9 @@ class ResumptionTest : public testing::Test {
   ClientSessionCache sessions_;
 };
 
-TEST_F(ResumptionTest, ASessionIsResumedAndBothSidesAreKnownAgain) {
+TEST_F(ClientSessionsTest, ASessionIsResumedAndBothSidesAreKnownAgain) {
   EXPECT_FALSE(Reused(Connect()));
-  const LoopbackHandshake h = Connect();
+  const TestHandshake h = Connect();
   ASSERT_TRUE(Reused(h)) << h.client_error << " / " << h.server_error;
   ASSERT_NE(PeerOf(h.server.get()), nullptr);
   EXPECT_EQ(PeerOf(h.server.get())->id.ToString(), kClientId);
@@ -66,21 +67,21 @@ TEST_F(ResumptionTest, ASessionIsResumedAndBothSidesAreKnownAgain) {
   EXPECT_EQ(Send(h.client.get(), h.server.get(), "more"), "more");
 }
 
-TEST_F(ResumptionTest, ASessionIsUsedOnce) {
+TEST_F(ClientSessionsTest, ASessionIsUsedOnce) {
   Connect();
   EXPECT_EQ(sessions_.size(), 1u);
   bssl::UniquePtr<SSL> first = client_->NewClient(), second = client_->NewClient();
   sessions_.Attach(first.get(), "server:443");
   EXPECT_EQ(sessions_.size(), 0u);
   sessions_.Attach(second.get(), "server:443");
-  const LoopbackHandshake resumed = RunHandshake(std::move(first), server_->NewServer());
-  const LoopbackHandshake full = RunHandshake(std::move(second), server_->NewServer());
+  const TestHandshake resumed = RunHandshake(std::move(first), server_->NewServer());
+  const TestHandshake full = RunHandshake(std::move(second), server_->NewServer());
   EXPECT_TRUE(Reused(resumed));
   EXPECT_TRUE(full.Succeeded());
   EXPECT_FALSE(Reused(full));
 }
 
-TEST_F(ResumptionTest, SessionsOfAnotherPeerAreNotOffered) {
+TEST_F(ClientSessionsTest, SessionsOfAnotherPeerAreNotOffered) {
   Connect();
   bssl::UniquePtr<SSL> client = client_->NewClient();
   sessions_.Attach(client.get(), "elsewhere:443");
@@ -88,15 +89,15 @@ TEST_F(ResumptionTest, SessionsOfAnotherPeerAreNotOffered) {
   EXPECT_FALSE(Reused(RunHandshake(std::move(client), server_->NewServer())));
 }
 
-TEST_F(ResumptionTest, AServerWithANewIdentityOrBundleTakesNoOldTicket) {
+TEST_F(ClientSessionsTest, AServerWithANewIdentityOrBundleTakesNoOldTicket) {
   Connect();
   server_ = Context(kServerId);
-  const LoopbackHandshake h = Connect();
+  const TestHandshake h = Connect();
   EXPECT_TRUE(h.Succeeded());
   EXPECT_FALSE(Reused(h));
 }
 
-TEST_F(ResumptionTest, AClientWithANewIdentityOffersNoOldSession) {
+TEST_F(ClientSessionsTest, AClientWithANewIdentityOffersNoOldSession) {
   Connect();
   client_ = Context(kClientId);
   bssl::UniquePtr<SSL> client = client_->NewClient();
@@ -104,66 +105,66 @@ TEST_F(ResumptionTest, AClientWithANewIdentityOffersNoOldSession) {
   EXPECT_EQ(sessions_.size(), 1u);
 }
 
-TEST_F(ResumptionTest, ABundleWithoutThePeersAuthorityEndsResumption) {
+TEST_F(ClientSessionsTest, ABundleWithoutThePeersAuthorityEndsResumption) {
   Connect();
   // The server moves to another root and trusts only that; the client still offers its session.
   const FakeCa other = FakeCa::Root("example.org");
   server_ = *TlsContext::Create(other.Leaf(kServerId).Svid(), other.Bundles(), cache_, clock_, {});
-  const LoopbackHandshake h = Connect();
+  const TestHandshake h = Connect();
   EXPECT_FALSE(h.Succeeded());
   EXPECT_EQ(DefectOf(PeerVerificationError(h.client.get())), SvidDefect::kUntrusted);
 }
 
-TEST_F(ResumptionTest, AnExpiredClientIsNotResumedAndTheFullHandshakeSaysWhy) {
+TEST_F(ClientSessionsTest, AnExpiredClientIsNotResumedAndTheFullHandshakeSaysWhy) {
   client_ = Context(kClientId, {.not_after = clock_.Now() + absl::Minutes(5)});
   Connect();
   clock_.Advance(absl::Minutes(6));
-  const LoopbackHandshake h = Connect();
+  const TestHandshake h = Connect();
   EXPECT_FALSE(h.server_done);
   EXPECT_EQ(DefectOf(PeerVerificationError(h.server.get())), SvidDefect::kExpired);
   EXPECT_EQ(h.client_error, "SSLV3_ALERT_CERTIFICATE_EXPIRED");
 }
 
-TEST_F(ResumptionTest, ASessionWithAnExpiredServerIsNotOffered) {
+TEST_F(ClientSessionsTest, ASessionWithAnExpiredServerIsNotOffered) {
   server_ = Context(kServerId, {.not_after = clock_.Now() + absl::Minutes(5)});
   Connect();
   clock_.Advance(absl::Minutes(6));
-  const LoopbackHandshake h = Connect();
+  const TestHandshake h = Connect();
   EXPECT_FALSE(h.client_done);
   EXPECT_EQ(DefectOf(PeerVerificationError(h.client.get())), SvidDefect::kExpired);
 }
 
-TEST_F(ResumptionTest, AServerThatExpiresBetweenOfferAndAnswerIsRefused) {
+TEST_F(ClientSessionsTest, AServerThatExpiresBetweenOfferAndAnswerIsRefused) {
   server_ = Context(kServerId, {.not_after = clock_.Now() + absl::Minutes(5)});
   Connect();
   bssl::UniquePtr<SSL> client = client_->NewClient();
   sessions_.Attach(client.get(), "server:443");   // still valid: offered
   bssl::UniquePtr<SSL> server = server_->NewServer();
   clock_.Advance(absl::Minutes(6));
-  const LoopbackHandshake h = RunHandshake(std::move(client), std::move(server));
+  const TestHandshake h = RunHandshake(std::move(client), std::move(server));
   EXPECT_FALSE(h.client_done);
   EXPECT_EQ(DefectOf(PeerVerificationError(h.client.get())), SvidDefect::kExpired);
 }
 
-TEST_F(ResumptionTest, AnAnonymousSessionIsNotResumedWhereAnSvidIsRequired) {
+TEST_F(ClientSessionsTest, AnAnonymousSessionIsNotResumedWhereAnSvidIsRequired) {
   client_ = *TlsContext::CreateAnonymousClient(root_.Bundles(), cache_, clock_, {});
   EXPECT_TRUE(Connect(false).Succeeded());
   ASSERT_EQ(sessions_.size(), 1u);
-  const LoopbackHandshake h = Connect(true);
+  const TestHandshake h = Connect(true);
   EXPECT_FALSE(h.server_done);
   EXPECT_EQ(PeerOf(h.server.get()), nullptr);
   EXPECT_EQ(DefectOf(PeerVerificationError(h.server.get())), SvidDefect::kMalformed);
 }
 
-TEST_F(ResumptionTest, AnAnonymousSessionIsResumedAnonymously) {
+TEST_F(ClientSessionsTest, AnAnonymousSessionIsResumedAnonymously) {
   client_ = *TlsContext::CreateAnonymousClient(root_.Bundles(), cache_, clock_, {});
   EXPECT_TRUE(Connect(false).Succeeded());
-  const LoopbackHandshake h = Connect(false);
+  const TestHandshake h = Connect(false);
   EXPECT_TRUE(Reused(h));
   EXPECT_EQ(PeerOf(h.server.get()), nullptr);
 }
 
-TEST_F(ResumptionTest, WithoutResumptionNoTicketIsSentOrKept) {
+TEST_F(ClientSessionsTest, WithoutResumptionNoTicketIsSentOrKept) {
   server_ = Context(kServerId, {}, {.session_resumption = false});
   Connect();
   EXPECT_EQ(sessions_.size(), 0u);
@@ -174,13 +175,13 @@ TEST_F(ResumptionTest, WithoutResumptionNoTicketIsSentOrKept) {
   EXPECT_FALSE(Reused(Connect()));
 }
 
-TEST_F(ResumptionTest, AnSslMayOutliveTheCacheItWasAttachedTo) {
+TEST_F(ClientSessionsTest, AnSslMayOutliveTheCacheItWasAttachedTo) {
   bssl::UniquePtr<SSL> client = client_->NewClient();
   {
     ClientSessionCache shortlived;
     shortlived.Attach(client.get(), "server:443");
   }
-  const LoopbackHandshake h = RunHandshake(std::move(client), server_->NewServer());
+  const TestHandshake h = RunHandshake(std::move(client), server_->NewServer());
   ASSERT_TRUE(h.Succeeded());
   EXPECT_EQ(Send(h.server.get(), h.client.get(), "x"), "x");
 }

@@ -1,6 +1,8 @@
-#include "identity/tls/loopback_handshake.h"
+#include "identity/tls/handshake_testing.h"
 
 #include <openssl/bio.h>
+#include <openssl/pool.h>
+#include <stdlib.h>
 
 #include <utility>
 
@@ -27,8 +29,8 @@ bool Turn(SSL* ssl, bool& done, std::string& error) {
 
 }  // namespace
 
-LoopbackHandshake RunHandshake(bssl::UniquePtr<SSL> client, bssl::UniquePtr<SSL> server) {
-  LoopbackHandshake result;
+TestHandshake RunHandshake(bssl::UniquePtr<SSL> client, bssl::UniquePtr<SSL> server) {
+  TestHandshake result;
   result.client = std::move(client);
   result.server = std::move(server);
   BIO* client_bio = nullptr;
@@ -56,6 +58,36 @@ std::string Send(SSL* from, SSL* to, absl::string_view text) {
   std::string read(text.size(), '\0');
   const int got = SSL_read(to, read.data(), static_cast<int>(read.size()));
   return got <= 0 ? "" : read.substr(0, static_cast<size_t>(got));
+}
+
+RawPeer::RawPeer(const std::vector<std::string>& chain_ders, EVP_PKEY* key)
+    : ctx(SSL_CTX_new(TLS_with_buffers_method())) {
+  SSL_CTX_set_custom_verify(ctx.get(), SSL_VERIFY_PEER, [](SSL*, uint8_t*) { return ssl_verify_ok; });
+  std::vector<bssl::UniquePtr<CRYPTO_BUFFER>> owned;
+  std::vector<CRYPTO_BUFFER*> buffers;
+  for (const std::string& der : chain_ders) {
+    owned.emplace_back(CRYPTO_BUFFER_new(reinterpret_cast<const uint8_t*>(der.data()), der.size(), nullptr));
+    buffers.push_back(owned.back().get());
+  }
+  if (!buffers.empty() && !SSL_CTX_set_chain_and_key(ctx.get(), buffers.data(), buffers.size(), key, nullptr)) abort();
+}
+
+bssl::UniquePtr<SSL> RawPeer::NewClient() const {
+  bssl::UniquePtr<SSL> ssl(SSL_new(ctx.get()));
+  SSL_set_connect_state(ssl.get());
+  return ssl;
+}
+
+bssl::UniquePtr<SSL> RawPeer::NewServer() const {
+  bssl::UniquePtr<SSL> ssl(SSL_new(ctx.get()));
+  SSL_set_accept_state(ssl.get());
+  return ssl;
+}
+
+std::vector<std::string> DerOf(const FakeLeaf& leaf) {
+  std::vector<std::string> ders;
+  for (const Certificate& certificate : leaf.chain) ders.push_back(certificate.der());
+  return ders;
 }
 
 }  // namespace lanyard
