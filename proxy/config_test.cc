@@ -58,13 +58,18 @@ workers: 2
 admin: {address: "127.0.0.1:9901"}
 capture: {outbound_address: ":15001", inbound_address: ":15006"}
 routes:
-  - {name: mesh, destinations: [10.0.0.0/8, "fd00::/64"], ports: [80, 443], action: mutual_tls, peers: ["spiffe://td/*"]}
+  - {name: mesh, destinations: [10.0.0.0/8, "fd00::/64"], ports: [80, 443], action: mutual_tls,
+     peers: ["spiffe://td/*"]}
   - {name: metadata, destinations: [169.254.169.254], action: refuse}
 default_route: pass_through
-inbound: {rules: [{name: web, ports: [8080], peers: ["spiffe://td/frontend"]}, {name: probe, ports: [9], allow_plaintext: true}]}
+inbound:
+  rules:
+    - {name: web, ports: [8080], peers: ["spiffe://td/frontend"]}
+    - {name: probe, ports: [9], allow_plaintext: true}
 listeners:
   - {name: out, outbound: {address: "127.0.0.1:8080", destination: "web.internal:15008", peers: ["spiffe://td/web"]}}
-  - {name: in, inbound: {address: "[::1]:15008", destination: "127.0.0.1:80", peers: ["spiffe://td/*"], allow_plaintext: true}}
+  - name: in
+    inbound: {address: "[::1]:15008", destination: "127.0.0.1:80", peers: ["spiffe://td/*"], allow_plaintext: true}
 on_svid_expiry: close
 limits: {max_connections: 100, max_handshakes: 10, buffer_bytes: 16384, connect_timeout: 1s, handshake_timeout: 2s,
          sniff_timeout: 50ms, idle_timeout: 1h}

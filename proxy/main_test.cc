@@ -6,7 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "identity/base/atomic_file.h"
-#include "proxy/proxy_process.h"
+#include "proxy/process_testing.h"
 
 namespace lanyard {
 namespace {

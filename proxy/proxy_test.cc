@@ -14,8 +14,8 @@
 #include "gtest/gtest.h"
 #include "identity/base/atomic_file.h"
 #include "identity/spiffe/fake_ca.h"
-#include "proxy/echo_peer.h"
-#include "proxy/proxy_process.h"
+#include "proxy/echo_testing.h"
+#include "proxy/process_testing.h"
 
 namespace lanyard {
 namespace {

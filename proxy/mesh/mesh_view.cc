@@ -7,7 +7,8 @@ namespace lanyard {
 namespace {
 
 bool Matches(const Route& route, const SocketAddress& destination) {
-  if (!route.ports.empty() && std::find(route.ports.begin(), route.ports.end(), destination.port()) == route.ports.end())
+  if (!route.ports.empty() &&
+      std::find(route.ports.begin(), route.ports.end(), destination.port()) == route.ports.end())
     return false;
   return route.destinations.empty() || std::any_of(route.destinations.begin(), route.destinations.end(),
                                                    [&](const Cidr& cidr) { return cidr.Contains(destination); });

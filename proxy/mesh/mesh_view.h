@@ -19,16 +19,16 @@ enum class RouteAction { kPassThrough, kMutualTls, kRefuse };
 
 struct Route {
   std::string name;
-  std::vector<Cidr> destinations;      // empty: any
-  std::vector<uint16_t> ports;         // empty: any
+  std::vector<Cidr> destinations;  // empty: any
+  std::vector<uint16_t> ports;     // empty: any
   RouteAction action = RouteAction::kRefuse;
-  std::vector<PeerPattern> peers;      // who must answer, with kMutualTls
+  std::vector<PeerPattern> peers;  // who must answer, with kMutualTls
 };
 
 // First match in order, then the fallback.
 class RouteTable {
  public:
-  RouteTable() = default;              // everything is refused
+  RouteTable() = default;  // everything is refused
   RouteTable(std::vector<Route> routes, Route fallback);
   const Route& Find(const SocketAddress& destination) const;
 
@@ -41,10 +41,10 @@ enum class ListenerKind { kOutboundCapture, kInboundCapture, kOutboundStatic, kI
 
 // Where the proxy listens. Fixed for the life of the process; its rules live in the view.
 struct ListenerSpec {
-  std::string name;                    // "capture-outbound", "capture-inbound", or the configured one
+  std::string name;  // "capture-outbound", "capture-inbound", or the configured one
   ListenerKind kind;
   SocketAddress address;
-  std::string destination;             // static ones: "host:port"
+  std::string destination;  // static ones: "host:port"
 };
 
 // The ALPN name that proxies offer each other. A ClientHello without it is the application's own TLS where
@@ -55,8 +55,8 @@ enum class OnSvidExpiry { kKeep, kClose };
 
 // What the configuration says of the mesh: every rule, and nothing of who we are.
 struct MeshRules {
-  RouteTable routes;                             // captured outbound
-  InboundPolicy inbound;                         // captured inbound
+  RouteTable routes;      // captured outbound
+  InboundPolicy inbound;  // captured inbound
   // Rules of the static listeners, by index of ListenerSpec (unused ones are empty).
   std::vector<Route> listener_routes;            // kOutboundStatic
   std::vector<InboundPolicy> listener_policies;  // kInboundStatic
@@ -64,8 +64,8 @@ struct MeshRules {
 };
 
 struct MeshView : MeshRules {
-  uint64_t version = 0;                          // 1 is the first ever published
-  std::shared_ptr<const TlsContext> tls;         // never null in a published view
+  uint64_t version = 0;                   // 1 is the first ever published
+  std::shared_ptr<const TlsContext> tls;  // never null in a published view
 
   // The rules for a connection that came in by listener `index`; `destination` is the original one. A
   // listener that no rule speaks of refuses (denies) everything.
@@ -76,12 +76,12 @@ struct MeshView : MeshRules {
 // Limits of one worker; fixed for the life of the process.
 struct ConnectionLimits {
   uint32_t max_connections = 8192;
-  uint32_t max_handshakes = 1024;      // in flight
-  uint32_t buffer_bytes = 65536;       // a direction of a connection, at most
+  uint32_t max_handshakes = 1024;  // in flight
+  uint32_t buffer_bytes = 65536;   // a direction of a connection, at most
   absl::Duration connect_timeout = absl::Seconds(5);
   absl::Duration handshake_timeout = absl::Seconds(10);
   absl::Duration sniff_timeout = absl::Milliseconds(200);
-  absl::Duration idle_timeout = absl::ZeroDuration();   // zero: none
+  absl::Duration idle_timeout = absl::ZeroDuration();  // zero: none
 };
 
 }  // namespace lanyard

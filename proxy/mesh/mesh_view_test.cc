@@ -69,7 +69,8 @@ TEST(MeshView, AListenerWithoutRulesLetsNothingThrough) {
   EXPECT_EQ(view.RouteFor(0, ListenerKind::kOutboundStatic, any).action, RouteAction::kRefuse);
   EXPECT_EQ(view.RouteFor(0, ListenerKind::kInboundStatic, any).action, RouteAction::kRefuse);
   EXPECT_EQ(view.RouteFor(0, ListenerKind::kOutboundCapture, any).action, RouteAction::kRefuse);
-  for (const ListenerKind kind : {ListenerKind::kInboundStatic, ListenerKind::kInboundCapture, ListenerKind::kOutboundStatic}) {
+  for (const ListenerKind kind :
+       {ListenerKind::kInboundStatic, ListenerKind::kInboundCapture, ListenerKind::kOutboundStatic}) {
     EXPECT_TRUE(view.PolicyFor(3, kind).rules().empty());
   }
 }

@@ -39,6 +39,6 @@ def test(scope):
         except (OSError, AssertionError):
             return False
     waiting.until(works, "the proxy did not recover when descriptors were free again", timeout_s=30)
-    refused = proxy.metric("lanyard_accept_paused_total") + sum(
+    refused = proxy.metric("lanyard_proxy_accept_paused_total") + sum(
         1 for record in proxy.closed() if record["close_reason"].startswith("limit_"))
     check.assertGreater(refused, 0, "the lack was neither met nor counted")

@@ -44,7 +44,7 @@ class Proxy:
         return 0.0
 
     def connections(self):
-        return json.loads(self.get("/connections")[1])["connections"]
+        return json.loads(self.get("/connections")[1])
 
     def closed(self, **fields):
         """Access log lines (one a finished connection) whose fields are these."""

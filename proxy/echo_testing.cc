@@ -1,4 +1,4 @@
-#include "proxy/echo_peer.h"
+#include "proxy/echo_testing.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "gtest/gtest.h"
-#include "proxy/proxy_process.h"
+#include "proxy/process_testing.h"
 
 namespace lanyard {
 namespace {

@@ -1,4 +1,4 @@
-#include "proxy/proxy_process.h"
+#include "proxy/process_testing.h"
 
 #include <fcntl.h>
 #include <signal.h>
