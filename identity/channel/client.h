@@ -21,9 +21,9 @@ namespace lanyard {
 class ChannelClient {
  public:
   struct Options {
-    std::string address;                              // "host:port"; resolved at each dial, all addresses tried
+    std::string address = {};                          // "host:port"; resolved at each dial, all addresses tried
     // Who must answer; false fails the dial with PermissionDenied. Required.
-    std::function<bool(const SpiffeId& server)> expect_server;
+    std::function<bool(const SpiffeId& server)> expect_server = {};
     absl::Duration timeout = absl::Seconds(5);        // resolve + connect + handshake
   };
   // Blocks until the handshake is done. Unavailable: cannot connect; Unauthenticated: the

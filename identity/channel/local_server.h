@@ -44,11 +44,11 @@ class LocalPeer {
 class LocalServer {
  public:
   struct Options {
-    std::string path;                   // absolute; a stale socket is replaced, one that answers is an error
+    std::string path = {};                 // absolute; a stale socket is replaced, one that answers is an error
     mode_t mode = 0600;                 // in force before the first connection can be made
     size_t max_connections = 4096;      // more are closed at accept, and counted
     size_t max_connections_per_uid = 1024;
-    std::vector<uid_t> allowed_uids;    // empty: anyone; others are closed at accept and logged with uid and pid
+    std::vector<uid_t> allowed_uids = {};  // empty: anyone; others are closed at accept and logged with uid and pid
   };
   static absl::StatusOr<std::unique_ptr<LocalServer>> Start(Options options, std::vector<grpc::Service*> services);
   ~LocalServer();   // Shutdown(now); removes the socket

@@ -27,7 +27,7 @@ namespace lanyard {
 class ChannelServer {
  public:
   struct Options {
-    std::string address;                    // "0.0.0.0:7443", "[::]:0"
+    std::string address = {};                // "0.0.0.0:7443", "[::]:0"
     bool require_client_svid = true;        // false lets an anonymous client in; handlers must look at PeerOf
     size_t max_connections = 10000;         // more are closed at accept, and counted
     size_t max_handshakes = 256;            // in flight

@@ -1,0 +1,227 @@
+#include "identity/channel/local_server.h"
+
+#include <fcntl.h>
+#include <grpcpp/create_channel_posix.h>
+#include <grpcpp/grpcpp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "identity/channel/descriptor.h"
+#include "identity/channel/fake_echo_service.h"
+
+namespace lanyard {
+namespace {
+
+class LocalServerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = "/tmp/lanyard.XXXXXX";   // TEST_TMPDIR is too long for a socket's address
+    ASSERT_NE(mkdtemp(folder_.data()), nullptr);
+    path_ = folder_ + "/agent.sock";
+  }
+  void TearDown() override {
+    server_.reset();
+    EXPECT_EQ(rmdir(folder_.c_str()), 0) << "the server left something behind";
+  }
+  void Start(LocalServer::Options options = {}) {
+    options.path = path_;
+    auto server = LocalServer::Start(std::move(options), {&service_});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    service_.who = [this](const grpc::ServerContextBase& call) -> std::string {
+      const auto peer = server_->PeerOf(call);
+      return peer == nullptr ? "nobody" : absl::StrCat(peer->pid(), " ", peer->uid(), " ", peer->Alive());
+    };
+  }
+  std::shared_ptr<grpc::Channel> Channel() {
+    // A channel of its own, not gRPC's shared one to that address.
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return grpc::CreateCustomChannel("unix:" + path_, grpc::InsecureChannelCredentials(), arguments);
+  }
+  Descriptor Connect() {
+    Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    EXPECT_EQ(connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    return socket;
+  }
+  // Waits for the server to close `socket`; false if it does not within 20 s.
+  static bool ClosedByServer(const Descriptor& socket) {
+    const timeval patience = {20, 0};
+    setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    char buffer[4096];
+    ssize_t got;
+    while ((got = read(socket.get(), buffer, sizeof(buffer))) > 0) {
+    }
+    return got == 0 || errno == ECONNRESET;
+  }
+  // Whether gRPC answered the connection (an HTTP/2 server speaks first).
+  static bool Served(const Descriptor& socket) {
+    const timeval patience = {20, 0};
+    setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    char byte;
+    return recv(socket.get(), &byte, 1, 0) == 1;
+  }
+
+  std::string folder_, path_;
+  FakeEchoService service_;
+  std::unique_ptr<LocalServer> server_;
+};
+
+TEST_F(LocalServerTest, AHandlerKnowsItsCallersProcess) {
+  Start();
+  std::string echoed, who;
+  ASSERT_TRUE(Echo(Channel(), "hello", &echoed, &who).ok());
+  EXPECT_EQ(echoed, "hello");
+  EXPECT_EQ(who, absl::StrCat(getpid(), " ", getuid(), " 1"));
+}
+
+TEST_F(LocalServerTest, TheSocketHasItsModeAndGoesAtShutdown) {
+  Start({.mode = 0640});
+  struct stat info;
+  ASSERT_EQ(lstat(path_.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0640u);
+  server_->Shutdown(absl::ZeroDuration());
+  EXPECT_NE(lstat(path_.c_str(), &info), 0);
+  server_->Shutdown(absl::ZeroDuration());   // again: nothing happens
+}
+
+TEST_F(LocalServerTest, OtherUsersAreClosedAtAccept) {
+  Start({.allowed_uids = {getuid() + 1}});
+  const Descriptor socket = Connect();
+  EXPECT_TRUE(ClosedByServer(socket));
+  server_.reset();
+  Start({.allowed_uids = {getuid() + 1, getuid()}});
+  EXPECT_TRUE(Served(Connect()));
+}
+
+TEST_F(LocalServerTest, ConnectionsOfOneUserAreLimited) {
+  Start({.max_connections_per_uid = 2});
+  Descriptor first = Connect();
+  const Descriptor second = Connect();
+  ASSERT_TRUE(Served(first));
+  ASSERT_TRUE(Served(second));
+  EXPECT_TRUE(ClosedByServer(Connect()));
+  first.Reset(-1);
+  // Its place is free once the server has seen the end; each attempt waits for an answer.
+  bool served = false;
+  for (int i = 0; i < 1000 && !served; ++i) served = Served(Connect());
+  EXPECT_TRUE(served);
+}
+
+TEST_F(LocalServerTest, ConnectionsAreLimited) {
+  Start({.max_connections = 1});
+  const Descriptor first = Connect();
+  ASSERT_TRUE(Served(first));
+  EXPECT_TRUE(ClosedByServer(Connect()));
+}
+
+// The child connects, hands its socket to us and dies: its pid means nothing any more.
+TEST_F(LocalServerTest, ADeadCallerIsNotAliveThoughItsConnectionIs) {
+  Start();
+  int channel[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, channel), 0);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path_.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  // Only async-signal-safe calls until _exit: this process has threads.
+  const pid_t child = fork();
+  if (child == 0) {
+    const int socket = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    if (connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) _exit(1);
+    char byte = 'x';
+    // The server has seen us before we go.
+    if (recv(socket, &byte, 1, MSG_PEEK) != 1) _exit(2);
+    iovec data = {&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message = {};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    *reinterpret_cast<int*>(CMSG_DATA(header)) = socket;
+    _exit(sendmsg(channel[1], &message, 0) == 1 ? 0 : 3);
+  }
+  int status;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  char byte;
+  iovec data = {&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ASSERT_EQ(recvmsg(channel[0], &message, 0), 1);
+  int socket;
+  memcpy(&socket, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(socket));
+  close(channel[0]);
+  close(channel[1]);
+
+  fcntl(socket, F_SETFL, O_NONBLOCK);
+  std::string who;
+  const auto grpc_channel = grpc::CreateInsecureChannelFromFd("inherited", socket);
+  ASSERT_TRUE(Echo(grpc_channel, "hello", nullptr, &who).ok());
+  EXPECT_EQ(who, absl::StrCat(child, " ", getuid(), " 0"));
+}
+
+TEST_F(LocalServerTest, ManyConnectionsAtOnceEachKnowTheirCaller) {
+  Start();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([this] {
+      for (int i = 0; i < 25; ++i) {
+        std::string who;
+        const grpc::Status status = Echo(Channel(), "x", nullptr, &who);
+        ASSERT_TRUE(status.ok()) << status.error_message();
+        EXPECT_EQ(who, absl::StrCat(getpid(), " ", getuid(), " 1"));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(LocalServerTest, AStreamEndsAtShutdown) {
+  Start();
+  const auto stub = SpiffeWorkloadAPI::NewStub(Channel());
+  grpc::ClientContext call;
+  const auto reader = stub->FetchX509Bundles(&call, {});
+  X509BundlesResponse message;
+  ASSERT_TRUE(reader->Read(&message));
+  std::thread shutdown([this] { server_->Shutdown(absl::ZeroDuration()); });
+  while (reader->Read(&message)) {
+  }
+  EXPECT_FALSE(reader->Finish().ok());
+  shutdown.join();
+  EXPECT_EQ(service_.streams_ended(), 1);
+}
+
+TEST_F(LocalServerTest, ASecondServerOnTheSamePathIsAnError) {
+  Start();
+  const auto second = LocalServer::Start({.path = path_}, {&service_});
+  EXPECT_TRUE(absl::IsAlreadyExists(second.status())) << second.status();
+  EXPECT_TRUE(Served(Connect()));
+}
+
+}  // namespace
+}  // namespace lanyard
