@@ -39,16 +39,16 @@ absl::StatusOr<std::vector<std::string>> PartsToCheck(const Arguments& arguments
 absl::Status CheckPart(const std::string& part, const Arguments& arguments, std::vector<Finding>& findings) {
   const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
   if (!timeout.ok()) return timeout.status();
-  const absl::Time now = SystemClock().Now();
   std::vector<Finding> found;
   if (part == "authority") {
     RegistryClient authority(arguments.Value(kAuthoritySocketFlag), *timeout);
-    found = JudgeAuthority(authority.GetStatus(), now);
+    const absl::StatusOr<AuthorityStatus> status = authority.GetStatus();
+    found = JudgeAuthority(status, SystemClock().Now());  // now, not before the wait for the answer
   } else if (part == "agent") {
     const absl::StatusOr<std::string> address = WorkloadApiAddress(arguments.Value(kWorkloadSocketFlag), "");
     if (!address.ok()) return UsageError(absl::StrCat(kWorkloadSocketFlag, ": ", address.status().message()));
     const Progress progress(absl::StrCat("waiting for the agent at ", *address));
-    found = JudgeIdentity(FetchWorkloadIdentity(*address, *timeout), *address, getuid(), now);
+    found = JudgeIdentity(FetchWorkloadIdentity(*address, *timeout), *address, getuid(), SystemClock().Now());
   } else if (part == "proxy") {
     const std::string& address = arguments.Value("--proxy-admin");
     const Progress progress(absl::StrCat("waiting for the proxy at ", address));

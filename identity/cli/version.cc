@@ -1,4 +1,4 @@
-#include "identity/cli/version.h"
+#include "identity/base/version.h"
 
 #include "identity/cli/commands.h"
 #include "nlohmann/json.hpp"

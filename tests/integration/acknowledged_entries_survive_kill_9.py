@@ -9,7 +9,7 @@ ROUNDS, WRITERS = 3, 3
 
 
 def test(scope):
-    mesh = Mesh(scope, entries=False, proxies=False)
+    mesh = Mesh(scope, entries=False, proxies=False, agents=False)
     acknowledged, lock = set(), threading.Lock()
 
     def write(writer, stop):

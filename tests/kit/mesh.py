@@ -58,7 +58,8 @@ class Mesh:
     """Starts everything and waits until it is ready. `lifetimes` are the authority's; `client` and `server` are
     merged into the proxies' configurations."""
 
-    def __init__(self, scope, lifetimes=None, client=None, server=None, entries=True, proxies=True):
+    def __init__(self, scope, lifetimes=None, client=None, server=None, entries=True, proxies=True,
+                 agents=True):
         self.scope, self.folder = scope, scope.folder
         self.bundle_file = self.folder / "bundle.pem"
         self.authority_socket = self.folder / "authority.sock"
@@ -66,7 +67,7 @@ class Mesh:
         namespaces.join(self.client.namespace, self.server.namespace, [f"{CLIENT_V4}/24", f"{CLIENT_V6}/64"],
                         [f"{SERVER_V4}/24", f"{SERVER_V6}/64"])
         self._start_authority(lifetimes or {})
-        for node in (self.client, self.server):
+        for node in (self.client, self.server) if agents else ():
             node.start_agent()
         if entries:
             self.create_entry(CLIENT_ID, self.client)
