@@ -88,7 +88,7 @@ class Walker {
   void FillList(const ConfigNode& node, const std::string& path, const FieldDescriptor& field, Message& message) {
     if (node.kind == Kind::kNull) return;
     if (node.kind != Kind::kList) {
-      return Report(path, node, absl::StrCat("it is ", Describe(node), ", must be a list: write [...] or lines with -"));
+      return Report(path, node, absl::StrCat("it is ", Describe(node), ", must be a list: [...] or lines with -"));
     }
     for (size_t i = 0; i < node.items.size(); ++i) {
       const std::string at = absl::StrCat(path, "[", i, "]");

@@ -86,7 +86,81 @@ drain_deadline: 30
             "listeners[0].nmae: there is no such field: did you mean name? (line 6)\n"
             "listeners[1].inbound.adress: there is no such field: did you mean address? (line 7)\n"
             "on_svid_expiry: \"explode\" must be one of keep, close (line 8)\n"
-            "drain_deadline: \"30\", must be a length of time such as 90s, 1h30m or 500ms (line 9)\n");
+            "drain_deadline: \"30\" must be a length of time such as 90s, 1h30m or 500ms (line 9)\n");
+}
+
+TEST(ParseConfig, NumbersAndFlagsAreNotText) {
+  EXPECT_EQ(Mistakes("workers: '2'\nadmin: {disabled: yes}\n"),
+            "workers: \"2\" must be a whole number without quotes from 0 to 4294967295 (line 1)\n"
+            "admin.disabled: \"yes\" must be true or false (line 2)\n");
+}
+
+TEST(ParseConfig, KeyWrittenTwiceIsAMistakeAndTheFirstStays) {
+  config::ProxyConfig config;
+  EXPECT_EQ(Mistakes("workers: 1\nworkers: 2\n", config), "workers: it is written twice: keep one (line 2)\n");
+  EXPECT_EQ(config.workers(), 1u);
+  EXPECT_EQ(Mistakes("identity: {files: {federated_bundles: {a: x, a: y}}}"),
+            "identity.files.federated_bundles[\"a\"]: it is written twice: keep one (line 1)\n");
+}
+
+TEST(ParseConfig, TwoSidesOfAOneofExcludeEachOther) {
+  EXPECT_EQ(Mistakes("listeners:\n- name: a\n  outbound: {address: x}\n  inbound: {address: y}\n"),
+            "listeners[0].inbound: it excludes outbound, which is written too: keep one (line 4)\n");
+}
+
+TEST(ParseConfig, EmptyMessageDoesNotChooseAOneof) {
+  config::ProxyConfig config;
+  EXPECT_EQ(Mistakes("listeners: [{name: a, outbound: , inbound: {address: y}}]", config), "");
+  EXPECT_TRUE(config.listeners(0).has_inbound());
+}
+
+TEST(ParseConfig, ListsAndMapsAreNotInterchangeable) {
+  EXPECT_EQ(Mistakes("listeners: {name: a}\n"),
+            "listeners: it is a map, must be a list: [...] or lines with - (line 1)\n");
+  EXPECT_EQ(Mistakes("routes: [a]\n"), "routes[0]: it is \"a\", must be a map of fields (line 1)\n");
+  EXPECT_EQ(Mistakes("routes: [{ports: 80}]\n"),
+            "routes[0].ports: it is \"80\", must be a list: [...] or lines with - (line 1)\n");
+  EXPECT_EQ(Mistakes("identity: {files: {federated_bundles: [a]}}"),
+            "identity.files.federated_bundles: it is a list, must be a map: write name: value (line 1)\n");
+  EXPECT_EQ(Mistakes("- a\n"), ": it is a list, must be a map of fields (line 1)\n");
+  EXPECT_EQ(Mistakes("routes: [~]\n"), "routes[0]: it is empty: write its fields, or remove the line (line 1)\n");
+}
+
+TEST(ParseConfig, UnspecifiedEnumValueCannotBeChosen) {
+  EXPECT_EQ(Mistakes("default_route: route_action_unspecified"),
+            "default_route: \"route_action_unspecified\" must be one of pass_through, mutual_tls, refuse (line 1)\n");
+}
+
+TEST(ParseConfig, UnknownFieldWithNothingNearListsTheKnown) {
+  EXPECT_EQ(Mistakes("admin: {certificate: x}"),
+            "admin.certificate: there is no such field: known here are address, disabled (line 1)\n");
+}
+
+TEST(ParseConfig, ValueOfAnUnknownFieldIsNotRepeated) {
+  // It may be a secret under a mistyped name.
+  EXPECT_EQ(Mistakes("join_tokn: s3cret").find("s3cret"), std::string::npos);
+}
+
+TEST(ParseConfig, WhatStandsBeforeBrokenSyntaxIsStillNotTrusted) {
+  ConfigProblems problems;
+  config::ProxyConfig config;
+  ParseConfig("workers: 2\nadmin: [\n", config, problems);
+  EXPECT_FALSE(problems.empty());
+}
+
+TEST(LoadConfig, NamesAFileThatCannotBeRead) {
+  config::ProxyConfig config;
+  const absl::Status status = LoadConfig("/nonexistent/proxy.yaml", config, [](const auto&, ConfigProblems&) {});
+  EXPECT_TRUE(absl::IsNotFound(status));
+  EXPECT_NE(status.message().find("/nonexistent/proxy.yaml"), absl::string_view::npos);
+}
+
+TEST(DurationOr, FallsBackWhenAbsent) {
+  google::protobuf::Duration value;
+  value.set_seconds(2);
+  value.set_nanos(500000000);
+  EXPECT_EQ(DurationOr(true, value, absl::Hours(1)), absl::Milliseconds(2500));
+  EXPECT_EQ(DurationOr(false, value, absl::Hours(1)), absl::Hours(1));
 }
 
 TEST(LoadConfig, ReportsMistakesOfSyntaxAndOfMeaningTogether) {

@@ -11,7 +11,7 @@ bool ConfigProblems::Has(absl::string_view path) const {
 }
 
 void ConfigProblems::Add(absl::string_view path, absl::string_view message) {
-  if (!Has(path)) problems_.push_back({std::string(path), std::string(message)});
+  if (path.empty() || !Has(path)) problems_.push_back({std::string(path), std::string(message)});
 }
 
 absl::Status ConfigProblems::ToStatus(absl::string_view file) const {

@@ -18,7 +18,8 @@ struct ConfigProblem {
 // Collects mistakes while a message is checked. Not thread-safe.
 class ConfigProblems {
  public:
-  // One mistake a path, the first: a value that could not be read is not also missing.
+  // One mistake a path, the first: a value that could not be read is not also missing. Of the
+  // whole file ("") every one.
   void Add(absl::string_view path, absl::string_view message);
   bool Has(absl::string_view path) const;
   bool empty() const { return problems_.empty(); }

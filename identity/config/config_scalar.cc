@@ -80,12 +80,13 @@ std::string SetEnum(const ConfigNode& node, const FieldDescriptor& field, Messag
 }
 
 std::string SetString(const ConfigNode& node, const FieldDescriptor& field, Message& message) {
-  // proto3 strings are UTF-8 without exception; a NUL would cut a path short.
-  if (!absl::StrContains(node.text, '\0')) {
-    Store(field, message, node.text, &Reflection::SetString, &Reflection::AddString);
-    return "";
+  // A NUL would cut a path short; protobuf's strings are UTF-8 without exception.
+  if (absl::StrContains(node.text, '\0')) return absl::StrCat(Describe(node), " must not hold a NUL character");
+  if (!google::protobuf::internal::IsStructurallyValidUTF8(node.text)) {
+    return absl::StrCat(Describe(node), " is not UTF-8");
   }
-  return absl::StrCat(Describe(node), " must not hold a NUL character");
+  Store(field, message, node.text, &Reflection::SetString, &Reflection::AddString);
+  return "";
 }
 
 }  // namespace
@@ -93,6 +94,7 @@ std::string SetString(const ConfigNode& node, const FieldDescriptor& field, Mess
 std::string SetScalar(const ConfigNode& node, const FieldDescriptor& field, Message& message) {
   if (node.kind == ConfigNode::Kind::kNull) return "it is empty: write a value, or remove the key";
   if (node.kind != ConfigNode::Kind::kScalar) return absl::StrCat("it is ", Describe(node), ", must be a single value");
+  if (field.type() == FieldDescriptor::TYPE_BYTES) return "a configuration field cannot be of type bytes";
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32:
       return SetInteger<int32_t>(node, field, message, &Reflection::SetInt32, &Reflection::AddInt32);
@@ -111,7 +113,7 @@ std::string SetScalar(const ConfigNode& node, const FieldDescriptor& field, Mess
     case FieldDescriptor::CPPTYPE_STRING: return SetString(node, field, message);
     case FieldDescriptor::CPPTYPE_MESSAGE: break;
   }
-  return "a configuration field cannot be of this type";
+  return "a message cannot be written as a single value";
 }
 
 std::string SetDuration(const ConfigNode& node, Message& duration) {
@@ -119,7 +121,7 @@ std::string SetDuration(const ConfigNode& node, Message& duration) {
   if (node.kind != ConfigNode::Kind::kScalar || !absl::ParseDuration(node.text, &value) ||
       value == absl::InfiniteDuration() || value < absl::ZeroDuration()) {
     return absl::StrCat(node.kind == ConfigNode::Kind::kScalar ? "" : "it is ", Describe(node),
-                        ", must be a length of time such as 90s, 1h30m or 500ms");
+                        " must be a length of time such as 90s, 1h30m or 500ms");
   }
   google::protobuf::Duration parsed;
   parsed.set_seconds(absl::IDivDuration(value, absl::Seconds(1), &value));

@@ -7,6 +7,7 @@
 
 #include <sstream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "identity/spiffe/quoted.h"
 
@@ -135,7 +136,9 @@ ConfigNode ParseConfigTree(absl::string_view text, int depth_limit, ConfigProble
   TreeBuilder builder(depth_limit, problems);
   // The one library here that throws; nothing of it leaves this function.
   try {
-    std::istringstream stream{std::string(text)};
+    // The library takes a quote that is never closed for a good one if the text ends in a line
+    // break, and the rest of the file for its content.
+    std::istringstream stream{std::string(absl::StripTrailingAsciiWhitespace(text))};
     YAML::Parser parser(stream);
     if (!parser.HandleNextDocument(builder)) return ConfigNode();
     ConfigNode root = builder.Take();
