@@ -187,10 +187,12 @@ const VerifiedSvid* PeerOf(const SSL* ssl) { return SharedPeerOf(ssl).get(); }
 
 absl::Status PeerVerificationError(const SSL* ssl) { return ConnectionState::Of(ssl)->error; }
 
-absl::Status TlsContext::Reverify(const SSL* ssl) const {
+absl::Status TlsContext::Reverify(const SSL* ssl) const { return Reverify(ssl, shared_->clock.Now()); }
+
+absl::Status TlsContext::Reverify(const SSL* ssl, absl::Time now) const {
   const STACK_OF(CRYPTO_BUFFER)* chain = SSL_get0_peer_certificates(ssl);
   if (chain == nullptr) return absl::OkStatus();
-  return shared_->cache->Verify(chain, shared_->bundles, shared_->bundle_version, shared_->clock.Now()).status();
+  return shared_->cache->Verify(chain, shared_->bundles, shared_->bundle_version, now).status();
 }
 
 std::string TakeTlsError() {

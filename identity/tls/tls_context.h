@@ -51,9 +51,11 @@ class TlsContext {
   bssl::UniquePtr<SSL> NewClient() const;
 
   // Whether the peer of `ssl` (a connection of this context or an older one), by the certificates it presented
-  // then, is still who it was by this context's bundles and clock: what an open connection is asked when
+  // then, is still who it was by this context's bundles, as of `now`: what an open connection is asked when
   // bundles change. Errors carry a SvidDefect; an anonymous peer, who has nothing to withdraw, is OK.
+  // Without `now`: as of the clock.
   absl::Status Reverify(const SSL* ssl) const;
+  absl::Status Reverify(const SSL* ssl, absl::Time now) const;
 
   const X509Svid* svid() const;              // null for an anonymous client
   const BundleSet& bundles() const;

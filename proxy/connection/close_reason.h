@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
-#include "identity/spiffe/verify.h"
+#include "identity/spiffe/svid_defect.h"
 
 namespace lanyard {
 

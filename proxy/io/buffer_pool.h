@@ -55,13 +55,13 @@ class Buffer {
   bool empty() const { return begin_ == end_; }
   size_t size() const { return end_ - begin_; }
   size_t limit() const { return limit_; }
-  size_t room() const { return limit_ - end_; }
+  size_t room() const { return end_ < limit_ ? limit_ - end_ : 0; }
   bool holds_block() const { return block_ != nullptr; }
   absl::Span<const uint8_t> content() const { return {block_.get() + begin_, size()}; }
   // Where the next bytes go; borrows a block.
   absl::Span<uint8_t> space() {
     if (block_ == nullptr) block_ = pool_->Take();
-    return {block_.get() + end_, limit_ - end_};
+    return {block_.get() + end_, room()};
   }
   void Produced(size_t size_bytes) { end_ += size_bytes; }
   void Consumed(size_t size_bytes) {
@@ -76,7 +76,7 @@ class Buffer {
     if (block_ != nullptr) pool_->Return(std::move(block_));
     begin_ = end_ = 0;
   }
-  // Takes over the other's content; this one must be empty, of the same pool and limit.
+  // Takes over the other's content, even beyond this one's limit; of the same pool.
   void Adopt(Buffer& other) {
     Drop();
     block_ = std::move(other.block_);

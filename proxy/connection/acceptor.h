@@ -1,0 +1,41 @@
+// From an accepted descriptor to a connection: where the caller meant to go, and whether there is room.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "proxy/connection/connection.h"
+#include "proxy/io/listener.h"
+
+namespace lanyard {
+
+// The listeners of one worker. Belongs to its thread once started.
+class Acceptor {
+ public:
+  // Binds them all, and parses the static ones' destinations; accepts nothing yet.
+  static absl::StatusOr<std::unique_ptr<Acceptor>> Bind(WorkerContext* context, std::vector<ListenerSpec> specs);
+
+  absl::Status Start();
+  void Close();
+  std::vector<SocketAddress> addresses() const;
+
+ private:
+  struct Door {
+    ListenerSpec spec;
+    std::unique_ptr<Destination> fixed;   // null for capture
+    std::unique_ptr<Listener> listener;
+  };
+
+  explicit Acceptor(WorkerContext* context) : context_(context) {}
+  void Accept(size_t index, UniqueFd fd, const SocketAddress& source);
+  bool IsCapturePort(const SocketAddress& destination, const SocketAddress& local) const;
+  // At most one line a second: a flood of callers must not become a flood of lines.
+  bool MayLog();
+
+  WorkerContext* context_;
+  std::vector<Door> doors_;
+  absl::Duration next_log_ = absl::ZeroDuration();
+};
+
+}  // namespace lanyard

@@ -1,0 +1,309 @@
+#include "proxy/connection/connection.h"
+
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "identity/base/logging.h"
+#include "proxy/connection/access_log.h"
+
+namespace lanyard {
+namespace {
+
+// Wall-clock time may jump, so a wait for it is never longer than this.
+constexpr absl::Duration kLongestWait = absl::Seconds(30);
+
+uint64_t NextId() {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+CloseReason ConnectFailure(StreamError error) {
+  switch (error) {
+    case StreamError::kRefused: return CloseReason::kConnectRefused;
+    case StreamError::kTimedOut: return CloseReason::kConnectTimeout;
+    case StreamError::kUnreachable: return CloseReason::kConnectUnreachable;
+    case StreamError::kNoDescriptors: return CloseReason::kLimitDescriptors;
+    default: return CloseReason::kConnectFailed;
+  }
+}
+
+}  // namespace
+
+Connection::Connection(WorkerContext* context, Arrival arrival, Flow flow)
+    : context_(context),
+      near_(std::move(arrival.stream)),
+      arrival_(std::move(arrival)),
+      flow_(flow),
+      id_(NextId()),
+      opened_(context->loop->now()),
+      timer_(context->loop, [this] { OnTimer(); }) {
+  near_->set_observer(this);
+  context_->table->Enter(this);
+  context_->counters->accepted[static_cast<size_t>(flow_)].Add();
+  context_->counters->open[static_cast<size_t>(flow_)].Add();
+}
+
+void Connection::EnterState(State state, absl::Duration deadline) {
+  state_ = state;
+  timer_.Start(deadline);
+}
+
+void Connection::Step() {
+  switch (state_) {
+    case State::kSniffing: return OnSniffable();
+    case State::kConnecting: return StepConnect();
+    case State::kHandshaking: return StepHandshake();
+    case State::kRelaying: return StepRelay();
+    case State::kClosed: return;
+  }
+}
+
+// Dialling.
+
+void Connection::Dial() {
+  EnterState(State::kConnecting, context_->limits.connect_timeout);
+  if (arrival_.fixed == nullptr) return OnResolved(std::vector<SocketAddress>{arrival_.dialled});
+  if (arrival_.fixed->is_numeric()) return OnResolved(arrival_.fixed->numeric());
+  resolving_ = std::make_shared<bool>();
+  context_->resolver->Resolve(*arrival_.fixed, [this, wanted = std::weak_ptr<bool>(resolving_)](auto addresses) {
+    if (!wanted.expired()) OnResolved(std::move(addresses));
+  });
+}
+
+void Connection::OnResolved(absl::StatusOr<std::vector<SocketAddress>> addresses) {
+  if (!addresses.ok()) return Close(CloseReason::kConnectUnreachable, addresses.status().message());
+  targets_ = *std::move(addresses);
+  std::reverse(targets_.begin(), targets_.end());
+  DialNext();
+}
+
+void Connection::DialNext() {
+  far_ = context_->dialer->Dial(targets_.back());
+  targets_.pop_back();
+  far_->set_observer(this);
+  StepConnect();
+}
+
+void Connection::StepConnect() {
+  if (far_ == nullptr) return;  // a name is being resolved, or the caller has spoken meanwhile
+  const IoResult opened = far_->Open();
+  if (opened.status == IoStatus::kWouldBlock) return;
+  if (opened.status == IoStatus::kOk) return OnConnected();
+  if (!targets_.empty()) return DialNext();
+  Close(ConnectFailure(far_->error()), far_->error_text());
+}
+
+// The handshake.
+
+void Connection::Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> ssl, Buffer* received) {
+  if (context_->counters->handshakes_in_flight.value() >= context_->limits.max_handshakes) {
+    context_->counters->limit_handshakes.Add();
+    return Close(CloseReason::kLimitHandshakes, "too many handshakes are in flight; see limits.max_handshakes");
+  }
+  if (ssl == nullptr) return Close(CloseReason::kHandshakeFailed, "no memory for a TLS connection");
+  context_->counters->handshakes_in_flight.Add();
+  in_handshake_ = true;
+  own_ = checked_ = view().tls;
+  auto stream = std::make_unique<TlsStream>(std::move(*side), std::move(ssl), context_->pool);
+  tls_ = stream.get();
+  tls_->set_observer(this);
+  if (received != nullptr) tls_->Prepend(*received);
+  *side = std::move(stream);
+  state_ = State::kHandshaking;
+  StepHandshake();
+}
+
+void Connection::StepHandshake() {
+  const IoResult opened = tls_->Open();
+  if (opened.status == IoStatus::kWouldBlock) return;
+  if (opened.status == IoStatus::kError) return Close(HandshakeFailure(*tls_), tls_->error_text());
+  HandshakeEnded();
+  resumed_ = SSL_session_reused(tls_->ssl()) == 1;
+  (resumed_ ? context_->counters->handshakes_resumed : context_->counters->handshakes_full).Add();
+  peer_ = SharedPeerOf(tls_->ssl());
+  if (peer_ == nullptr) return Refuse(CloseReason::kNoPeerCertificate, "the peer proved no identity");
+  if (RecheckPeer()) OnHandshake();
+}
+
+void Connection::HandshakeEnded() {
+  if (std::exchange(in_handshake_, false)) context_->counters->handshakes_in_flight.Subtract();
+}
+
+CloseReason Connection::HandshakeFailure(const Stream& stream) const {
+  switch (stream.error()) {
+    case StreamError::kReset: return CloseReason::kPeerReset;
+    case StreamError::kPeerAlert: return CloseReason::kPeerRefused;
+    case StreamError::kNoPeerCertificate: return CloseReason::kNoPeerCertificate;
+    case StreamError::kPeerNotVerified: {
+      const SvidDefect defect = DefectOf(PeerVerificationError(tls_->ssl()));
+      context_->counters->verification_failures[static_cast<size_t>(defect)].Add();
+      return ReasonOf(defect);
+    }
+    default: return CloseReason::kHandshakeFailed;
+  }
+}
+
+bool Connection::RecheckPeer() {
+  const std::shared_ptr<const TlsContext>& now = view().tls;
+  if (peer_ == nullptr || checked_ == now) return true;
+  const bool same_bundles = checked_->bundle_version() == now->bundle_version();
+  checked_ = now;
+  if (same_bundles) return true;
+  // Whether it may live on past its expiry is not the bundle's question: ask as of the last moment it was valid.
+  const absl::Time as_of = std::min(context_->loop->clock().Now(), peer_->not_after);
+  const absl::Status verified = now->Reverify(tls_->ssl(), as_of);
+  if (verified.ok()) return true;
+  context_->counters->verification_failures[static_cast<size_t>(DefectOf(verified))].Add();
+  Refuse(CloseReason::kBundleChanged, verified.message());
+  return false;
+}
+
+void Connection::RecheckReasons() {
+  if (RecheckPeer() && state_ == State::kRelaying) WatchRelay();
+}
+
+// The relay.
+
+void Connection::StartRelay(Buffer* received) {
+  relay_.emplace(context_->loop, context_->pool, context_->limits.buffer_bytes, near_.get(), far_.get(),
+                 [this] { StepRelay(); });
+  if (received != nullptr) relay_->Preload(*received);
+  state_ = State::kRelaying;
+  WatchRelay();
+  if (state_ == State::kRelaying) StepRelay();
+}
+
+void Connection::StepRelay() {
+  const RelayState state = relay_->Pump();
+  Account();
+  switch (state) {
+    case RelayState::kRunning: return;
+    case RelayState::kFinished: return Close(CloseReason::kNormal);
+    case RelayState::kNearFailed: return Close(RelayFailure(*near_), near_->error_text());
+    case RelayState::kFarFailed: return Close(RelayFailure(*far_), far_->error_text());
+  }
+}
+
+void Connection::Account() {
+  if (tls_ == nullptr) return;
+  const uint64_t forward = relay_->bytes_forward() - std::exchange(counted_forward_, relay_->bytes_forward());
+  const uint64_t backward = relay_->bytes_backward() - std::exchange(counted_backward_, relay_->bytes_backward());
+  const bool out = flow_ == Flow::kOutbound;
+  if (forward > 0) (out ? context_->counters->bytes_to_mesh : context_->counters->bytes_from_mesh).Add(forward);
+  if (backward > 0) (out ? context_->counters->bytes_from_mesh : context_->counters->bytes_to_mesh).Add(backward);
+}
+
+CloseReason Connection::RelayFailure(const Stream& stream) const {
+  switch (stream.error()) {
+    case StreamError::kTruncated: return CloseReason::kTlsTruncated;
+    case StreamError::kPeerAlert: return CloseReason::kPeerRefused;
+    case StreamError::kProtocol: return CloseReason::kTlsError;
+    default: break;
+  }
+  const bool mesh_side = (flow_ == Flow::kInbound) == (&stream == near_.get());
+  return mesh_side ? CloseReason::kPeerReset : CloseReason::kAppReset;
+}
+
+// Time.
+
+void Connection::OnTimer() {
+  switch (state_) {
+    case State::kSniffing: return OnDeadline();
+    case State::kConnecting: return Close(CloseReason::kConnectTimeout, "not connected within connect_timeout");
+    case State::kHandshaking: return Close(CloseReason::kHandshakeTimeout, "no handshake within handshake_timeout");
+    case State::kRelaying: return WatchRelay();
+    case State::kClosed: return;
+  }
+}
+
+void Connection::WatchRelay() {
+  absl::Duration wait = absl::InfiniteDuration();
+  if (context_->limits.idle_timeout > absl::ZeroDuration()) {
+    const absl::Duration left =
+        relay_->last_activity() + context_->limits.idle_timeout - context_->loop->now();
+    if (left <= absl::ZeroDuration()) return Close(CloseReason::kIdle, "nothing moved for idle_timeout");
+    wait = left;
+  }
+  if (peer_ != nullptr && !expiry_counted_) {
+    const absl::Duration left = peer_->not_after - context_->loop->clock().Now();
+    if (left > absl::ZeroDuration()) {
+      wait = std::min(wait, std::min(left, kLongestWait));
+    } else if (view().on_svid_expiry == OnSvidExpiry::kClose) {
+      return Close(CloseReason::kSvidExpiredWhileOpen, "the peer's SVID expired and on_svid_expiry says close");
+    } else {
+      expiry_counted_ = true;
+      context_->counters->svid_expired_kept.Add();
+    }
+  }
+  if (expiry_counted_ && view().on_svid_expiry == OnSvidExpiry::kClose) {
+    return Close(CloseReason::kSvidExpiredWhileOpen, "the peer's SVID expired and on_svid_expiry now says close");
+  }
+  if (wait == absl::InfiniteDuration()) {
+    timer_.Stop();
+  } else {
+    timer_.Start(wait);
+  }
+}
+
+// The end.
+
+void Connection::Refuse(CloseReason reason, absl::string_view detail) {
+  if (flow_ == Flow::kInbound && tls_ != nullptr && tls_ == near_.get()) tls_->Refuse();
+  Close(reason, detail);
+}
+
+void Connection::Close(CloseReason reason, absl::string_view detail) {
+  if (state_ == State::kClosed) return;
+  const ConnectionRecord record = LogEnabled(LogLevel::kInfo) ? Record() : ConnectionRecord();
+  HandshakeEnded();
+  state_ = State::kClosed;
+  timer_.Stop();
+  resolving_.reset();
+  for (Stream* stream : {near_.get(), far_.get()}) {
+    if (stream == nullptr) continue;
+    stream->set_observer(nullptr);
+    if (reason != CloseReason::kNormal) stream->Reset();
+  }
+  context_->counters->open[static_cast<size_t>(flow_)].Subtract();
+  context_->counters->closes[static_cast<size_t>(flow_)][static_cast<size_t>(reason)].Add();
+  if (LogEnabled(LogLevel::kInfo)) LogConnection(record, reason, resumed_, detail);
+  context_->loop->Dispose(std::unique_ptr<Disposable>(this));
+  context_->table->Leave(this);
+}
+
+ConnectionRecord Connection::Record() const {
+  static constexpr const char* kStateNames[] = {"sniffing", "connecting", "handshaking", "relaying", "closing"};
+  ConnectionRecord record;
+  record.id = id_;
+  record.worker = context_->worker;
+  record.direction = flow_ == Flow::kInbound ? "inbound" : "outbound";
+  record.listener = arrival_.spec->name;
+  record.state = kStateNames[static_cast<size_t>(state_)];
+  record.source = arrival_.source.ToString();
+  record.destination = arrival_.fixed != nullptr ? arrival_.fixed->ToString() : arrival_.dialled.ToString();
+  if (own_ != nullptr && own_->svid() != nullptr) {
+    record.local_id = own_->svid()->id().ToString();
+    record.local_serial = own_->svid()->leaf().serial();
+  }
+  if (peer_ != nullptr) {
+    record.peer_id = peer_->id.ToString();
+    record.peer_serial = peer_->serial;
+    record.peer_not_after = peer_->not_after;
+    record.tls = SSL_get_version(tls_->ssl());
+  }
+  record.rule = rule_;
+  const absl::Duration now = context_->loop->now();
+  if (relay_.has_value()) {
+    record.bytes_sent = relay_->bytes_forward();
+    record.bytes_received = relay_->bytes_backward();
+  }
+  record.age = now - opened_;
+  record.idle = now - (relay_.has_value() ? relay_->last_activity() : opened_);
+  return record;
+}
+
+}  // namespace lanyard

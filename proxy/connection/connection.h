@@ -1,0 +1,134 @@
+// What inbound and outbound connections have in common: dialling, the handshake, the relay, the
+// reasons they hang on, and their end. Their lives are told in inbound.cc and outbound.cc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "identity/tls/client_sessions.h"
+#include "identity/tls/tls_context.h"
+#include "proxy/connection/close_reason.h"
+#include "proxy/connection/counters.h"
+#include "proxy/connection/dialer.h"
+#include "proxy/connection/relay.h"
+#include "proxy/connection/table.h"
+#include "proxy/io/buffer_pool.h"
+#include "proxy/io/event_loop.h"
+#include "proxy/io/resolver.h"
+#include "proxy/mesh/mesh_view.h"
+#include "proxy/mesh/observation.h"
+#include "proxy/tls/tls_stream.h"
+
+namespace lanyard {
+
+// What the connections of one worker share. Outlives them.
+struct WorkerContext {
+  int worker = 0;
+  EventLoop* loop = nullptr;
+  BufferPool* pool = nullptr;
+  ConnectionTable* table = nullptr;
+  ConnectionCounters* counters = nullptr;
+  Dialer* dialer = nullptr;
+  Resolver* resolver = nullptr;
+  ClientSessionCache* sessions = nullptr;
+  ConnectionLimits limits;
+  std::shared_ptr<const MeshView> view;   // in force; replaced between two events
+};
+
+// One accepted connection, and what is known of it.
+struct Arrival {
+  std::unique_ptr<Stream> stream;
+  size_t listener = 0;                         // index of its spec
+  const ListenerSpec* spec = nullptr;          // borrowed, outlives the connection
+  const Destination* fixed = nullptr;          // static listeners: where to; likewise
+  SocketAddress source;
+  SocketAddress dialled;                       // what the caller dialled: the original destination, or the listener
+  bool looped = false;                         // dialled the capture port itself
+};
+
+// Owns itself from its construction until Close. Belongs to the worker's thread.
+class Connection : public Disposable, private StreamObserver {
+ public:
+  // Compares its reasons with the view now in force; closes when they no longer hold.
+  virtual void Recheck() = 0;
+  // `detail` is one sentence for the log. Anything but kNormal resets both sides. The connection
+  // is out of the table at once, and gone at the end of the turn.
+  void Close(CloseReason reason, absl::string_view detail = "");
+  ConnectionRecord Record() const;
+
+ protected:
+  enum class State : uint8_t { kSniffing, kConnecting, kHandshaking, kRelaying, kClosed };
+
+  Connection(WorkerContext* context, Arrival arrival, Flow flow);
+
+  // The phases, in the order in which each kind wants them.
+  void Dial();                                            // then OnConnected
+  void Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> ssl, Buffer* received);  // then OnHandshake
+  void StartRelay(Buffer* received);
+
+  virtual void OnSniffable() {}
+  virtual void OnConnected() = 0;
+  virtual void OnHandshake() = 0;
+  virtual void OnDeadline() = 0;                          // of sniffing
+
+  // True if the peer's SVID still holds in the view now in force; else closes.
+  bool RecheckPeer();
+  // What is common to every Recheck that found the rules still in favour.
+  void RecheckReasons();
+  // Ends an inbound caller that is known but not wanted: the alert says so.
+  void Refuse(CloseReason reason, absl::string_view detail);
+  void EnterState(State state, absl::Duration deadline);
+
+  const MeshView& view() const { return *context_->view; }
+  State state() const { return state_; }
+  const Arrival& arrival() const { return arrival_; }
+  const VerifiedSvid* peer() const { return peer_.get(); }
+
+  WorkerContext* context_;
+  std::unique_ptr<Stream> near_;                          // accepted
+  std::unique_ptr<Stream> far_;                           // dialled
+  std::string rule_;                                      // the route or policy rule in force
+
+ private:
+  friend class ConnectionTable;
+
+  void OnReady() override { Step(); }
+  void Step();
+  void OnTimer();
+  void OnResolved(absl::StatusOr<std::vector<SocketAddress>> addresses);
+  void DialNext();
+  void StepConnect();
+  void StepHandshake();
+  void StepRelay();
+  void WatchRelay();                                      // idle time and the peer's expiry
+  void HandshakeEnded();
+  void Account();
+  CloseReason HandshakeFailure(const Stream& stream) const;
+  CloseReason RelayFailure(const Stream& stream) const;
+
+  Arrival arrival_;
+  Flow flow_;
+  State state_ = State::kConnecting;
+  bool in_handshake_ = false;
+  bool expiry_counted_ = false;
+  bool resumed_ = false;
+  size_t place_ = 0;                                      // in the table
+  uint64_t id_;
+  absl::Duration opened_;
+  Timer timer_;
+  std::optional<Relay> relay_;
+  std::vector<SocketAddress> targets_;                    // still to be tried, last first
+  std::shared_ptr<bool> resolving_;                       // expires the answer of a closed connection
+  TlsStream* tls_ = nullptr;                              // near_ or far_
+  std::shared_ptr<const TlsContext> own_;                 // the identity we showed
+  std::shared_ptr<const TlsContext> checked_;             // the context the peer last verified against
+  std::shared_ptr<const VerifiedSvid> peer_;
+  uint64_t counted_forward_ = 0, counted_backward_ = 0;
+};
+
+}  // namespace lanyard

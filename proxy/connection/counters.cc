@@ -1,0 +1,47 @@
+#include "proxy/connection/counters.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace lanyard {
+namespace {
+
+std::vector<std::pair<std::string, uint64_t>> NamedCloses(const std::array<Counter, kCloseReasonCount>& closes) {
+  std::vector<std::pair<std::string, uint64_t>> named;
+  for (size_t i = 0; i < closes.size(); ++i) {
+    if (closes[i].value() > 0) named.emplace_back(CloseReasonName(static_cast<CloseReason>(i)), closes[i].value());
+  }
+  return named;
+}
+
+}  // namespace
+
+WorkerCounters ConnectionCounters::Snapshot() const {
+  const auto inbound = static_cast<size_t>(Flow::kInbound), outbound = static_cast<size_t>(Flow::kOutbound);
+  WorkerCounters shot;
+  shot.accepted_inbound = accepted[inbound].value();
+  shot.accepted_outbound = accepted[outbound].value();
+  shot.open_inbound = open[inbound].value();
+  shot.open_outbound = open[outbound].value();
+  shot.handshakes_in_flight = handshakes_in_flight.value();
+  shot.handshakes_full = handshakes_full.value();
+  shot.handshakes_resumed = handshakes_resumed.value();
+  shot.bytes_to_mesh = bytes_to_mesh.value();
+  shot.bytes_from_mesh = bytes_from_mesh.value();
+  shot.svid_expired_kept = svid_expired_kept.value();
+  shot.accept_paused = accept_paused.value();
+  shot.limit_connections = limit_connections.value();
+  shot.limit_handshakes = limit_handshakes.value();
+  shot.view_version = view_version.value();
+  shot.closes_inbound = NamedCloses(closes[inbound]);
+  shot.closes_outbound = NamedCloses(closes[outbound]);
+  for (size_t i = 0; i < verification_failures.size(); ++i) {
+    if (verification_failures[i].value() == 0) continue;
+    shot.verification_failures.emplace_back(SvidDefectName(static_cast<SvidDefect>(i)),
+                                            verification_failures[i].value());
+  }
+  return shot;
+}
+
+}  // namespace lanyard

@@ -1,0 +1,51 @@
+// What a worker counts. Written by its thread, read by any: relaxed atomics, never a lock.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "identity/spiffe/svid_defect.h"
+#include "proxy/connection/close_reason.h"
+#include "proxy/mesh/observation.h"
+
+namespace lanyard {
+
+// One writer only, so that adding needs no locked instruction.
+class Counter {
+ public:
+  void Add(uint64_t by = 1) { value_.store(value_.load(std::memory_order_relaxed) + by, std::memory_order_relaxed); }
+  void Subtract() { value_.store(value_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed); }
+  void Set(uint64_t value) { value_.store(value, std::memory_order_relaxed); }
+  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+enum class Flow : uint8_t { kInbound, kOutbound };
+
+struct ConnectionCounters {
+  static constexpr size_t kDefectCount = static_cast<size_t>(SvidDefect::kUntrusted) + 1;
+
+  std::array<Counter, 2> accepted;   // by Flow
+  std::array<Counter, 2> open;       // gauge
+  Counter handshakes_in_flight;      // gauge
+  Counter handshakes_full;
+  Counter handshakes_resumed;
+  Counter bytes_to_mesh;
+  Counter bytes_from_mesh;
+  Counter svid_expired_kept;
+  Counter accept_paused;
+  Counter limit_connections;
+  Counter limit_handshakes;
+  Counter view_version;              // gauge
+  std::array<std::array<Counter, kCloseReasonCount>, 2> closes;
+  std::array<Counter, kDefectCount> verification_failures;
+
+  // Reasons and defects that never came are left out.
+  WorkerCounters Snapshot() const;
+};
+
+}  // namespace lanyard

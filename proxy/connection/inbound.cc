@@ -1,0 +1,86 @@
+// accept -> original port -> table -> first bytes: TLS or plaintext -> handshake, verify the SVID ->
+// decide -> dial the workload -> relay -> log
+#include "proxy/connection/inbound.h"
+
+#include <openssl/ssl.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "proxy/connection/client_hello.h"
+
+namespace lanyard {
+
+InboundConnection::InboundConnection(WorkerContext* context, Arrival arrival)
+    : Connection(context, std::move(arrival), Flow::kInbound), received_(context->pool) {}
+
+void InboundConnection::Start(WorkerContext* context, Arrival arrival) {
+  (new InboundConnection(context, std::move(arrival)))->Begin();  // it entered the table, before any check
+}
+
+// A plaintext caller is decided like any other, with no ID.
+PolicyDecision InboundConnection::DecideNow() const {
+  const CallFacts facts = {.port = arrival().dialled.port(), .peer = peer() != nullptr ? &peer()->id : nullptr};
+  return view().PolicyFor(arrival().listener, arrival().spec->kind).Decide(facts);
+}
+
+void InboundConnection::Begin() {
+  if (arrival().looped) {
+    return Close(CloseReason::kLoopDetected, "the capture port itself was dialled; nothing is redirected to it");
+  }
+  permissive_ = view().PolicyFor(arrival().listener, arrival().spec->kind).AllowsPlaintext(arrival().dialled.port());
+  EnterState(State::kSniffing, permissive_ ? context_->limits.sniff_timeout : context_->limits.handshake_timeout);
+  OnSniffable();
+}
+
+void InboundConnection::OnSniffable() {
+  const IoResult read = near_->Read(received_.space());
+  if (read.status == IoStatus::kError) return Close(CloseReason::kPeerReset, near_->error_text());
+  if (read.status == IoStatus::kOk) received_.Produced(read.size_bytes);
+  // Where plaintext is allowed, TLS that is not the mesh's is the application's own.
+  const SniffVerdict verdict =
+      permissive_ ? SniffTlsWithAlpn(received_.content(), kMeshAlpn) : SniffTls(received_.content());
+  if (verdict == SniffVerdict::kTls) {
+    // The caller's time runs on from its arrival, unless that was the short time of a sniff.
+    if (permissive_) EnterState(State::kHandshaking, context_->limits.handshake_timeout);
+    return Handshake(&near_, view().tls->NewServer(), &received_);
+  }
+  const bool unknown = verdict == SniffVerdict::kNeedMore && received_.room() > 0;
+  if (unknown && read.status != IoStatus::kEnd) return received_.Trim();
+  if (permissive_) return OnPlaintext();
+  if (received_.empty()) return Close(CloseReason::kHandshakeFailed, "the caller left without a word");
+  Close(CloseReason::kPlaintextRefused, "the caller does not speak TLS, and no rule allows plaintext on this port");
+}
+
+void InboundConnection::OnDeadline() {
+  if (permissive_) return OnPlaintext();  // its protocol lets the server speak first
+  Close(CloseReason::kHandshakeTimeout, "the caller said nothing within handshake_timeout");
+}
+
+void InboundConnection::OnPlaintext() {
+  const PolicyDecision decision = DecideNow();
+  if (!decision.allowed) return Close(CloseReason::kPlaintextRefused, decision.reason);
+  decided_ = true;
+  rule_ = decision.rule;
+  Dial();
+}
+
+void InboundConnection::OnHandshake() {
+  const PolicyDecision decision = DecideNow();
+  if (!decision.allowed) return Refuse(CloseReason::kDeniedByPolicy, decision.reason);
+  decided_ = true;
+  rule_ = decision.rule;
+  Dial();
+}
+
+void InboundConnection::OnConnected() { StartRelay(&received_); }
+
+void InboundConnection::Recheck() {
+  if (!decided_) return;  // the view in force then will decide
+  const PolicyDecision decision = DecideNow();
+  if (!decision.allowed) return Refuse(CloseReason::kPolicyChanged, decision.reason);
+  rule_ = decision.rule;
+  RecheckReasons();
+}
+
+}  // namespace lanyard

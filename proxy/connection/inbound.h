@@ -1,0 +1,31 @@
+// A call to this workload: mutual TLS from the mesh, or plaintext where a policy allows it.
+#pragma once
+
+#include "proxy/connection/connection.h"
+
+namespace lanyard {
+
+class InboundConnection : public Connection {
+ public:
+  // The connection owns itself from here on; it may be gone when Start returns.
+  static void Start(WorkerContext* context, Arrival arrival);
+
+  void Recheck() override;
+
+ private:
+  InboundConnection(WorkerContext* context, Arrival arrival);
+
+  PolicyDecision DecideNow() const;
+  void Begin();
+  void OnSniffable() override;
+  void OnDeadline() override;
+  void OnPlaintext();
+  void OnHandshake() override;
+  void OnConnected() override;
+
+  bool permissive_ = false;   // some rule may allow plaintext on this port
+  bool decided_ = false;
+  Buffer received_;           // the caller's first bytes, until somebody takes them
+};
+
+}  // namespace lanyard

@@ -1,0 +1,28 @@
+// A call that leaves this workload: plain TCP from the application, mutual TLS to the mesh.
+#pragma once
+
+#include "proxy/connection/connection.h"
+
+namespace lanyard {
+
+class OutboundConnection : public Connection {
+ public:
+  // The connection owns itself from here on; it may be gone when Start returns.
+  static void Start(WorkerContext* context, Arrival arrival);
+
+  void Recheck() override;
+
+ private:
+  OutboundConnection(WorkerContext* context, Arrival arrival)
+      : Connection(context, std::move(arrival), Flow::kOutbound) {}
+
+  const Route& RouteNow() const;
+  void Begin();
+  void OnConnected() override;
+  void OnHandshake() override;
+  void OnDeadline() override {}  // it never sniffs
+
+  RouteAction action_ = RouteAction::kRefuse;
+};
+
+}  // namespace lanyard

@@ -1,0 +1,64 @@
+// Carries bytes both ways between two open streams until both have finished.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/time/time.h"
+#include "proxy/io/buffer_pool.h"
+#include "proxy/io/event_loop.h"
+#include "proxy/io/stream.h"
+
+namespace lanyard {
+
+enum class RelayState {
+  kRunning,
+  kFinished,     // each side ended, and the other was told after its last byte
+  kNearFailed,   // the stream's error() says why
+  kFarFailed,
+};
+
+// `near` is the side that was accepted, `far` the one that was dialled. A direction reads only when
+// what it read before is written: a slow reader slows its writer, and at most `buffer_bytes` wait in
+// between (beside what a TLS stream holds: one block each way). Blocks are borrowed only while they hold bytes.
+class Relay {
+ public:
+  // One direction moves at most this many buffers in a turn, so that one flow does not starve the others.
+  static constexpr int kBuffersPerTurn = 4;
+
+  // Streams are borrowed. `again` is called in a later turn when this one's share was used up.
+  Relay(EventLoop* loop, BufferPool* pool, size_t buffer_bytes, Stream* near, Stream* far,
+        std::function<void()> again);
+
+  // Bytes of `near` that were read before; first to be written to `far`.
+  void Preload(Buffer& received) { forward_.buffer.Adopt(received); }
+
+  // Moves what can be moved. Call at first, and whenever either stream is ready.
+  RelayState Pump();
+
+  uint64_t bytes_forward() const { return forward_.bytes; }    // near to far, written
+  uint64_t bytes_backward() const { return backward_.bytes; }
+  absl::Duration last_activity() const { return last_activity_; }  // monotonic
+
+ private:
+  struct Direction {
+    Stream* from;
+    Stream* to;
+    Buffer buffer;
+    bool ended = false;  // `from` has
+    bool shut = false;   // `to` was told
+    uint64_t bytes = 0;
+  };
+  enum class Moved { kAll, kFromFailed, kToFailed };
+  Moved Move(Direction& direction);
+  // False when `to` failed.
+  bool WriteOut(Direction& direction);
+
+  EventLoop* loop_;
+  Timer again_;
+  Direction forward_;
+  Direction backward_;
+  absl::Duration last_activity_;
+};
+
+}  // namespace lanyard

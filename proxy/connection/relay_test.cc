@@ -1,0 +1,149 @@
+#include "proxy/connection/relay.h"
+
+#include <optional>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "identity/base/fake_clock.h"
+#include "proxy/io/fake_poller.h"
+#include "proxy/io/fake_stream.h"
+#include "proxy/io/stream_contract.h"
+
+namespace lanyard {
+namespace {
+
+constexpr size_t kBufferBytes = 4096;
+
+// client <-> near | relay | far <-> server
+class RelayTest : public testing::Test, protected StreamObserver {
+ protected:
+  RelayTest() {
+    std::tie(client_, near_) = FakeStream::Pair(loop_.get(), 10000);
+    std::tie(far_, server_) = FakeStream::Pair(loop_.get(), 10000);
+    near_->set_observer(this);
+    far_->set_observer(this);
+    relay_.emplace(loop_.get(), &pool_, kBufferBytes, near_.get(), far_.get(), [this] { OnReady(); });
+  }
+  void OnReady() override {
+    if (state_ == RelayState::kRunning) state_ = relay_->Pump();
+    most_lent_ = std::max(most_lent_, pool_.lent());
+  }
+  bool TurnUntil(const std::function<bool()>& done) {
+    for (int turn = 0; turn < 20000 && !done(); ++turn) loop_->RunOnce(absl::Milliseconds(1));
+    return done();
+  }
+  FakeClock clock_;
+  std::unique_ptr<EventLoop> loop_ = EventLoop::Create(std::make_unique<FakePoller>(&clock_), &clock_).value();
+  BufferPool pool_{kBufferBytes};
+  std::unique_ptr<FakeStream> client_, near_, far_, server_;
+  std::optional<Relay> relay_;
+  RelayState state_ = RelayState::kRunning;
+  size_t most_lent_ = 0;
+};
+
+TEST_F(RelayTest, CarriesBothWaysAndEachHalfCloseByItself) {
+  const std::string request = TestBytes(100000, 1), answer = TestBytes(70000, 2);
+  StreamWriter ask(client_.get(), request), reply(server_.get(), answer);
+  StreamReader at_server(server_.get()), at_client(client_.get());
+  ASSERT_TRUE(TurnUntil([&] {
+    if (ask.Push()) client_->ShutdownWrite();
+    return at_server.Drain();
+  }));
+  EXPECT_TRUE(at_server.bytes() == request);
+  EXPECT_EQ(at_server.last(), IoStatus::kEnd);
+  EXPECT_EQ(state_, RelayState::kRunning) << "the other half is open";
+  ASSERT_TRUE(TurnUntil([&] {
+    if (reply.Push()) server_->ShutdownWrite();
+    return at_client.Drain();
+  }));
+  EXPECT_TRUE(at_client.bytes() == answer);
+  ASSERT_TRUE(TurnUntil([&] { return state_ == RelayState::kFinished; }));
+  EXPECT_EQ(relay_->bytes_forward(), request.size());
+  EXPECT_EQ(relay_->bytes_backward(), answer.size());
+  EXPECT_EQ(pool_.lent(), 0u);
+}
+
+TEST_F(RelayTest, SurvivesShortReadsAndWritesOnEverySide) {
+  for (FakeStream* stream : {client_.get(), near_.get(), far_.get(), server_.get()}) {
+    stream->faults().most_read = 613;
+    stream->faults().most_write = 389;
+  }
+  const std::string text = TestBytes(50000, 3);
+  StreamWriter there(client_.get(), text), back(server_.get(), text);
+  StreamReader at_server(server_.get()), at_client(client_.get());
+  ASSERT_TRUE(TurnUntil([&] {
+    there.Push();
+    back.Push();
+    at_server.Drain();
+    at_client.Drain();
+    return at_server.bytes().size() == text.size() && at_client.bytes().size() == text.size();
+  }));
+  EXPECT_TRUE(at_server.bytes() == text);
+  EXPECT_TRUE(at_client.bytes() == text);
+}
+
+TEST_F(RelayTest, ASlowReaderStopsItsWriterAndHoldsOneBuffer) {
+  server_->faults().stall_reads = true;
+  const std::string text = TestBytes(1 << 20, 4);
+  StreamWriter writer(client_.get(), text);
+  for (int turn = 0; turn < 2000; ++turn) {
+    writer.Push();
+    loop_->RunOnce(absl::Milliseconds(1));
+  }
+  EXPECT_EQ(most_lent_, 1u);
+  EXPECT_LE(relay_->bytes_forward(), 10000u) << "what the far side's own buffer holds";
+  server_->faults().stall_reads = false;
+  StreamReader reader(server_.get());
+  ASSERT_TRUE(TurnUntil([&] {
+    writer.Push();
+    reader.Drain();
+    return reader.bytes().size() == text.size();
+  }));
+  EXPECT_TRUE(reader.bytes() == text);
+}
+
+TEST_F(RelayTest, OneFlowTakesABoundedShareOfATurn) {
+  relay_.reset();
+  std::tie(client_, near_) = FakeStream::Pair(loop_.get(), 1 << 20);
+  std::tie(far_, server_) = FakeStream::Pair(loop_.get(), 1 << 20);
+  int again = 0;
+  relay_.emplace(loop_.get(), &pool_, kBufferBytes, near_.get(), far_.get(), [&] { ++again; });
+  StreamWriter writer(client_.get(), TestBytes(1 << 19, 5));
+  writer.Push();
+  EXPECT_EQ(relay_->Pump(), RelayState::kRunning);
+  EXPECT_EQ(relay_->bytes_forward(), Relay::kBuffersPerTurn * kBufferBytes);
+  ASSERT_TRUE(TurnUntil([&] { return again == 1; })) << "it asks for the rest by itself";
+}
+
+TEST_F(RelayTest, SaysWhichSideFailed) {
+  client_->Reset();
+  ASSERT_TRUE(TurnUntil([&] { return state_ != RelayState::kRunning; }));
+  EXPECT_EQ(state_, RelayState::kNearFailed);
+  EXPECT_EQ(near_->error(), StreamError::kReset);
+}
+
+TEST_F(RelayTest, AFailedWriteIsTheFailureOfItsReceiver) {
+  far_->faults().stall_reads = true;
+  server_->Reset();
+  far_->faults().stall_reads = false;
+  StreamWriter writer(client_.get(), "x");
+  writer.Push();
+  ASSERT_TRUE(TurnUntil([&] { return state_ != RelayState::kRunning; }));
+  EXPECT_EQ(state_, RelayState::kFarFailed);
+}
+
+TEST_F(RelayTest, WritesFirstWhatWasReadBeforeIt) {
+  Buffer early(&pool_, kBufferBytes);
+  std::copy_n("early ", 6, early.space().begin());
+  early.Produced(6);
+  relay_->Preload(early);
+  StreamWriter writer(client_.get(), "late");
+  writer.Push();
+  OnReady();
+  StreamReader reader(server_.get());
+  ASSERT_TRUE(TurnUntil([&] { return reader.Drain() || reader.bytes().size() == 10; }));
+  EXPECT_EQ(reader.bytes(), "early late");
+}
+
+}  // namespace
+}  // namespace lanyard

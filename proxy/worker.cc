@@ -1,0 +1,140 @@
+#include "proxy/worker.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "identity/base/logging.h"
+#include "identity/tls/client_sessions.h"
+#include "proxy/connection/acceptor.h"
+#include "proxy/connection/connection.h"
+#include "proxy/connection/dialer.h"
+#include "proxy/connection/table.h"
+#include "proxy/io/epoll_poller.h"
+
+namespace lanyard {
+namespace {
+
+// Room for what a full buffer becomes when TLS seals it, with session tickets before it.
+constexpr size_t kSealingRoomBytes = 16 << 10;
+constexpr size_t kLeastBlockBytes = 32 << 10;
+
+size_t BlockBytes(const ConnectionLimits& limits) {
+  return std::max<size_t>(limits.buffer_bytes, kLeastBlockBytes) + kSealingRoomBytes;
+}
+
+}  // namespace
+
+// Constructed and destroyed without its thread; between, everything but the atomics and the
+// loop's Post is the thread's.
+struct Worker::State {
+  State(std::unique_ptr<EventLoop> made, const ConnectionLimits& limits)
+      : loop(std::move(made)), pool(BlockBytes(limits)), resolver(loop.get()), dialer(loop.get()) {}
+
+  void TakeView(std::shared_ptr<const MeshView> view) {
+    context.view = std::move(view);
+    counters.view_version.Set(context.view->version);
+    table.Recheck();
+    acknowledged.store(context.view->version, std::memory_order_release);
+  }
+
+  std::unique_ptr<EventLoop> loop;
+  BufferPool pool;
+  ConnectionCounters counters;
+  Resolver resolver;
+  TcpDialer dialer;
+  ClientSessionCache sessions;
+  ConnectionTable table;
+  WorkerContext context;
+  std::unique_ptr<Acceptor> acceptor;
+  std::vector<SocketAddress> addresses;
+  std::atomic<uint64_t> acknowledged{0};
+
+  std::mutex mutex;                 // guards the three below
+  std::thread thread;
+  bool started = false;
+  bool stopped = false;
+};
+
+absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options) {
+  absl::StatusOr<std::unique_ptr<EpollPoller>> poller = EpollPoller::Create();
+  if (!poller.ok()) return poller.status();
+  absl::StatusOr<std::unique_ptr<EventLoop>> loop = EventLoop::Create(*std::move(poller), options.clock);
+  if (!loop.ok()) return loop.status();
+  auto state = std::make_unique<State>(*std::move(loop), options.limits);
+  WorkerContext& context = state->context;
+  context.worker = options.index;
+  context.loop = state->loop.get();
+  context.pool = &state->pool;
+  context.table = &state->table;
+  context.counters = &state->counters;
+  context.dialer = &state->dialer;
+  context.resolver = &state->resolver;
+  context.sessions = &state->sessions;
+  context.limits = options.limits;
+  absl::StatusOr<std::unique_ptr<Acceptor>> acceptor = Acceptor::Bind(&context, std::move(options.listeners));
+  if (!acceptor.ok()) return acceptor.status();
+  state->acceptor = *std::move(acceptor);
+  state->addresses = state->acceptor->addresses();
+  return std::unique_ptr<Worker>(new Worker(std::move(state)));
+}
+
+Worker::Worker(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Worker::~Worker() { Stop(); }
+
+void Worker::Start() {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  if (std::exchange(state_->started, true) || state_->stopped) return;
+  // Behind the first view, which was posted before.
+  state_->loop->Post([state = state_.get()] {
+    const absl::Status started = state->acceptor->Start();
+    if (!started.ok()) Log(LogLevel::kError, "a worker does not accept", {{"error", started}});
+  });
+  state_->thread = std::thread([state = state_.get()] { state->loop->Run(); });
+}
+
+void Worker::Publish(std::shared_ptr<const MeshView> view) {
+  state_->loop->Post([state = state_.get(), view = std::move(view)]() mutable { state->TakeView(std::move(view)); });
+}
+
+uint64_t Worker::acknowledged_version() const { return state_->acknowledged.load(std::memory_order_acquire); }
+
+void Worker::Drain(std::function<void()> on_idle) {
+  state_->loop->Post([state = state_.get(), on_idle = std::move(on_idle)]() mutable {
+    state->acceptor->Close();
+    state->table.WhenEmpty(std::move(on_idle));
+  });
+}
+
+void Worker::Stop() {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  if (std::exchange(state_->stopped, true)) return;
+  if (state_->started) {
+    state_->loop->Post([state = state_.get()] {
+      state->acceptor->Close();
+      state->table.CloseAll();
+    });
+    state_->loop->Stop();
+    state_->thread.join();
+  }
+  state_->acceptor->Close();
+  state_->loop->RunOnce(absl::ZeroDuration());  // what was posted behind the end is still owed an answer
+}
+
+WorkerCounters Worker::Counters() const { return state_->counters.Snapshot(); }
+
+void Worker::ListConnections(std::function<void(std::vector<ConnectionRecord>)> done) {
+  std::unique_lock<std::mutex> lock(state_->mutex);
+  if (!state_->started || state_->stopped) {
+    lock.unlock();
+    return done({});
+  }
+  state_->loop->Post([state = state_.get(), done = std::move(done)] { done(state->table.List()); });
+}
+
+std::vector<SocketAddress> Worker::BoundAddresses() const { return state_->addresses; }
+
+}  // namespace lanyard
