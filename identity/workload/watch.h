@@ -4,21 +4,14 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "identity/base/backoff.h"
-#include "identity/spiffe/bundle.h"
-#include "identity/spiffe/svid.h"
+#include "identity/workload/workload_identity.h"
 
 namespace lanyard {
-
-// One whole message of FetchX509SVID, parsed and checked: every SVID matches its key, ID and chain.
-struct WorkloadIdentity {
-  std::vector<X509Svid> svids;   // at least one; the first is the default
-  BundleSet bundles;             // the SVIDs' own trust domains and the federated ones
-};
 
 // The Workload API's address, by the Workload Endpoint standard section 4: "unix:///path" (also "unix:/path"), or
 // tcp://IP:port. `configured` wins over the environment's SPIFFE_ENDPOINT_SOCKET (`environment`, may be
@@ -32,7 +25,8 @@ class WorkloadWatch {
  public:
   struct Callbacks {
     std::function<void(WorkloadIdentity)> on_identity;
-    // The stream failed, or a message was refused (what was known before stays in force). `wait`: until the next try.
+    // The stream failed; `wait`: until the next try (infinite: there is none). Or a message was refused, and the stream
+    // goes on (zero). What was known before stays in force either way.
     std::function<void(const absl::Status&, absl::Duration wait)> on_error;
   };
   WorkloadWatch(std::string address, Callbacks callbacks, BackoffOptions backoff = {});
