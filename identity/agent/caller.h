@@ -1,0 +1,17 @@
+// Who calls the Workload API, as selectors. What cannot be found out is left out: it then matches nothing.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "identity/agent/process_info.h"
+#include "identity/agent/workload_view.h"
+#include "identity/channel/local_server.h"
+
+namespace lanyard {
+
+// unix:uid, unix:gid (by the connection's kernel credentials), unix:supplementary_gid, unix:user, unix:group (names of
+// uid and gid), unix:path, and unix:sha256 if asked for, as hashing reads the whole binary. Blocks on files.
+// PermissionDenied when the caller exited, or is not visible to the agent (another pid namespace): whatever was read
+// by its pid may be another process's.
+absl::StatusOr<SelectorSet> RecognizeCaller(const LocalPeer& peer, ProcessInfo& processes, bool wants_sha256);
+
+}  // namespace lanyard

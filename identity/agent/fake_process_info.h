@@ -1,0 +1,44 @@
+// A process as a test describes it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "identity/agent/process_info.h"
+
+namespace lanyard {
+
+// Thread-compatible: set the fields before use.
+class FakeProcessInfo : public ProcessInfo {
+ public:
+  absl::StatusOr<std::vector<gid_t>> SupplementaryGids(pid_t) override {
+    on_read();
+    return groups;
+  }
+  absl::StatusOr<std::string> ExecutablePath(pid_t) override { return path; }
+  absl::StatusOr<std::string> ExecutableSha256(pid_t) override {
+    ++hashed;
+    return sha256;
+  }
+  absl::StatusOr<std::string> UserName(uid_t uid) override { return Name(users, uid); }
+  absl::StatusOr<std::string> GroupName(gid_t gid) override { return Name(group_names, gid); }
+
+  std::function<void()> on_read = [] {};
+  absl::StatusOr<std::vector<gid_t>> groups = std::vector<gid_t>{};
+  absl::StatusOr<std::string> path = std::string("/usr/bin/app");
+  absl::StatusOr<std::string> sha256 = std::string("abcd");
+  std::map<uid_t, std::string> users;
+  std::map<gid_t, std::string> group_names;
+  int hashed = 0;
+
+ private:
+  static absl::StatusOr<std::string> Name(const std::map<uint32_t, std::string>& names, uint32_t id) {
+    const auto found = names.find(id);
+    if (found == names.end()) return absl::NotFoundError("no name");
+    return found->second;
+  }
+};
+
+}  // namespace lanyard

@@ -1,0 +1,231 @@
+#include "identity/agent/svid_cache.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "identity/spiffe/verify.h"
+
+namespace lanyard {
+namespace {
+
+constexpr BackoffOptions kRetry = {.initial = absl::Milliseconds(200), .max = absl::Seconds(30), .factor = 2.0};
+
+// Where the SVID itself would have to be another.
+bool NeedsNewSvid(const WorkloadEntry& before, const WorkloadEntry& now) {
+  return before.spiffe_id != now.spiffe_id || before.x509_svid_ttl_seconds != now.x509_svid_ttl_seconds ||
+         before.dns_names != now.dns_names;
+}
+
+}  // namespace
+
+SvidCache::SvidCache(TrustDomain trust_domain, const Clock& clock, Random& random)
+    : trust_domain_(std::move(trust_domain)), clock_(clock), random_(random) {}
+
+absl::Status SvidCache::SetState(NodeState state) {
+  const absl::Status replaced = Replace(std::move(state));
+  if (replaced.ok()) on_change_();
+  return replaced;
+}
+
+absl::Status SvidCache::Replace(NodeState state) {
+  if (state.entries.size() > kMaxEntries) {
+    return absl::ResourceExhaustedError(absl::StrCat("the authority has ", state.entries.size(),
+                                                     " entries for this node, more than ", kMaxEntries));
+  }
+  absl::MutexLock lock(&mutex_);
+  std::map<std::string, Identity> before = std::move(identities_);
+  identities_.clear();
+  order_.clear();
+  for (WorkloadEntry& given : state.entries) {
+    auto entry = std::make_shared<const WorkloadEntry>(std::move(given));
+    auto known = before.extract(entry->id);
+    if (known.empty()) {
+      identities_.emplace(entry->id, NewIdentity(entry));
+    } else {
+      Change(known.mapped(), entry);
+      identities_.insert(std::move(known));
+    }
+    order_.push_back(entry->id);
+  }
+  revision_ = state.revision;
+  const bool bundles_changed = bundles_ != state.bundles;
+  bundles_ = std::move(state.bundles);
+  if (bundles_changed) DropUnverifiable();
+  Publish();
+  return absl::OkStatus();
+}
+
+SvidCache::Identity SvidCache::NewIdentity(std::shared_ptr<const WorkloadEntry> entry) {
+  return Identity{.entry = std::move(entry),
+                  .svid = std::nullopt,
+                  .obtained_at = absl::InfinitePast(),
+                  .due = clock_.Now(),
+                  .generation = ++generations_,
+                  .taken = false,
+                  .phase = kEarliestPhase + random_.Uniform() * (kLatestPhase - kEarliestPhase),
+                  .backoff = Backoff(kRetry, random_)};
+}
+
+void SvidCache::Change(Identity& identity, std::shared_ptr<const WorkloadEntry> entry) {
+  if (NeedsNewSvid(*identity.entry, *entry)) {
+    if (identity.entry->spiffe_id != entry->spiffe_id) identity.svid.reset();
+    identity.due = clock_.Now();
+    identity.taken = false;
+    identity.generation = ++generations_;
+    identity.backoff.Reset();
+  }
+  identity.entry = std::move(entry);
+}
+
+// A peer with the new bundles would refuse these: handing them out only hides that.
+void SvidCache::DropUnverifiable() {
+  const absl::Time now = clock_.Now();
+  for (auto& [id, identity] : identities_) {
+    if (!identity.svid.has_value() || VerifySvid(identity.svid->chain(), bundles_, now).ok()) continue;
+    identity.svid.reset();
+    identity.due = now;
+  }
+}
+
+absl::Status SvidCache::Restore(KeptWorkloads kept) {
+  const absl::Status replaced = Replace(std::move(kept.state));
+  if (!replaced.ok()) return replaced;
+  {
+    absl::MutexLock lock(&mutex_);
+    const absl::Time now = clock_.Now();
+    for (KeptSvid& one : kept.svids) {
+      const auto found = identities_.find(one.entry_id);
+      if (found == identities_.end() || found->second.entry->spiffe_id != one.svid.id()) continue;
+      if (!VerifySvid(one.svid.chain(), bundles_, now).ok()) continue;
+      Hold(found->second, std::move(one.svid), one.obtained_at);
+    }
+    Publish();
+  }
+  on_change_();
+  return absl::OkStatus();
+}
+
+KeptWorkloads SvidCache::Keep() const {
+  absl::MutexLock lock(&mutex_);
+  KeptWorkloads kept;
+  kept.state.revision = revision_;
+  kept.state.bundles = bundles_;
+  for (const std::string& id : order_) {
+    const Identity& identity = identities_.at(id);
+    kept.state.entries.push_back(*identity.entry);
+    if (identity.svid.has_value()) kept.svids.push_back({id, *identity.svid, identity.obtained_at});
+  }
+  return kept;
+}
+
+std::vector<SvidCache::Task> SvidCache::TakeDue(size_t max) {
+  absl::MutexLock lock(&mutex_);
+  const absl::Time now = clock_.Now();
+  std::vector<Identity*> due;
+  for (auto& [id, identity] : identities_) {
+    // A wall clock that was set back must not leave an SVID standing that is not valid yet; a retry that
+    // is already planned stays planned.
+    const bool not_yet_valid = identity.svid.has_value() && now < identity.svid->not_before();
+    const bool is_due = identity.due <= now || (not_yet_valid && identity.due - now > kRetry.max);
+    if (!identity.taken && is_due) due.push_back(&identity);
+  }
+  const auto end_of = [](const Identity* i) { return i->svid ? i->svid->not_after() : absl::InfinitePast(); };
+  std::stable_sort(due.begin(), due.end(), [&](const auto* a, const auto* b) { return end_of(a) < end_of(b); });
+  if (due.size() > max) due.resize(max);
+  std::vector<Task> tasks;
+  for (Identity* identity : due) {
+    identity->taken = true;
+    tasks.push_back({identity->entry, identity->generation});
+  }
+  return tasks;
+}
+
+absl::Time SvidCache::NextDue() const {
+  absl::MutexLock lock(&mutex_);
+  absl::Time next = absl::InfiniteFuture();
+  for (const auto& [id, identity] : identities_) {
+    if (!identity.taken) next = std::min(next, identity.due);
+  }
+  return next;
+}
+
+SvidCache::Identity* SvidCache::Find(const Task& task) {
+  const auto found = identities_.find(task.entry->id);
+  if (found == identities_.end() || found->second.generation != task.generation) return nullptr;
+  return &found->second;
+}
+
+absl::Status SvidCache::Succeed(const Task& task, X509Svid svid) {
+  absl::Status refused;
+  if (svid.id() != task.entry->spiffe_id) {
+    refused = absl::InvalidArgumentError(absl::StrCat("the authority signed ", svid.id().ToString(), " for the entry of ",
+                                                      task.entry->spiffe_id.ToString()));
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    Identity* identity = Find(task);
+    if (identity == nullptr) return absl::OkStatus();
+    if (refused.ok()) refused = VerifySvid(svid.chain(), bundles_, clock_.Now()).status();
+    if (refused.ok()) {
+      identity->backoff.Reset();
+      Hold(*identity, std::move(svid), clock_.Now());
+      Publish();
+    }
+  }
+  if (refused.ok()) {
+    on_change_();
+  } else {
+    Fail(task);
+  }
+  return refused;
+}
+
+void SvidCache::Hold(Identity& identity, X509Svid svid, absl::Time obtained_at) {
+  identity.obtained_at = obtained_at;
+  identity.due = obtained_at + (svid.not_after() - obtained_at) * identity.phase;
+  identity.taken = false;
+  identity.svid = std::move(svid);
+}
+
+void SvidCache::Fail(const Task& task) {
+  absl::MutexLock lock(&mutex_);
+  Identity* identity = Find(task);
+  if (identity == nullptr) return;
+  absl::Duration wait = identity->backoff.Next();
+  if (identity->svid.has_value()) {
+    const absl::Duration lifetime = identity->svid->not_after() - identity->obtained_at;
+    wait = std::min(wait, std::max(kRetry.initial, lifetime / 10));
+  }
+  identity->due = clock_.Now() + wait;
+  identity->taken = false;
+}
+
+std::shared_ptr<const WorkloadView> SvidCache::view() const {
+  absl::MutexLock lock(&mutex_);
+  return view_;
+}
+
+absl::Duration SvidCache::ShortestLifetime() const {
+  absl::MutexLock lock(&mutex_);
+  absl::Duration shortest = absl::InfiniteDuration();
+  for (const auto& [id, identity] : identities_) {
+    if (identity.svid.has_value()) shortest = std::min(shortest, identity.svid->not_after() - identity.obtained_at);
+  }
+  return shortest;
+}
+
+void SvidCache::Publish() {
+  auto view = std::make_shared<WorkloadView>(WorkloadView{.version = view_ == nullptr ? 1 : view_->version + 1,
+                                                          .trust_domain = trust_domain_,
+                                                          .items = {},
+                                                          .bundles = bundles_});
+  view->items.reserve(order_.size());
+  for (const std::string& id : order_) {
+    const Identity& identity = identities_.at(id);
+    view->items.push_back({identity.entry, identity.svid});
+  }
+  view_ = std::move(view);
+}
+
+}  // namespace lanyard

@@ -1,0 +1,57 @@
+#include "identity/agent/workload_view.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace lanyard {
+namespace {
+
+bool Matches(const WorkloadEntry& entry, const SelectorSet& caller) {
+  return !entry.selectors.empty() && std::all_of(entry.selectors.begin(), entry.selectors.end(),
+                                                 [&](const std::string& s) { return caller.contains(s); });
+}
+
+bool ValidAt(const X509Svid& svid, absl::Time now) { return svid.not_before() <= now && now < svid.not_after(); }
+
+}  // namespace
+
+bool WantsSha256(const WorkloadView& view) {
+  return std::any_of(view.items.begin(), view.items.end(), [](const WorkloadView::Item& item) {
+    return std::any_of(item.entry->selectors.begin(), item.entry->selectors.end(),
+                       [](const std::string& s) { return absl::StartsWith(s, "unix:sha256:"); });
+  });
+}
+
+std::string WorkloadAnswer::Version() const {
+  std::string version = bundles.ContentVersion();
+  for (const Identity& identity : identities) {
+    absl::StrAppend(&version, identity.entry_id.size(), ":", identity.entry_id, identity.svid.leaf().fingerprint(),
+                    identity.hint.size(), ":", identity.hint);
+  }
+  return version;
+}
+
+absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const SelectorSet& caller, absl::Time now) {
+  WorkloadAnswer answer{.identities = {}, .complete = true, .trust_domain = view.trust_domain, .bundles = view.bundles};
+  bool entitled = false;
+  absl::flat_hash_set<std::string> hints;
+  for (const WorkloadView::Item& item : view.items) {
+    if (!Matches(*item.entry, caller)) continue;
+    entitled = true;
+    if (!item.svid.has_value() || !ValidAt(*item.svid, now)) {
+      answer.complete = false;
+      continue;
+    }
+    const bool unused = hints.insert(item.entry->hint).second;
+    answer.identities.push_back({item.entry->id, *item.svid, unused ? item.entry->hint : ""});
+  }
+  if (!entitled) {
+    return absl::PermissionDeniedError(
+        "no entry matches this workload; register one with `lanyard entry create` whose selectors it has");
+  }
+  return answer;
+}
+
+}  // namespace lanyard

@@ -1,0 +1,57 @@
+// What the agent can hand out at one moment, and to whom. Pure: time is an argument.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "identity/agent/entry.h"
+#include "identity/spiffe/svid.h"
+#include "identity/spiffe/trust_domain.h"
+
+namespace lanyard {
+
+// What is true of a caller: "unix:uid:1000", "unix:path:/usr/sbin/nginx", ...
+using SelectorSet = absl::flat_hash_set<std::string>;
+
+// One immutable picture, published whole (SvidCache).
+struct WorkloadView {
+  struct Item {
+    std::shared_ptr<const WorkloadEntry> entry;
+    std::optional<X509Svid> svid;  // nothing while it is being fetched
+  };
+  uint64_t version = 0;
+  TrustDomain trust_domain;
+  std::vector<Item> items;
+  BundleSet bundles;
+};
+
+// True if some entry asks for the caller's unix:sha256, which costs reading its whole binary.
+bool WantsSha256(const WorkloadView& view);
+
+// What one caller gets: every identity it is entitled to, in the entries' order (the first is the default).
+struct WorkloadAnswer {
+  struct Identity {
+    std::string entry_id;
+    X509Svid svid;
+    std::string hint;  // unique in the answer (Workload API 5.2.1): the first entry keeps it, later ones lose it
+  };
+  std::vector<Identity> identities;
+  bool complete = false;  // false while the SVID of some entry of this caller is not there or expired
+  TrustDomain trust_domain;
+  BundleSet bundles;
+
+  // Equal for equal answers: an answer that was sent need not be sent again.
+  std::string Version() const;
+};
+
+// PermissionDenied when no entry matches the caller. An entry matches when the caller has every one of its
+// selectors; an entry without selectors matches nobody. SVIDs that are not valid at `now` are left out.
+absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const SelectorSet& caller, absl::Time now);
+
+}  // namespace lanyard
