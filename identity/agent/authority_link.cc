@@ -1,0 +1,297 @@
+#include "identity/agent/authority_link.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "identity/base/logging.h"
+#include "identity/spiffe/csr.h"
+#include "identity/spiffe/svid.h"
+#include "identity/spiffe/verify.h"
+
+namespace lanyard {
+namespace {
+
+constexpr absl::Duration kCallTimeout = absl::Seconds(10);
+constexpr absl::Duration kFirstStateTimeout = absl::Seconds(10);
+// Looks at the clock at least this often, as the wall clock may be set while it waits.
+constexpr absl::Duration kLongestWait = absl::Seconds(1);
+constexpr double kEarliestPhase = 0.40;
+constexpr double kLatestPhase = 0.60;
+
+}  // namespace
+
+// One connection and the thread that reads its stream. `ended` and what follows are guarded by the link's mutex_.
+struct AuthorityLink::Connection {
+  uint64_t number = 0;
+  std::shared_ptr<AuthorityClient> client;
+  bool has_state = false;
+  bool ended = false;
+  absl::Status why;
+  std::thread watcher;
+};
+
+AuthorityLink::AuthorityLink(Options options, std::optional<NodeIdentity> node, const Clock& clock, Random& random)
+    : options_(std::move(options)),
+      clock_(clock),
+      random_(random),
+      phase_(kEarliestPhase + random.Uniform() * (kLatestPhase - kEarliestPhase)),
+      backoff_(options_.backoff, random_),
+      node_(std::move(node)) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+AuthorityLink::~AuthorityLink() {
+  Stop();
+  thread_.join();
+}
+
+void AuthorityLink::Stop() {
+  std::shared_ptr<AuthorityClient> client;
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+    client = client_;
+  }
+  if (client != nullptr) client->Cancel();
+}
+
+bool AuthorityLink::stopping() const {
+  absl::MutexLock lock(&mutex_);
+  return stopping_;
+}
+
+std::shared_ptr<AuthorityClient> AuthorityLink::client() const {
+  absl::MutexLock lock(&mutex_);
+  return client_;
+}
+
+void AuthorityLink::Broken(const std::shared_ptr<AuthorityClient>& client, const absl::Status& why) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (client_ != client) return;
+  }
+  Log(LogLevel::kWarning, "connection to the authority does not work any more", {{"error", why}});
+  client->Cancel();
+}
+
+void AuthorityLink::Run() {
+  while (!stopping()) {
+    absl::Status status;
+    if (unknown_to_authority_ || !HasValidIdentity()) {
+      status = Attest();
+      // Without a token that works the old identity is tried again: the node may be known again by then.
+      unknown_to_authority_ = false;
+    }
+    if (status.ok() || HasValidIdentity()) {
+      const absl::Status ended = Stay();
+      unknown_to_authority_ = absl::IsPermissionDenied(ended);
+      if (status.ok() || !unknown_to_authority_) status = ended;
+    }
+    if (!stopping()) WaitBeforeRetry(status);
+  }
+}
+
+bool AuthorityLink::HasValidIdentity() const {
+  absl::MutexLock lock(&mutex_);
+  return node_.has_value() && VerifySvid(node_->svid.chain(), node_->bundles, clock_.Now()).ok();
+}
+
+absl::Status AuthorityLink::Attest() {
+  const absl::StatusOr<PrivateKey> key = PrivateKey::Generate(KeyType::kEcP256);
+  if (!key.ok()) return key.status();
+  const absl::StatusOr<std::string> csr = Csr::Create(*key);
+  if (!csr.ok()) return csr.status();
+  absl::StatusOr<Grant> grant = options_.attest(*csr);
+  if (!grant.ok()) {
+    return absl::Status(grant.status().code(), absl::StrCat("cannot attest: ", grant.status().message()));
+  }
+  const absl::Status adopted = Adopt(*key, *std::move(grant));
+  if (!adopted.ok()) return adopted;
+  absl::MutexLock lock(&mutex_);
+  Log(LogLevel::kInfo, "attested",
+      {{"spiffe_id", node_->svid.id().ToString()}, {"expires", absl::FormatTime(node_->svid.not_after())}});
+  return absl::OkStatus();
+}
+
+absl::Status AuthorityLink::Adopt(const PrivateKey& key, Grant grant) {
+  absl::StatusOr<X509Svid> svid = X509Svid::Create(std::move(grant.chain), key);
+  if (!svid.ok()) return svid.status();
+  if (svid->id().trust_domain() != options_.trust_domain || !absl::StartsWith(svid->id().path(), "/lanyard/agent/")) {
+    return absl::InternalError(absl::StrCat("the authority gave this node the SPIFFE ID ", svid->id().ToString(),
+                                            ", which is not that of an agent of ", options_.trust_domain.name()));
+  }
+  const auto verified = VerifySvid(svid->chain(), grant.bundles, clock_.Now());
+  if (!verified.ok()) {
+    return absl::InternalError(absl::StrCat("the authority gave this node an SVID that does not verify: ",
+                                            verified.status().message()));
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    node_ = NodeIdentity{*std::move(svid), std::move(grant.bundles), clock_.Now()};
+    renew_now_ = false;
+  }
+  Keep();
+  return absl::OkStatus();
+}
+
+void AuthorityLink::Keep() {
+  absl::MutexLock keep_lock(&keep_mutex_);
+  std::optional<NodeIdentity> node;
+  {
+    absl::MutexLock lock(&mutex_);
+    node = node_;
+  }
+  const absl::Status kept = options_.keep(*node);
+  if (!kept.ok()) {
+    Log(LogLevel::kError, "node identity not kept: after a restart this node needs a new join token",
+        {{"error", kept}});
+  }
+}
+
+absl::Status AuthorityLink::Stay() {
+  absl::StatusOr<std::unique_ptr<Connection>> connected = Connect();
+  if (!connected.ok()) return connected.status();
+  std::unique_ptr<Connection> connection = *std::move(connected);
+  backoff_.Reset();
+  Use(*connection);
+  Log(LogLevel::kInfo, "connected to the authority", {});
+  absl::Time retry_at = absl::InfinitePast();
+  while (WaitUntilDue(*connection, retry_at)) {
+    const absl::Status renewed = Renew(*connection->client);
+    if (!renewed.ok()) {
+      const absl::Duration wait = std::min(backoff_.Next(), options_.longest_wait());
+      Log(LogLevel::kWarning, "node SVID not renewed", {{"error", renewed}, {"retry_in", absl::FormatDuration(wait)}});
+      if (absl::IsPermissionDenied(renewed)) connection->client->Cancel();
+      retry_at = clock_.Now() + wait;
+      continue;
+    }
+    backoff_.Reset();
+    absl::StatusOr<std::unique_ptr<Connection>> next = Connect();
+    if (!next.ok()) {
+      // The old connection serves until the SVID it was opened with expires; the next dial uses the new one.
+      Log(LogLevel::kWarning, "no connection with the renewed node SVID yet", {{"error", next.status()}});
+      continue;
+    }
+    Use(**next);
+    Disconnect(std::move(connection));
+    connection = *std::move(next);
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    client_ = nullptr;
+  }
+  connection->client->Cancel();
+  connection->watcher.join();
+  return connection->why;
+}
+
+void AuthorityLink::Use(const Connection& connection) {
+  {
+    absl::MutexLock lock(&mutex_);
+    client_ = connection.client;
+  }
+  options_.on_connected();
+}
+
+absl::StatusOr<std::unique_ptr<AuthorityLink::Connection>> AuthorityLink::Connect() {
+  std::optional<NodeIdentity> node;
+  {
+    absl::MutexLock lock(&mutex_);
+    node = node_;
+  }
+  absl::StatusOr<std::shared_ptr<AuthorityClient>> client = options_.dial(*node);
+  if (!client.ok()) return client.status();
+  auto connection = std::make_unique<Connection>();
+  connection->number = ++connections_;
+  connection->client = *std::move(client);
+  Connection* const borrowed = connection.get();
+  connection->watcher = std::thread([this, borrowed] {
+    const absl::Status why = borrowed->client->WatchNode([this, borrowed](NodeState state) {
+      Deliver(borrowed->number, std::move(state));
+      absl::MutexLock lock(&mutex_);
+      borrowed->has_state = true;
+    });
+    absl::MutexLock lock(&mutex_);
+    borrowed->ended = true;
+    borrowed->why = why.ok() ? absl::UnavailableError("the authority ended the stream") : why;
+  });
+  bool works = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto decided = [&] { return borrowed->has_state || borrowed->ended || stopping_; };
+    mutex_.AwaitWithTimeout(absl::Condition(&decided), kFirstStateTimeout);
+    works = borrowed->has_state && !borrowed->ended && !stopping_;
+  }
+  if (works) return connection;
+  connection->client->Cancel();
+  connection->watcher.join();
+  if (absl::IsCancelled(connection->why)) return absl::DeadlineExceededError("the authority sent no state in time");
+  return connection->why;
+}
+
+void AuthorityLink::Disconnect(std::unique_ptr<Connection> connection) {
+  connection->client->Cancel();
+  connection->watcher.join();
+}
+
+// What an older connection still says after a newer one has spoken may be out of date.
+void AuthorityLink::Deliver(uint64_t connection_number, NodeState state) {
+  absl::MutexLock lock(&deliver_mutex_);
+  if (connection_number < newest_speaker_) return;
+  newest_speaker_ = connection_number;
+  Learn(state.bundles);
+  options_.on_state(std::move(state));
+}
+
+void AuthorityLink::Learn(const BundleSet& bundles) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (node_->bundles == bundles) return;
+    node_->bundles = bundles;
+    renew_now_ = !VerifySvid(node_->svid.chain(), bundles, clock_.Now()).ok();
+  }
+  Keep();
+}
+
+bool AuthorityLink::IsDue() const {
+  const absl::Time due = node_->obtained_at + (node_->svid.not_after() - node_->obtained_at) * phase_;
+  return renew_now_ || clock_.Now() >= due;
+}
+
+bool AuthorityLink::WaitUntilDue(const Connection& connection, absl::Time retry_at) const {
+  absl::MutexLock lock(&mutex_);
+  const auto over = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || connection.ended; };
+  while (!over()) {
+    if (IsDue() && clock_.Now() >= retry_at) return true;
+    const absl::Time due = node_->obtained_at + (node_->svid.not_after() - node_->obtained_at) * phase_;
+    const absl::Duration wait = std::max(std::max(due, retry_at) - clock_.Now(), absl::Milliseconds(10));
+    mutex_.AwaitWithTimeout(absl::Condition(&over), std::min(wait, kLongestWait));
+  }
+  return false;
+}
+
+absl::Status AuthorityLink::Renew(AuthorityClient& client) {
+  const absl::StatusOr<PrivateKey> key = PrivateKey::Generate(KeyType::kEcP256);
+  if (!key.ok()) return key.status();
+  const absl::StatusOr<std::string> csr = Csr::Create(*key);
+  if (!csr.ok()) return csr.status();
+  absl::StatusOr<Grant> grant = client.RenewNode(*csr, kCallTimeout);
+  if (!grant.ok()) return grant.status();
+  const absl::Status adopted = Adopt(*key, *std::move(grant));
+  if (!adopted.ok()) return adopted;
+  absl::MutexLock lock(&mutex_);
+  Log(LogLevel::kInfo, "node SVID renewed", {{"expires", absl::FormatTime(node_->svid.not_after())}});
+  return absl::OkStatus();
+}
+
+void AuthorityLink::WaitBeforeRetry(const absl::Status& why) {
+  const absl::Duration wait = std::min(backoff_.Next(), options_.longest_wait());
+  Log(LogLevel::kWarning, "no connection to the authority",
+      {{"error", why}, {"code", absl::StatusCodeToString(why.code())}, {"retry_in", absl::FormatDuration(wait)}});
+  absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithTimeout(absl::Condition(&stopping_), wait);
+}
+
+}  // namespace lanyard

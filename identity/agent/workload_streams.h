@@ -1,0 +1,124 @@
+// The open calls of the Workload API: who is at the other end, what each was sent last, and what is
+// next. Knows no gRPC (workload_service.h does).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "identity/agent/caller_recognition.h"
+#include "identity/agent/caller_watch.h"
+#include "identity/agent/workload_view.h"
+#include "identity/base/clock.h"
+#include "identity/channel/local_server.h"
+
+namespace lanyard {
+
+// One open call. Used by one thread at a time; neither function may block.
+class WorkloadCall {
+ public:
+  virtual ~WorkloadCall() = default;
+  // What was given before and is not sent yet may be left out.
+  virtual void Send(std::shared_ptr<const WorkloadAnswer> answer) = 0;
+  virtual void End(const absl::Status& status) = 0;  // nothing follows
+};
+
+// Thread-safe. One thread decides for all calls, woken by a change of the view, by an exit of a caller, by a deadline.
+// A call ends with: Unavailable while there is no state yet, beyond a limit, when no SVID could be had in time, at Stop;
+// PermissionDenied when no entry matches the caller (any more) or its process has exited.
+class WorkloadStreams {
+ public:
+  enum class Kind { kSvids, kBundles };
+  struct Options {
+    size_t max_streams = 8192;
+    size_t max_streams_per_uid = 2048;
+    // How long a call waits for an SVID that is being fetched; then it gets the others, or Unavailable.
+    absl::Duration answer_timeout = absl::Seconds(10);
+    int recognition_threads = 2;
+    size_t max_recognizing = 2048;
+  };
+  struct Stats {
+    size_t open = 0;
+    uint64_t refused_limit = 0;
+    uint64_t answers_sent = 0;
+  };
+
+  // `view` as SvidCache::view; Changed must be called when it changes. Borrows processes and clock.
+  static absl::StatusOr<std::unique_ptr<WorkloadStreams>> Start(
+      Options options, std::function<std::shared_ptr<const WorkloadView>()> view, ProcessInfo& processes,
+      const Clock& clock);
+  ~WorkloadStreams();  // Stop
+
+  // Unavailable beyond a limit. Otherwise the call is answered; Remove the number it returns when the call is gone.
+  absl::StatusOr<uint64_t> Add(Kind kind, std::shared_ptr<const LocalPeer> peer, std::shared_ptr<WorkloadCall> call);
+  void Remove(uint64_t id);
+  void Changed();
+  void Stop();  // ends every call
+
+  Stats stats() const;
+
+ private:
+  struct Stream {
+    Kind kind;
+    std::shared_ptr<const LocalPeer> peer;
+    std::shared_ptr<WorkloadCall> call;
+    std::optional<SelectorSet> selectors;   // once the caller is recognised
+    bool asked_for_sha256 = false;
+    std::optional<std::string> sent;        // version of the last answer
+    std::set<std::string> logged;           // serials handed out
+    absl::Duration deadline = absl::InfiniteDuration();
+  };
+  struct Recognized {
+    uint64_t id;
+    absl::StatusOr<SelectorSet> selectors;
+  };
+
+  WorkloadStreams(Options options, std::function<std::shared_ptr<const WorkloadView>()> view, ProcessInfo& processes,
+                  const Clock& clock, std::unique_ptr<CallerWatch> watch);
+  void Run();
+  void TakeInbox();
+  void Begin(uint64_t id, Stream stream);
+  void Recognize(uint64_t id, Stream& stream);
+  void AnswerAll();
+  void Answer(uint64_t id, Stream& stream);
+  void Deliver(Stream& stream, WorkloadAnswer answer);
+  void End(uint64_t id, const absl::Status& status);
+  absl::Duration UntilNextDeadline() const;
+  bool TakeSlot(uid_t uid, uint64_t& id);
+
+  const Options options_;
+  const std::function<std::shared_ptr<const WorkloadView>()> view_;
+  const Clock& clock_;
+
+  // The deciding thread's own.
+  const std::unique_ptr<CallerWatch> watch_;
+  std::map<uint64_t, Stream> streams_;
+  std::shared_ptr<const WorkloadView> current_;
+  bool wants_sha256_ = false;
+
+  mutable absl::Mutex mutex_;
+  std::map<uint64_t, Stream> added_ ABSL_GUARDED_BY(mutex_);
+  std::vector<uint64_t> removed_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Recognized> recognized_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, uid_t> slots_ ABSL_GUARDED_BY(mutex_);
+  std::map<uid_t, size_t> slots_by_uid_ ABSL_GUARDED_BY(mutex_);
+  Stats stats_ ABSL_GUARDED_BY(mutex_);
+  uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+
+  std::unique_ptr<CallerRecognition> recognition_;
+  std::thread thread_;
+};
+
+}  // namespace lanyard
