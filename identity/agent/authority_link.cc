@@ -42,10 +42,7 @@ AuthorityLink::AuthorityLink(Options options, std::optional<NodeIdentity> node, 
   thread_ = std::thread([this] { Run(); });
 }
 
-AuthorityLink::~AuthorityLink() {
-  Stop();
-  thread_.join();
-}
+AuthorityLink::~AuthorityLink() { Stop(); }
 
 void AuthorityLink::Stop() {
   std::shared_ptr<AuthorityClient> client;
@@ -55,6 +52,7 @@ void AuthorityLink::Stop() {
     client = client_;
   }
   if (client != nullptr) client->Cancel();
+  if (thread_.joinable()) thread_.join();
 }
 
 bool AuthorityLink::stopping() const {
@@ -78,19 +76,20 @@ void AuthorityLink::Broken(const std::shared_ptr<AuthorityClient>& client, const
 
 void AuthorityLink::Run() {
   while (!stopping()) {
-    absl::Status status;
-    if (unknown_to_authority_ || !HasValidIdentity()) {
-      status = Attest();
-      // Without a token that works the old identity is tried again: the node may be known again by then.
-      unknown_to_authority_ = false;
-    }
-    if (status.ok() || HasValidIdentity()) {
-      const absl::Status ended = Stay();
-      unknown_to_authority_ = absl::IsPermissionDenied(ended);
-      if (status.ok() || !unknown_to_authority_) status = ended;
-    }
-    if (!stopping()) WaitBeforeRetry(status);
+    const absl::Status ended = AttestAndStay();
+    if (!stopping()) WaitBeforeRetry(ended);
   }
+}
+
+absl::Status AuthorityLink::AttestAndStay() {
+  const bool unknown = std::exchange(unknown_to_authority_, false);
+  if (unknown || !HasValidIdentity()) {
+    const absl::Status attested = Attest();
+    if (!attested.ok() && !HasValidIdentity()) return attested;
+    // A node that the authority did not know a moment ago may be known again.
+    if (!attested.ok()) Log(LogLevel::kError, "the authority does not know this node", {{"error", attested}});
+  }
+  return Stay();
 }
 
 bool AuthorityLink::HasValidIdentity() const {
@@ -163,7 +162,8 @@ absl::Status AuthorityLink::Stay() {
     if (!renewed.ok()) {
       const absl::Duration wait = std::min(backoff_.Next(), options_.longest_wait());
       Log(LogLevel::kWarning, "node SVID not renewed", {{"error", renewed}, {"retry_in", absl::FormatDuration(wait)}});
-      if (absl::IsPermissionDenied(renewed)) connection->client->Cancel();
+      if (absl::IsPermissionDenied(renewed)) unknown_to_authority_ = true;
+      if (absl::IsPermissionDenied(renewed) || absl::IsUnavailable(renewed)) connection->client->Cancel();
       retry_at = clock_.Now() + wait;
       continue;
     }
@@ -182,9 +182,9 @@ absl::Status AuthorityLink::Stay() {
     absl::MutexLock lock(&mutex_);
     client_ = nullptr;
   }
-  connection->client->Cancel();
-  connection->watcher.join();
-  return connection->why;
+  const absl::Status why = Disconnect(std::move(connection));
+  if (absl::IsPermissionDenied(why)) unknown_to_authority_ = true;
+  return why;
 }
 
 void AuthorityLink::Use(const Connection& connection) {
@@ -225,15 +225,16 @@ absl::StatusOr<std::unique_ptr<AuthorityLink::Connection>> AuthorityLink::Connec
     works = borrowed->has_state && !borrowed->ended && !stopping_;
   }
   if (works) return connection;
-  connection->client->Cancel();
-  connection->watcher.join();
-  if (absl::IsCancelled(connection->why)) return absl::DeadlineExceededError("the authority sent no state in time");
-  return connection->why;
+  const absl::Status why = Disconnect(std::move(connection));
+  if (absl::IsCancelled(why)) return absl::DeadlineExceededError("the authority sent no state in time");
+  if (absl::IsPermissionDenied(why)) unknown_to_authority_ = true;
+  return why;
 }
 
-void AuthorityLink::Disconnect(std::unique_ptr<Connection> connection) {
+absl::Status AuthorityLink::Disconnect(std::unique_ptr<Connection> connection) {
   connection->client->Cancel();
   connection->watcher.join();
+  return connection->why;
 }
 
 // What an older connection still says after a newer one has spoken may be out of date.

@@ -23,9 +23,9 @@
 
 namespace lanyard {
 
-// One thread decides; one more a connection reads its stream. A renewed node SVID is used by a new connection, which is
-// made and read from before the old one is dropped. Borrows clock and random. Without an identity that is valid it attests; with
-// one it never does, unless the authority says that it does not know the node any more.
+// One thread decides; one more a connection reads its stream. A renewed node SVID is used by a new connection, which
+// is made and read from before the old one is dropped. Without a valid identity it attests; with one it never does,
+// unless the authority says that it does not know the node any more. Borrows clock and random.
 class AuthorityLink {
  public:
   struct Options {
@@ -45,12 +45,14 @@ class AuthorityLink {
 
   // `node`: what an earlier process kept. Starts at once.
   AuthorityLink(Options options, std::optional<NodeIdentity> node, const Clock& clock, Random& random);
-  ~AuthorityLink();  // Stop, and joins
+  ~AuthorityLink();  // Stop
 
   // Null while not connected. Thread-safe.
   std::shared_ptr<AuthorityClient> client() const;
   // A caller found that `client` does not work: it is replaced. Thread-safe.
   void Broken(const std::shared_ptr<AuthorityClient>& client, const absl::Status& why);
+  // Cancels what can be, and returns when the threads have ended: after a dial's own timeout at the latest. The last
+  // client() stays valid, but its calls fail. One thread only.
   void Stop();
 
  private:
@@ -58,13 +60,14 @@ class AuthorityLink {
   using Grant = AuthorityClient::NodeGrant;
 
   void Run();
+  absl::Status AttestAndStay();
   absl::Status Attest();
   // Connects and stays so, renewing the node SVID; returns why it ended.
   absl::Status Stay();
   // With the first state received.
   absl::StatusOr<std::unique_ptr<Connection>> Connect();
   void Use(const Connection& connection);
-  void Disconnect(std::unique_ptr<Connection> connection);
+  absl::Status Disconnect(std::unique_ptr<Connection> connection);  // why its stream ended
   void Deliver(uint64_t connection_number, NodeState state);
   // True when the node SVID is due; false when the connection ended or Stop was called.
   bool WaitUntilDue(const Connection& connection, absl::Time retry_at) const;

@@ -22,7 +22,8 @@ void AddOrExplain(SelectorSet& selectors, absl::string_view prefix, const absl::
 
 absl::StatusOr<SelectorSet> RecognizeCaller(const LocalPeer& peer, ProcessInfo& processes, bool wants_sha256) {
   if (peer.pid() <= 0) {
-    return absl::PermissionDeniedError("the caller's process is not visible to the agent; run both in one pid namespace");
+    return absl::PermissionDeniedError(
+        "the caller's process is not visible to the agent; run both in one pid namespace");
   }
   SelectorSet selectors;
   selectors.insert(absl::StrCat("unix:uid:", peer.uid()));

@@ -12,15 +12,16 @@
 
 namespace lanyard {
 
-// 32 random bytes in a file of mode 0600, made on first use. Sealing under a key that lies in the same folder keeps
-// private keys out of copies and backups of the sealed files alone; the folder's mode 0700 keeps other users out.
+// 32 random bytes in a file of mode 0600, made on first use. Sealing under a key that lies in the same folder detects
+// damage and keeps private keys out of copies of the sealed files alone; the folder's mode keeps other users out.
 absl::StatusOr<Secret> LoadOrCreateSealingKey(const std::string& path, Random& random);
 
 // Thread-compatible. The file's name is authenticated with its content: one cannot stand in for another.
 class SealedFile {
  public:
   // `key` is 32 bytes; borrowed, as `random` is.
-  SealedFile(std::string path, const Secret& key, Random& random) : path_(std::move(path)), key_(key), random_(random) {}
+  SealedFile(std::string path, const Secret& key, Random& random)
+      : path_(std::move(path)), key_(key), random_(random) {}
 
   const std::string& path() const { return path_; }
 

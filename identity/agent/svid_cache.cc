@@ -159,8 +159,8 @@ SvidCache::Identity* SvidCache::Find(const Task& task) {
 absl::Status SvidCache::Succeed(const Task& task, X509Svid svid) {
   absl::Status refused;
   if (svid.id() != task.entry->spiffe_id) {
-    refused = absl::InvalidArgumentError(absl::StrCat("the authority signed ", svid.id().ToString(), " for the entry of ",
-                                                      task.entry->spiffe_id.ToString()));
+    refused = absl::InvalidArgumentError(absl::StrCat("the authority signed ", svid.id().ToString(),
+                                                      " for the entry of ", task.entry->spiffe_id.ToString()));
   }
   {
     absl::MutexLock lock(&mutex_);

@@ -34,8 +34,8 @@ class WorkloadCall {
   virtual void End(const absl::Status& status) = 0;  // nothing follows
 };
 
-// Thread-safe. One thread decides for all calls, woken by a change of the view, by an exit of a caller, by a deadline.
-// A call ends with: Unavailable while there is no state yet, beyond a limit, when no SVID could be had in time, at Stop;
+// Thread-safe. One thread decides for all calls, woken by a change of the view, a caller's exit, or a deadline. A call
+// ends with: Unavailable while there is no state yet, beyond a limit, when no SVID could be had in time, at Stop;
 // PermissionDenied when no entry matches the caller (any more) or its process has exited.
 class WorkloadStreams {
  public:

@@ -1,0 +1,199 @@
+#include "identity/agent/agent.h"
+
+#include <grpcpp/impl/service_type.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <utility>
+
+#include "identity/agent/authority_dialer.h"
+#include "identity/agent/authority_link.h"
+#include "identity/agent/data_dir.h"
+#include "identity/agent/process_info.h"
+#include "identity/agent/svid_cache.h"
+#include "identity/agent/svid_renewer.h"
+#include "identity/agent/workload_service.h"
+#include "identity/agent/workload_streams.h"
+#include "identity/base/logging.h"
+#include "identity/channel/local_server.h"
+#include "identity/spiffe/verify.h"
+
+namespace lanyard {
+namespace {
+
+// Workloads of any user call; the kernel says who they are.
+constexpr mode_t kSocketMode = 0666;
+constexpr absl::Duration kStopGrace = absl::Seconds(2);
+constexpr absl::Duration kLongestReconnect = absl::Seconds(30);
+constexpr absl::Duration kShortestReconnect = absl::Milliseconds(500);
+
+// What is damaged is as good as absent: the token, or the authority, brings it back.
+template <typename Value>
+std::optional<Value> OrNothing(absl::StatusOr<std::optional<Value>> loaded, absl::string_view remedy) {
+  if (loaded.ok()) return *std::move(loaded);
+  Log(LogLevel::kError, "kept state not used", {{"error", loaded.status()}, {"now", remedy}});
+  return std::nullopt;
+}
+
+std::optional<NodeIdentity> UsableNode(const DataDir& data_dir, const TrustDomain& trust_domain, absl::Time now) {
+  std::optional<NodeIdentity> node =
+      OrNothing<NodeIdentity>(data_dir.LoadNode(), "this node attests again, which needs a join token");
+  if (!node.has_value()) return std::nullopt;
+  const auto verified = VerifySvid(node->svid.chain(), node->bundles, now);
+  if (verified.ok() && verified->id.trust_domain() == trust_domain) return node;
+  Log(LogLevel::kError, "kept node SVID not used: this node attests again, which needs a join token",
+      {{"spiffe_id", node->svid.id().ToString()},
+       {"error", verified.ok() ? "it is of another trust domain" : std::string(verified.status().message())}});
+  return std::nullopt;
+}
+
+}  // namespace
+
+// In the order they are made; destroyed from the last to the first.
+struct Agent::Parts {
+  Parts(const AgentSettings& settings, const Clock& clock, Random& random)
+      : trust_domain(settings.trust_domain),
+        dialer({.trust_domain = settings.trust_domain,
+                .address = settings.authority_address,
+                .timeout = settings.connect_timeout,
+                .bundle_file = settings.bundle_file,
+                .insecure_trust_on_first_use = settings.insecure_trust_on_first_use,
+                .join_token = settings.join_token,
+                .join_token_file = settings.join_token_file},
+               clock),
+        cache(settings.trust_domain, clock, random),
+        processes(NewProcProcessInfo()) {}
+  ~Parts();
+
+  absl::Status Serve(const std::string& socket_path);
+  void Restore();
+  void Connect(std::optional<NodeIdentity> node, const Clock& clock, Random& random);
+  void StateChanged();
+  absl::Duration LongestReconnect() const;
+
+  const TrustDomain trust_domain;
+  std::string socket_path;
+  std::unique_ptr<DataDir> data_dir;
+  AuthorityDialer dialer;
+  SvidCache cache;
+  std::unique_ptr<ProcessInfo> processes;
+  std::atomic<bool> serving_logged = false;
+  std::unique_ptr<WorkloadStreams> streams;
+  std::unique_ptr<grpc::Service> service;
+  std::atomic<const LocalServer*> server_of_calls = nullptr;
+  std::unique_ptr<LocalServer> server;
+  std::unique_ptr<AuthorityLink> link;
+  // The renewer asks for the link's client, and the link wakes the renewer: each looks here first.
+  std::atomic<AuthorityLink*> current_link = nullptr;
+  std::atomic<SvidRenewer*> current_renewer = nullptr;
+  std::unique_ptr<SvidRenewer> renewer;
+};
+
+absl::Status Agent::Parts::Serve(const std::string& path) {
+  service = NewWorkloadService(*streams, [this](const grpc::ServerContextBase& call) {
+    const LocalServer* const at = server_of_calls.load();
+    return at == nullptr ? nullptr : at->PeerOf(call);
+  });
+  absl::StatusOr<std::unique_ptr<LocalServer>> started =
+      LocalServer::Start({.path = path, .mode = kSocketMode}, {service.get()});
+  if (!started.ok()) return started.status();
+  server = *std::move(started);
+  server_of_calls = server.get();
+  socket_path = path;
+  Log(LogLevel::kInfo, "listening", {{"socket", path}});
+  return absl::OkStatus();
+}
+
+void Agent::Parts::Restore() {
+  std::optional<KeptWorkloads> kept =
+      OrNothing<KeptWorkloads>(data_dir->LoadWorkloads(), "workloads wait for the authority");
+  if (!kept.has_value() || kept->state.bundles.Find(trust_domain) == nullptr) return;
+  const size_t entries = kept->state.entries.size();
+  const absl::Status restored = cache.Restore(*std::move(kept));
+  if (restored.ok()) Log(LogLevel::kInfo, "kept workloads restored", {{"entries", entries}});
+}
+
+void Agent::Parts::StateChanged() {
+  streams->Changed();
+  const auto view = cache.view();
+  if (view == nullptr || serving_logged.exchange(true)) return;
+  Log(LogLevel::kInfo, "serving",
+      {{"socket", socket_path}, {"trust_domain", trust_domain.name()}, {"entries", view->items.size()}});
+}
+
+// An outage hurts the sooner the shorter the SVIDs live.
+absl::Duration Agent::Parts::LongestReconnect() const {
+  return std::clamp(cache.ShortestLifetime() / 10, kShortestReconnect, kLongestReconnect);
+}
+
+void Agent::Parts::Connect(std::optional<NodeIdentity> node, const Clock& clock, Random& random) {
+  renewer = std::make_unique<SvidRenewer>(
+      cache,
+      SvidRenewer::Connection{
+          .current = [this]() -> std::shared_ptr<AuthorityClient> {
+            AuthorityLink* const at = current_link.load();
+            return at == nullptr ? nullptr : at->client();
+          },
+          .broken =
+              [this](const std::shared_ptr<AuthorityClient>& client, const absl::Status& why) {
+                current_link.load()->Broken(client, why);
+              }},
+      [this](const KeptWorkloads& kept) {
+        const absl::Status saved = data_dir->SaveWorkloads(kept);
+        if (!saved.ok()) Log(LogLevel::kError, "workloads not kept for a restart", {{"error", saved}});
+      },
+      clock);
+  current_renewer = renewer.get();
+  link = std::make_unique<AuthorityLink>(
+      AuthorityLink::Options{
+          .trust_domain = trust_domain,
+          .dial = [this](const NodeIdentity& as) { return dialer.Dial(as); },
+          .attest = [this](const std::string& csr_der) { return dialer.Attest(csr_der); },
+          .keep = [this](const NodeIdentity& identity) { return data_dir->SaveNode(identity); },
+          .on_state =
+              [this](NodeState state) {
+                const absl::Status set = cache.SetState(std::move(state));
+                if (!set.ok()) Log(LogLevel::kError, "the authority's state not used", {{"error", set}});
+                current_renewer.load()->Wake();
+              },
+          .on_connected = [this] { current_renewer.load()->Wake(); },
+          .longest_wait = [this] { return LongestReconnect(); }},
+      std::move(node), clock, random);
+  current_link = link.get();
+  renewer->Wake();
+}
+
+Agent::Parts::~Parts() {
+  // The link ends first: that cancels the call which the renewer may wait for, and nothing wakes the renewer after it.
+  if (link != nullptr) link->Stop();
+  renewer.reset();
+  if (streams != nullptr) streams->Stop();
+  if (server != nullptr) server->Shutdown(kStopGrace);
+}
+
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentSettings& settings, const Clock& clock,
+                                                    Random& random) {
+  auto parts = std::make_unique<Parts>(settings, clock, random);
+  absl::StatusOr<std::unique_ptr<DataDir>> data_dir = DataDir::Open(settings.data_dir, random);
+  if (!data_dir.ok()) return data_dir.status();
+  parts->data_dir = *std::move(data_dir);
+  Parts* const borrowed = parts.get();
+  absl::StatusOr<std::unique_ptr<WorkloadStreams>> streams =
+      WorkloadStreams::Start({}, [borrowed] { return borrowed->cache.view(); }, *parts->processes, clock);
+  if (!streams.ok()) return streams.status();
+  parts->streams = *std::move(streams);
+  parts->cache.OnChange([borrowed] { borrowed->StateChanged(); });
+  std::optional<NodeIdentity> node = UsableNode(*parts->data_dir, settings.trust_domain, clock.Now());
+  const absl::Status serving = parts->Serve(settings.socket_path);
+  if (!serving.ok()) return serving;
+  parts->Restore();
+  parts->Connect(std::move(node), clock, random);
+  return std::unique_ptr<Agent>(new Agent(std::move(parts)));
+}
+
+Agent::Agent(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Agent::~Agent() = default;
+
+}  // namespace lanyard
