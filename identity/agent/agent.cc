@@ -95,8 +95,10 @@ absl::Status Agent::Parts::Serve(const std::string& path) {
     const LocalServer* const at = server_of_calls.load();
     return at == nullptr ? nullptr : at->PeerOf(call);
   });
-  absl::StatusOr<std::unique_ptr<LocalServer>> started =
-      LocalServer::Start({.path = path, .mode = kSocketMode}, {service.get()});
+  LocalServer::Options options;
+  options.path = path;
+  options.mode = kSocketMode;
+  absl::StatusOr<std::unique_ptr<LocalServer>> started = LocalServer::Start(options, {service.get()});
   if (!started.ok()) return started.status();
   server = *std::move(started);
   server_of_calls = server.get();

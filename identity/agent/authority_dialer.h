@@ -9,7 +9,8 @@
 #include "identity/agent/authority_client.h"
 #include "identity/agent/node_identity.h"
 #include "identity/base/clock.h"
-#include "identity/tls/verify_cache.h"
+#include "identity/spiffe/spiffe_id.h"
+#include "identity/tls/tls_context.h"
 
 namespace lanyard {
 

@@ -175,7 +175,7 @@ absl::Status AuthorityLink::Stay() {
       continue;
     }
     Use(**next);
-    Disconnect(std::move(connection));
+    Disconnect(std::move(connection)).IgnoreError();  // it ends because it is cancelled here
     connection = *std::move(next);
   }
   {

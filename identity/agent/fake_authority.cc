@@ -55,10 +55,7 @@ class FakeAuthorityClient : public AuthorityClient {
     }
   }
 
-  void Cancel() override {
-    cancelled_ = true;
-    authority_.Wake();
-  }
+  void Cancel() override { cancelled_ = true; }
 
  private:
   FakeAuthority& authority_;
@@ -208,15 +205,14 @@ absl::StatusOr<NodeState> FakeAuthority::NextState(uint64_t seen, const std::fun
   const auto something = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return away_ || banned_ || state_.revision != seen || cancelled();
   };
-  mutex_.Await(absl::Condition(&something));
+  // A client that goes away wakes nobody.
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&something), absl::Milliseconds(20))) {
+  }
   if (cancelled()) return absl::CancelledError("cancelled");
   if (away_) return absl::UnavailableError("away");
   if (banned_) return absl::PermissionDeniedError("the node is not known");
   return state_;
 }
-
-// Releasing the mutex makes every Await look again.
-void FakeAuthority::Wake() { absl::MutexLock lock(&mutex_); }
 
 int FakeAuthority::attested() const {
   absl::MutexLock lock(&mutex_);

@@ -43,9 +43,8 @@ class FakeAuthority {
   absl::StatusOr<AuthorityClient::NodeGrant> RenewNode(const SpiffeId& node, const std::string& csr_der);
   AuthorityClient::Signed Sign(const std::string& entry_id, const std::string& csr_der);
   // What a watcher that has seen `seen` (0: nothing) is told next. Blocks; an error when the stream ends, which
-  // `cancelled` does too (looked at whenever Wake is called).
+  // `cancelled` does too.
   absl::StatusOr<NodeState> NextState(uint64_t seen, const std::function<bool()>& cancelled);
-  void Wake();
 
   int attested() const;
   int renewed() const;

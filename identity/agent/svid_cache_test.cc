@@ -1,0 +1,275 @@
+#include "identity/agent/svid_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "identity/agent/fake_authority.h"
+#include "identity/base/fake_clock.h"
+#include "identity/base/fake_random.h"
+
+namespace lanyard {
+namespace {
+
+WorkloadEntry Entry(const std::string& id, const std::string& path) {
+  return {.id = id, .spiffe_id = *SpiffeId::Parse("spiffe://example.org" + path), .selectors = {"unix:uid:1"},
+          .dns_names = {}, .hint = ""};
+}
+
+class SvidCacheTest : public testing::Test {
+ protected:
+  SvidCacheTest() { cache_.OnChange([this] { ++changes_; }); }
+
+  void Set(std::vector<WorkloadEntry> entries) {
+    ASSERT_TRUE(cache_.SetState({++revision_, std::move(entries), authority_.bundles()}).ok());
+  }
+  X509Svid Mint(const SvidCache::Task& task, absl::Duration lifetime) {
+    return authority_.Mint(task.entry->spiffe_id.ToString(), lifetime);
+  }
+  // Answers everything that is due now; returns how many.
+  size_t RenewDue(absl::Duration lifetime) {
+    const std::vector<SvidCache::Task> tasks = cache_.TakeDue(1000);
+    for (const SvidCache::Task& task : tasks) EXPECT_TRUE(cache_.Succeed(task, Mint(task, lifetime)).ok());
+    return tasks.size();
+  }
+  std::optional<std::string> SerialOf(size_t item) {
+    const auto& svid = cache_.view()->items.at(item).svid;
+    return svid ? std::optional<std::string>(svid->leaf().serial()) : std::nullopt;
+  }
+
+  FakeClock clock_;
+  FakeRandom random_;
+  FakeAuthority authority_{clock_};
+  SvidCache cache_{*TrustDomain::Parse("example.org"), clock_, random_};
+  uint64_t revision_ = 0;
+  int changes_ = 0;
+};
+
+TEST_F(SvidCacheTest, HasNoViewBeforeTheFirstState) {
+  EXPECT_EQ(cache_.view(), nullptr);
+  Set({});
+  ASSERT_NE(cache_.view(), nullptr);
+  EXPECT_EQ(changes_, 1);
+  EXPECT_EQ(cache_.NextDue(), absl::InfiniteFuture());
+}
+
+TEST_F(SvidCacheTest, ANewEntryIsDueAtOnceAndTakenOnce) {
+  Set({Entry("a", "/a"), Entry("b", "/b")});
+  EXPECT_EQ(cache_.NextDue(), clock_.Now());
+  EXPECT_EQ(cache_.TakeDue(1).size(), 1u);
+  EXPECT_EQ(cache_.TakeDue(10).size(), 1u);
+  EXPECT_TRUE(cache_.TakeDue(10).empty());
+}
+
+TEST_F(SvidCacheTest, RenewsAroundHalfOfWhatIsLeftWhenItWasObtained) {
+  Set({Entry("a", "/a")});
+  // Back-dated by 10 s, so that half of the certificate's own span would be due at once.
+  ASSERT_EQ(RenewDue(absl::Seconds(5)), 1u);
+  const absl::Duration wait = cache_.NextDue() - clock_.Now();
+  EXPECT_GE(wait, absl::Seconds(2));
+  EXPECT_LE(wait, absl::Seconds(3));
+  clock_.Advance(wait - absl::Milliseconds(1));
+  EXPECT_EQ(RenewDue(absl::Seconds(5)), 0u);
+  clock_.Advance(absl::Milliseconds(1));
+  const auto before = SerialOf(0);
+  EXPECT_EQ(RenewDue(absl::Seconds(5)), 1u);
+  EXPECT_NE(SerialOf(0), before);
+}
+
+TEST_F(SvidCacheTest, ThePhaseIsDrawnOnceAnIdentity) {
+  Set({Entry("a", "/a")});
+  RenewDue(absl::Hours(1));
+  const absl::Duration first = cache_.NextDue() - clock_.Now();
+  clock_.Advance(first);
+  RenewDue(absl::Hours(1));
+  EXPECT_EQ(cache_.NextDue() - clock_.Now(), first);
+}
+
+TEST_F(SvidCacheTest, IdentitiesThatStartTogetherPartWays) {
+  std::vector<WorkloadEntry> entries;
+  for (int i = 0; i < 300; ++i) entries.push_back(Entry(std::to_string(i), "/" + std::to_string(i)));
+  Set(entries);
+  RenewDue(absl::Hours(1));
+  size_t most_in_a_minute = 0, renewed = 0;
+  for (int minute = 0; minute < 12 * 60; ++minute) {
+    clock_.Advance(absl::Minutes(1));
+    const size_t now = RenewDue(absl::Hours(1));
+    renewed += now;
+    if (minute > 6 * 60) most_in_a_minute = std::max(most_in_a_minute, now);
+  }
+  // 300 every half hour are 10 a minute; after six hours no minute has more than three times that.
+  EXPECT_GT(renewed, 300u * 18);
+  EXPECT_LE(most_in_a_minute, 30u);
+}
+
+TEST_F(SvidCacheTest, AFailureIsRetriedWithABackoffAndKeepsWhatIsValid) {
+  Set({Entry("a", "/a")});
+  RenewDue(absl::Minutes(1));
+  const auto serial = SerialOf(0);
+  clock_.Advance(absl::Seconds(40));
+  absl::Duration last;
+  for (int i = 0; i < 8; ++i) {
+    const std::vector<SvidCache::Task> tasks = cache_.TakeDue(10);
+    ASSERT_EQ(tasks.size(), 1u);
+    cache_.Fail(tasks[0]);
+    EXPECT_TRUE(cache_.TakeDue(10).empty());
+    last = cache_.NextDue() - clock_.Now();
+    EXPECT_GT(last, absl::Milliseconds(50));
+    // A tenth of the lifetime.
+    EXPECT_LE(last, absl::Seconds(6));
+    clock_.Advance(last);
+  }
+  EXPECT_GE(last, absl::Seconds(3));
+  EXPECT_EQ(SerialOf(0), serial);
+}
+
+TEST_F(SvidCacheTest, ASuccessResetsTheBackoff) {
+  Set({Entry("a", "/a")});
+  for (int i = 0; i < 6; ++i) {
+    cache_.Fail(cache_.TakeDue(1).at(0));
+    clock_.Advance(cache_.NextDue() - clock_.Now());
+  }
+  RenewDue(absl::Hours(1));
+  clock_.Advance(absl::Minutes(50));
+  cache_.Fail(cache_.TakeDue(1).at(0));
+  EXPECT_LE(cache_.NextDue() - clock_.Now(), absl::Milliseconds(200));
+}
+
+TEST_F(SvidCacheTest, TheOneNearestItsEndGoesFirst) {
+  Set({Entry("a", "/a"), Entry("b", "/b")});
+  for (const SvidCache::Task& task : cache_.TakeDue(2)) {
+    ASSERT_TRUE(cache_.Succeed(task, Mint(task, task.entry->id == "a" ? absl::Hours(2) : absl::Hours(1))).ok());
+  }
+  clock_.Advance(absl::Minutes(100));
+  EXPECT_EQ(cache_.TakeDue(1).at(0).entry->id, "b");
+}
+
+TEST_F(SvidCacheTest, ARemovedEntryTakesItsSvidWithIt) {
+  Set({Entry("a", "/a"), Entry("b", "/b")});
+  RenewDue(absl::Hours(1));
+  Set({Entry("b", "/b")});
+  ASSERT_EQ(cache_.view()->items.size(), 1u);
+  EXPECT_EQ(cache_.view()->items[0].entry->id, "b");
+  EXPECT_TRUE(cache_.view()->items[0].svid.has_value());
+}
+
+TEST_F(SvidCacheTest, AResultForARemovedEntryIsIgnored) {
+  Set({Entry("a", "/a")});
+  const SvidCache::Task task = cache_.TakeDue(1).at(0);
+  Set({});
+  EXPECT_TRUE(cache_.Succeed(task, Mint(task, absl::Hours(1))).ok());
+  EXPECT_TRUE(cache_.view()->items.empty());
+}
+
+TEST_F(SvidCacheTest, AResultForAnEntryThatMeanwhileHasAnotherIdIsIgnored) {
+  Set({Entry("a", "/a")});
+  const SvidCache::Task task = cache_.TakeDue(1).at(0);
+  Set({Entry("a", "/other")});
+  EXPECT_TRUE(cache_.Succeed(task, Mint(task, absl::Hours(1))).ok());
+  EXPECT_FALSE(SerialOf(0).has_value());
+  EXPECT_EQ(RenewDue(absl::Hours(1)), 1u);
+  EXPECT_EQ(cache_.view()->items[0].svid->id().path(), "/other");
+}
+
+TEST_F(SvidCacheTest, AChangedIdDropsTheSvidAndChangedNamesRenewIt) {
+  Set({Entry("a", "/a")});
+  RenewDue(absl::Hours(1));
+  const auto serial = SerialOf(0);
+  WorkloadEntry named = Entry("a", "/a");
+  named.dns_names = {"a.example.org"};
+  Set({named});
+  EXPECT_EQ(SerialOf(0), serial);
+  EXPECT_EQ(RenewDue(absl::Hours(1)), 1u);
+  Set({Entry("a", "/b")});
+  EXPECT_FALSE(SerialOf(0).has_value());
+}
+
+TEST_F(SvidCacheTest, ChangedSelectorsNeedNoNewSvid) {
+  Set({Entry("a", "/a")});
+  RenewDue(absl::Hours(1));
+  WorkloadEntry changed = Entry("a", "/a");
+  changed.selectors = {"unix:uid:2"};
+  Set({changed});
+  EXPECT_TRUE(cache_.TakeDue(1).empty());
+  EXPECT_EQ(cache_.view()->items[0].entry->selectors, changed.selectors);
+}
+
+TEST_F(SvidCacheTest, RefusesAnSvidOfAnotherId) {
+  Set({Entry("a", "/a")});
+  const SvidCache::Task task = cache_.TakeDue(1).at(0);
+  const absl::Status refused = cache_.Succeed(task, authority_.Mint("spiffe://example.org/admin", absl::Hours(1)));
+  EXPECT_FALSE(refused.ok());
+  EXPECT_FALSE(SerialOf(0).has_value());
+  EXPECT_GT(cache_.NextDue(), clock_.Now());
+}
+
+TEST_F(SvidCacheTest, RefusesAnSvidThatTheBundleDoesNotVouchFor) {
+  Set({Entry("a", "/a")});
+  const SvidCache::Task task = cache_.TakeDue(1).at(0);
+  const FakeAuthority impostor(clock_);
+  EXPECT_FALSE(cache_.Succeed(task, impostor.Mint("spiffe://example.org/a", absl::Hours(1))).ok());
+  EXPECT_FALSE(SerialOf(0).has_value());
+}
+
+TEST_F(SvidCacheTest, ANewRootBesideTheOldKeepsSvidsAndAloneReplacesThem) {
+  Set({Entry("a", "/a")});
+  RenewDue(absl::Hours(1));
+  authority_.ReplaceRoot(true);
+  Set({Entry("a", "/a")});
+  EXPECT_TRUE(SerialOf(0).has_value());
+  authority_.ReplaceRoot(false);
+  Set({Entry("a", "/a")});
+  EXPECT_FALSE(SerialOf(0).has_value());
+  EXPECT_EQ(RenewDue(absl::Hours(1)), 1u);
+  EXPECT_TRUE(SerialOf(0).has_value());
+}
+
+TEST_F(SvidCacheTest, WhatWasKeptIsServedAgainAndRenewedWhenItWouldHaveBeen) {
+  Set({Entry("a", "/a"), Entry("b", "/b")});
+  RenewDue(absl::Hours(1));
+  const absl::Time due = cache_.NextDue();
+  clock_.Advance(absl::Minutes(10));
+  SvidCache restarted(*TrustDomain::Parse("example.org"), clock_, random_);
+  ASSERT_TRUE(restarted.Restore(cache_.Keep()).ok());
+  EXPECT_TRUE(restarted.TakeDue(10).empty());
+  EXPECT_EQ(restarted.view()->items[1].svid->leaf(), cache_.view()->items[1].svid->leaf());
+  // The phase is drawn anew: within its bounds, from the time it was obtained.
+  EXPECT_LE(restarted.NextDue() - due, absl::Minutes(12));
+  EXPECT_GE(restarted.NextDue() - clock_.Now(), absl::Minutes(14));
+}
+
+TEST_F(SvidCacheTest, WhatExpiredMeanwhileIsNotRestored) {
+  Set({Entry("a", "/a")});
+  RenewDue(absl::Minutes(5));
+  clock_.Advance(absl::Minutes(5));
+  SvidCache restarted(*TrustDomain::Parse("example.org"), clock_, random_);
+  ASSERT_TRUE(restarted.Restore(cache_.Keep()).ok());
+  EXPECT_FALSE(restarted.view()->items[0].svid.has_value());
+  EXPECT_EQ(restarted.TakeDue(10).size(), 1u);
+}
+
+TEST_F(SvidCacheTest, AClockSetBackMakesWhatIsNotYetValidDue) {
+  Set({Entry("a", "/a")});
+  RenewDue(absl::Hours(1));
+  clock_.JumpTo(clock_.Now() - absl::Hours(24));
+  ASSERT_EQ(cache_.TakeDue(10).size(), 1u);
+}
+
+TEST_F(SvidCacheTest, TooManyEntriesChangeNothing) {
+  Set({Entry("a", "/a")});
+  std::vector<WorkloadEntry> entries(SvidCache::kMaxEntries + 1, Entry("x", "/x"));
+  EXPECT_TRUE(absl::IsResourceExhausted(cache_.SetState({9, std::move(entries), authority_.bundles()})));
+  EXPECT_EQ(cache_.view()->items.size(), 1u);
+}
+
+TEST_F(SvidCacheTest, KnowsTheShortestLifetime) {
+  EXPECT_EQ(cache_.ShortestLifetime(), absl::InfiniteDuration());
+  Set({Entry("a", "/a"), Entry("b", "/b")});
+  for (const SvidCache::Task& task : cache_.TakeDue(2)) {
+    ASSERT_TRUE(cache_.Succeed(task, Mint(task, task.entry->id == "a" ? absl::Hours(1) : absl::Seconds(20))).ok());
+  }
+  EXPECT_EQ(cache_.ShortestLifetime(), absl::Seconds(20));
+}
+
+}  // namespace
+}  // namespace lanyard

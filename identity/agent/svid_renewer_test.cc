@@ -1,0 +1,136 @@
+#include "identity/agent/svid_renewer.h"
+
+#include <gtest/gtest.h>
+
+#include "identity/agent/fake_authority.h"
+#include "identity/base/random.h"
+
+namespace lanyard {
+namespace {
+
+constexpr absl::Duration kLong = absl::Seconds(20);
+
+WorkloadEntry Entry(int number) {
+  const std::string name = std::to_string(number);
+  return {.id = name, .spiffe_id = *SpiffeId::Parse("spiffe://example.org/" + name), .selectors = {"unix:uid:1"},
+          .dns_names = {}, .hint = ""};
+}
+
+// Real time: the renewer is a thread that waits.
+class SvidRenewerTest : public testing::Test {
+ protected:
+  SvidRenewerTest() {
+    cache_.OnChange([this] {
+      absl::MutexLock lock(&mutex_);
+      ++changes_;
+    });
+    SetClient(NewFakeAuthorityClient(authority_, *SpiffeId::Parse("spiffe://example.org/lanyard/agent/n")));
+  }
+  void SetClient(std::shared_ptr<AuthorityClient> client) {
+    absl::MutexLock lock(&mutex_);
+    client_ = std::move(client);
+  }
+  void Start() {
+    renewer_ = std::make_unique<SvidRenewer>(
+        cache_,
+        SvidRenewer::Connection{[this] {
+                                  absl::MutexLock lock(&mutex_);
+                                  return client_;
+                                },
+                                [this](const std::shared_ptr<AuthorityClient>& client, const absl::Status&) {
+                                  absl::MutexLock lock(&mutex_);
+                                  broken_ = client;
+                                }},
+        [this](const KeptWorkloads& kept) {
+          absl::MutexLock lock(&mutex_);
+          kept_ = kept;
+        },
+        SystemClock());
+  }
+  void Set(int entries) {
+    std::vector<WorkloadEntry> list;
+    for (int i = 0; i < entries; ++i) list.push_back(Entry(i));
+    authority_.SetEntries(list);
+    ASSERT_TRUE(cache_.SetState({1, list, authority_.bundles()}).ok());
+    if (renewer_ != nullptr) renewer_->Wake();
+  }
+  size_t Held() const {
+    size_t held = 0;
+    for (const auto& item : cache_.view()->items) held += item.svid.has_value();
+    return held;
+  }
+  bool WaitUntil(const std::function<bool()>& condition) {
+    absl::MutexLock lock(&mutex_);
+    return mutex_.AwaitWithTimeout(absl::Condition(&condition), kLong);
+  }
+
+  FakeAuthority authority_{SystemClock()};
+  SvidCache cache_{authority_.trust_domain(), SystemClock(), SystemRandom()};
+  absl::Mutex mutex_;
+  int changes_ = 0;
+  std::shared_ptr<AuthorityClient> client_, broken_;
+  KeptWorkloads kept_;
+  std::unique_ptr<SvidRenewer> renewer_;
+};
+
+TEST_F(SvidRenewerTest, FetchesEverythingInBatchesAndKeepsIt) {
+  Start();
+  Set(250);
+  ASSERT_TRUE(WaitUntil([this] { return Held() == 250; }));
+  EXPECT_EQ(authority_.sign_calls(), 3);
+  EXPECT_EQ(authority_.signed_svids(), 250);
+  ASSERT_TRUE(WaitUntil([this] { return kept_.svids.size() == 250; }));
+}
+
+TEST_F(SvidRenewerTest, RenewsSvidsOfTwoSecondsInTimeEachWithANewKey) {
+  authority_.SetLifetimes(absl::Seconds(2), absl::Hours(1));
+  Start();
+  Set(1);
+  ASSERT_TRUE(WaitUntil([this] { return Held() == 1; }));
+  const X509Svid first = *cache_.view()->items[0].svid;
+  ASSERT_TRUE(WaitUntil([this] { return authority_.signed_svids() >= 3 && changes_ >= 4; }));
+  const X509Svid later = *cache_.view()->items[0].svid;
+  EXPECT_NE(later.key().public_key_der(), first.key().public_key_der());
+  EXPECT_LT(SystemClock().Now(), later.not_after());
+}
+
+TEST_F(SvidRenewerTest, WaitsForAConnection) {
+  const auto client = client_;
+  SetClient(nullptr);
+  Start();
+  Set(1);
+  EXPECT_EQ(authority_.sign_calls(), 0);
+  SetClient(client);
+  renewer_->Wake();
+  EXPECT_TRUE(WaitUntil([this] { return Held() == 1; }));
+}
+
+TEST_F(SvidRenewerTest, OneRefusedEntryDoesNotHinderTheOthersAndIsTriedAgain) {
+  authority_.RefuseEntry("1", absl::ResourceExhaustedError("not now"));
+  Start();
+  Set(3);
+  ASSERT_TRUE(WaitUntil([this] { return Held() == 2; }));
+  authority_.RefuseEntry("1", absl::OkStatus());
+  EXPECT_TRUE(WaitUntil([this] { return Held() == 3; }));
+}
+
+TEST_F(SvidRenewerTest, SaysThatAConnectionIsBroken) {
+  authority_.SetAway(true);
+  Start();
+  Set(1);
+  EXPECT_TRUE(WaitUntil([this] { return broken_ != nullptr && broken_ == client_; }));
+  authority_.SetAway(false);
+  EXPECT_TRUE(WaitUntil([this] { return Held() == 1; }));
+}
+
+TEST_F(SvidRenewerTest, KeepsTheLastStateAtTheEnd) {
+  Start();
+  Set(1);
+  ASSERT_TRUE(WaitUntil([this] { return Held() == 1; }));
+  renewer_.reset();
+  EXPECT_EQ(kept_.svids.size(), 1u);
+  EXPECT_EQ(kept_.state.entries.size(), 1u);
+}
+
+}  // namespace
+}  // namespace lanyard

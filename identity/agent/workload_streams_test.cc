@@ -1,0 +1,274 @@
+#include "identity/agent/workload_streams.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "identity/agent/fake_authority.h"
+#include "identity/agent/fake_process_info.h"
+#include "identity/agent/process_testing.h"
+
+namespace lanyard {
+namespace {
+
+constexpr absl::Duration kLong = absl::Seconds(20);
+using Kind = WorkloadStreams::Kind;
+
+class FakeCall : public WorkloadCall {
+ public:
+  void Send(std::shared_ptr<const WorkloadAnswer> answer) override {
+    absl::MutexLock lock(&mutex_);
+    EXPECT_FALSE(ended_.has_value());
+    answers_.push_back(std::move(answer));
+  }
+  void End(const absl::Status& status) override {
+    absl::MutexLock lock(&mutex_);
+    EXPECT_FALSE(ended_.has_value());
+    ended_ = status;
+  }
+  bool WaitForAnswers(size_t count) {
+    absl::MutexLock lock(&mutex_);
+    const auto there = [&] { return answers_.size() >= count || ended_.has_value(); };
+    mutex_.AwaitWithTimeout(absl::Condition(&there), kLong);
+    return answers_.size() == count;
+  }
+  absl::StatusCode WaitForEnd() {
+    absl::MutexLock lock(&mutex_);
+    const auto ended = [&] { return ended_.has_value(); };
+    return mutex_.AwaitWithTimeout(absl::Condition(&ended), kLong) ? ended_->code() : absl::StatusCode::kOk;
+  }
+  std::shared_ptr<const WorkloadAnswer> last() {
+    absl::MutexLock lock(&mutex_);
+    return answers_.back();
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::vector<std::shared_ptr<const WorkloadAnswer>> answers_;
+  std::optional<absl::Status> ended_;
+};
+
+class WorkloadStreamsTest : public testing::Test {
+ protected:
+  void Start(WorkloadStreams::Options options = {}) {
+    streams_ = *WorkloadStreams::Start(
+        options,
+        [this] {
+          absl::MutexLock lock(&mutex_);
+          return view_;
+        },
+        processes_, SystemClock());
+  }
+  // The view to be: `lifetime` zero for an SVID that is still being fetched.
+  void Put(const std::string& id, std::vector<std::string> selectors, absl::Duration lifetime = absl::Hours(1)) {
+    auto entry = std::make_shared<const WorkloadEntry>(
+        WorkloadEntry{.id = id, .spiffe_id = *SpiffeId::Parse("spiffe://example.org/" + id),
+                      .selectors = std::move(selectors), .dns_names = {}, .hint = ""});
+    std::optional<X509Svid> svid;
+    if (lifetime > absl::ZeroDuration()) svid = authority_.Mint(entry->spiffe_id.ToString(), lifetime);
+    items_[id] = {std::move(entry), std::move(svid)};
+  }
+  void Publish() {
+    auto view = std::make_shared<WorkloadView>(WorkloadView{.version = ++version_,
+                                                            .trust_domain = authority_.trust_domain(), .items = {},
+                                                            .bundles = authority_.bundles()});
+    for (const auto& [id, item] : items_) view->items.push_back(item);
+    {
+      absl::MutexLock lock(&mutex_);
+      view_ = std::move(view);
+    }
+    streams_->Changed();
+  }
+  std::shared_ptr<FakeCall> Call(Kind kind = Kind::kSvids, std::shared_ptr<const LocalPeer> peer = SelfPeer()) {
+    auto call = std::make_shared<FakeCall>();
+    const auto id = streams_->Add(kind, std::move(peer), call);
+    if (id.ok()) {
+      last_id_ = *id;
+    } else {
+      call->End(id.status());
+    }
+    return call;
+  }
+
+  const std::string me_ = absl::StrCat("unix:uid:", getuid());
+  FakeAuthority authority_{SystemClock()};
+  FakeProcessInfo processes_;
+  std::map<std::string, WorkloadView::Item> items_;
+  uint64_t version_ = 0, last_id_ = 0;
+  absl::Mutex mutex_;
+  std::shared_ptr<const WorkloadView> view_;
+  std::unique_ptr<WorkloadStreams> streams_;
+};
+
+TEST_F(WorkloadStreamsTest, WithoutAStateCallsAreUnavailable) {
+  Start();
+  EXPECT_EQ(Call()->WaitForEnd(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(WorkloadStreamsTest, AnswersAtOnceAndAtEveryChange) {
+  Start();
+  Put("web", {me_});
+  Publish();
+  const auto call = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  EXPECT_EQ(call->last()->identities.at(0).svid.id().path(), "/web");
+  Put("web", {me_});
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(2));
+  authority_.ReplaceRoot(true);
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(3));
+  EXPECT_EQ(call->last()->bundles, authority_.bundles());
+}
+
+TEST_F(WorkloadStreamsTest, WhatDoesNotConcernACallerIsNotSentAgain) {
+  Start();
+  Put("web", {me_});
+  Publish();
+  const auto call = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  Put("foreign", {"unix:uid:424242"});
+  Publish();
+  Put("web", {me_});
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(2));
+  EXPECT_EQ(streams_->stats().answers_sent, 2u);
+}
+
+TEST_F(WorkloadStreamsTest, ACallerWithoutAnEntryIsDenied) {
+  Start();
+  Put("foreign", {"unix:uid:424242"});
+  Publish();
+  EXPECT_EQ(Call()->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Call(Kind::kBundles)->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(WorkloadStreamsTest, ARevokedEntryReducesTheAnswerAndTheLastEndsTheCall) {
+  Start();
+  Put("a", {me_});
+  Put("b", {me_});
+  Publish();
+  const auto call = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  EXPECT_EQ(call->last()->identities.size(), 2u);
+  items_.erase("a");
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(2));
+  EXPECT_EQ(call->last()->identities.size(), 1u);
+  items_.clear();
+  Publish();
+  EXPECT_EQ(call->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(WorkloadStreamsTest, WaitsForAnSvidThatIsBeingFetched) {
+  Start();
+  Put("web", {me_}, absl::ZeroDuration());
+  Publish();
+  const auto call = Call();
+  const auto bundles = Call(Kind::kBundles);
+  // One thread decides, in order: when the later call has its bundles, the earlier one was looked at.
+  ASSERT_TRUE(bundles->WaitForAnswers(1));
+  Put("web", {me_});
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  EXPECT_EQ(call->last()->identities.size(), 1u);
+}
+
+TEST_F(WorkloadStreamsTest, TheWaitIsBounded) {
+  WorkloadStreams::Options options;
+  options.answer_timeout = absl::Milliseconds(50);
+  Start(options);
+  Put("web", {me_}, absl::ZeroDuration());
+  Publish();
+  EXPECT_EQ(Call()->WaitForEnd(), absl::StatusCode::kUnavailable);
+  // With one of two there is something to send when the wait is over.
+  Put("db", {me_});
+  Publish();
+  const auto call = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  EXPECT_EQ(call->last()->identities.size(), 1u);
+}
+
+TEST_F(WorkloadStreamsTest, ACallWhoseCallerExitsEnds) {
+  Start();
+  Put("web", {me_});
+  Publish();
+  IdleChild child;
+  const auto call = Call(Kind::kSvids, child.Peer());
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  child.End();
+  EXPECT_EQ(call->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(WorkloadStreamsTest, ACallerThatHasExitedGetsNothing) {
+  Start();
+  Put("web", {me_});
+  Publish();
+  IdleChild child;
+  const auto peer = child.Peer();
+  child.End();
+  const auto call = Call(Kind::kSvids, peer);
+  EXPECT_EQ(call->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(streams_->stats().answers_sent, 0u);
+}
+
+TEST_F(WorkloadStreamsTest, AHashThatIsAskedForLaterIsFoundOut) {
+  Start();
+  Put("web", {me_});
+  Publish();
+  const auto call = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  Put("z", {"unix:sha256:abcd"});
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(2));
+  EXPECT_EQ(call->last()->identities.size(), 2u);
+}
+
+TEST_F(WorkloadStreamsTest, TooManyCallsOfOneUserAreUnavailableUntilOneIsGone) {
+  WorkloadStreams::Options options;
+  options.max_streams_per_uid = 2;
+  Start(options);
+  Put("web", {me_});
+  Publish();
+  const auto first = Call(), second = Call();
+  EXPECT_EQ(Call()->WaitForEnd(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(streams_->stats().refused_limit, 1u);
+  streams_->Remove(last_id_);
+  EXPECT_TRUE(Call()->WaitForAnswers(1));
+  EXPECT_EQ(streams_->stats().open, 2u);
+}
+
+TEST_F(WorkloadStreamsTest, TooManyCallsInAllAreUnavailable) {
+  WorkloadStreams::Options options;
+  options.max_streams = 1;
+  Start(options);
+  Put("web", {me_});
+  Publish();
+  const auto first = Call();
+  EXPECT_EQ(Call()->WaitForEnd(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(WorkloadStreamsTest, StopEndsEveryCall) {
+  Start();
+  Put("web", {me_});
+  Publish();
+  const auto call = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  streams_->Stop();
+  EXPECT_EQ(call->WaitForEnd(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(WorkloadStreamsTest, AThousandCallsAreAnsweredByAHandfulOfThreads) {
+  Start();
+  Put("web", {me_});
+  Publish();
+  std::vector<std::shared_ptr<FakeCall>> calls;
+  const auto peer = SelfPeer();
+  for (int i = 0; i < 1000; ++i) calls.push_back(Call(Kind::kSvids, peer));
+  for (const auto& call : calls) ASSERT_TRUE(call->WaitForAnswers(1));
+  Put("web", {me_});
+  Publish();
+  for (const auto& call : calls) ASSERT_TRUE(call->WaitForAnswers(2));
+}
+
+}  // namespace
+}  // namespace lanyard

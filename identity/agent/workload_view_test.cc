@@ -1,0 +1,109 @@
+#include "identity/agent/workload_view.h"
+
+#include <gtest/gtest.h>
+
+#include "identity/agent/fake_authority.h"
+#include "identity/base/fake_clock.h"
+
+namespace lanyard {
+namespace {
+
+class WorkloadViewTest : public testing::Test {
+ protected:
+  WorkloadViewTest() : view_{.version = 1, .trust_domain = authority_.trust_domain(), .items = {},
+                             .bundles = authority_.bundles()} {}
+
+  void Add(const std::string& id, std::vector<std::string> selectors, absl::Duration lifetime,
+           const std::string& hint = "") {
+    auto entry = std::make_shared<const WorkloadEntry>(
+        WorkloadEntry{.id = id, .spiffe_id = *SpiffeId::Parse("spiffe://example.org/" + id),
+                      .selectors = std::move(selectors), .dns_names = {}, .hint = hint});
+    std::optional<X509Svid> svid;
+    if (lifetime > absl::ZeroDuration()) svid = authority_.Mint(entry->spiffe_id.ToString(), lifetime);
+    view_.items.push_back({std::move(entry), std::move(svid)});
+  }
+  absl::StatusOr<WorkloadAnswer> Answer(const SelectorSet& caller) { return AnswerFor(view_, caller, clock_.Now()); }
+
+  FakeClock clock_;
+  FakeAuthority authority_{clock_};
+  WorkloadView view_;
+};
+
+TEST_F(WorkloadViewTest, ACallerNeedsEverySelectorOfAnEntry) {
+  Add("web", {"unix:uid:1", "unix:path:/bin/web"}, absl::Hours(1));
+  EXPECT_TRUE(absl::IsPermissionDenied(Answer({"unix:uid:1"}).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(Answer({"unix:path:/bin/web"}).status()));
+  const auto answer = Answer({"unix:uid:1", "unix:path:/bin/web", "unix:gid:5"});
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->identities.at(0).svid.id().path(), "/web");
+  EXPECT_TRUE(answer->complete);
+}
+
+TEST_F(WorkloadViewTest, AnEntryWithoutSelectorsMatchesNobody) {
+  Add("web", {}, absl::Hours(1));
+  EXPECT_TRUE(absl::IsPermissionDenied(Answer({"unix:uid:1"}).status()));
+}
+
+TEST_F(WorkloadViewTest, SelectorsAreComparedWhole) {
+  Add("web", {"unix:uid:1"}, absl::Hours(1));
+  EXPECT_FALSE(Answer({"unix:uid:10", "unix:uid:", "UNIX:UID:1"}).ok());
+}
+
+TEST_F(WorkloadViewTest, AllIdentitiesInTheEntriesOrder) {
+  Add("b", {"unix:uid:1"}, absl::Hours(1));
+  Add("foreign", {"unix:uid:2"}, absl::Hours(1));
+  Add("a", {"unix:uid:1"}, absl::Hours(1));
+  const auto answer = Answer({"unix:uid:1"});
+  ASSERT_TRUE(answer.ok());
+  ASSERT_EQ(answer->identities.size(), 2u);
+  EXPECT_EQ(answer->identities[0].entry_id, "b");
+  EXPECT_EQ(answer->identities[1].entry_id, "a");
+}
+
+TEST_F(WorkloadViewTest, WhatIsMissingOrExpiredIsLeftOutAndSaid) {
+  Add("a", {"unix:uid:1"}, absl::Seconds(5));
+  Add("b", {"unix:uid:1"}, absl::ZeroDuration());
+  const auto first = Answer({"unix:uid:1"});
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(first->identities.size(), 1u);
+  EXPECT_FALSE(first->complete);
+  clock_.Advance(absl::Seconds(5));
+  const auto later = Answer({"unix:uid:1"});
+  ASSERT_TRUE(later.ok());
+  EXPECT_TRUE(later->identities.empty());
+}
+
+TEST_F(WorkloadViewTest, HintsAreUnique) {
+  Add("a", {"unix:uid:1"}, absl::Hours(1), "internal");
+  Add("b", {"unix:uid:1"}, absl::Hours(1), "internal");
+  Add("c", {"unix:uid:1"}, absl::Hours(1), "external");
+  const auto answer = Answer({"unix:uid:1"});
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->identities[0].hint, "internal");
+  EXPECT_EQ(answer->identities[1].hint, "");
+  EXPECT_EQ(answer->identities[2].hint, "external");
+}
+
+TEST_F(WorkloadViewTest, TheVersionChangesWithWhatIsSentAndOnlyThen) {
+  Add("a", {"unix:uid:1"}, absl::Hours(1), "h");
+  const std::string version = Answer({"unix:uid:1"})->Version();
+  ++view_.version;
+  Add("foreign", {"unix:uid:2"}, absl::Hours(1));
+  EXPECT_EQ(Answer({"unix:uid:1"})->Version(), version);
+  view_.items[0].svid = authority_.Mint("spiffe://example.org/a", absl::Hours(1));
+  const std::string renewed = Answer({"unix:uid:1"})->Version();
+  EXPECT_NE(renewed, version);
+  authority_.ReplaceRoot(true);
+  view_.bundles = authority_.bundles();
+  EXPECT_NE(Answer({"unix:uid:1"})->Version(), renewed);
+}
+
+TEST_F(WorkloadViewTest, KnowsWhetherHashesAreWanted) {
+  Add("a", {"unix:uid:1"}, absl::Hours(1));
+  EXPECT_FALSE(WantsSha256(view_));
+  Add("b", {"unix:uid:1", "unix:sha256:00"}, absl::Hours(1));
+  EXPECT_TRUE(WantsSha256(view_));
+}
+
+}  // namespace
+}  // namespace lanyard
