@@ -92,7 +92,7 @@ TEST_P(AuthorityClientContract, RenewsTheNode) {
 TEST_P(AuthorityClientContract, SignsEachRequestByItself) {
   authority().SetEntries({Entry("e1", "/web"), Entry("e2", "/db")});
   const auto results =
-      client().SignX509Svids({{{"e2", CsrFor(key_)}, {"unknown", CsrFor(key_)}, {"e1", CsrFor(key_)}}}, kTimeout);
+      client().SignX509Svids({{"e2", CsrFor(key_)}, {"unknown", CsrFor(key_)}, {"e1", CsrFor(key_)}}, kTimeout);
   ASSERT_TRUE(results.ok()) << results.status();
   ASSERT_EQ(results->size(), 3u);
   EXPECT_EQ(LeafSpiffeId((*results)[0]->front())->path(), "/db");
@@ -119,14 +119,14 @@ TEST_P(AuthorityClientContract, WatchesAtOnceAndAtEveryChangeUntilCancelled) {
 TEST_P(AuthorityClientContract, SaysWhenTheAuthorityIsAway) {
   authority().SetAway(true);
   EXPECT_TRUE(absl::IsUnavailable(client().RenewNode(CsrFor(key_), kTimeout).status()));
-  EXPECT_TRUE(absl::IsUnavailable(client().SignX509Svids({{{"e1", CsrFor(key_)}}}, kTimeout).status()));
+  EXPECT_TRUE(absl::IsUnavailable(client().SignX509Svids({{"e1", CsrFor(key_)}}, kTimeout).status()));
   EXPECT_TRUE(absl::IsUnavailable(client().WatchNode([](NodeState) {})));
 }
 
 TEST_P(AuthorityClientContract, AfterCancelEveryCallFails) {
   client().Cancel();
   EXPECT_TRUE(absl::IsCancelled(client().RenewNode(CsrFor(key_), kTimeout).status()));
-  EXPECT_TRUE(absl::IsCancelled(client().SignX509Svids({{{"e1", CsrFor(key_)}}}, kTimeout).status()));
+  EXPECT_TRUE(absl::IsCancelled(client().SignX509Svids({{"e1", CsrFor(key_)}}, kTimeout).status()));
   EXPECT_TRUE(absl::IsCancelled(client().WatchNode([](NodeState) {})));
 }
 
@@ -208,13 +208,13 @@ TEST_F(HostileAuthorityTest, UnusableEntriesAndForeignBundlesAreLeftOut) {
 }
 
 TEST_F(HostileAuthorityTest, ResultsMustMatchTheRequests) {
-  EXPECT_TRUE(absl::IsInternal(client_->SignX509Svids({{{"e1", "csr"}}}, kTimeout).status()));
+  EXPECT_TRUE(absl::IsInternal(client_->SignX509Svids({{"e1", "csr"}}, kTimeout).status()));
   hostile_.signed_svids.add_results()->set_entry_id("another");
-  const auto swapped = client_->SignX509Svids({{{"e1", "csr"}}}, kTimeout);
+  const auto swapped = client_->SignX509Svids({{"e1", "csr"}}, kTimeout);
   ASSERT_TRUE(swapped.ok());
   EXPECT_TRUE(absl::IsInternal((*swapped)[0].status()));
   hostile_.signed_svids.mutable_results(0)->set_entry_id("e1");
-  const auto empty = client_->SignX509Svids({{{"e1", "csr"}}}, kTimeout);
+  const auto empty = client_->SignX509Svids({{"e1", "csr"}}, kTimeout);
   ASSERT_TRUE(empty.ok());
   EXPECT_TRUE(absl::IsInternal((*empty)[0].status()));
 }

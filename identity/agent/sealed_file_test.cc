@@ -12,13 +12,14 @@ namespace {
 
 class SealedFileTest : public testing::Test {
  protected:
-  SealedFileTest() {
-    dir_ = testing::TempDir() + "/sealedXXXXXX";
-    EXPECT_NE(mkdtemp(dir_.data()), nullptr);
+  static std::string NewFolder() {
+    std::string dir = testing::TempDir() + "/sealedXXXXXX";
+    EXPECT_NE(mkdtemp(dir.data()), nullptr);
+    return dir;
   }
   static Secret Content() { return Secret::CopyOf(absl::string_view("a private key")); }
 
-  std::string dir_;
+  const std::string dir_ = NewFolder();
   FakeRandom random_;
   Secret key_ = *LoadOrCreateSealingKey(dir_ + "/sealing.key", random_);
   SealedFile file_{dir_ + "/node.sealed", key_, random_};
