@@ -36,16 +36,20 @@ std::optional<Value> OrNothing(absl::StatusOr<std::optional<Value>> loaded, absl
   return std::nullopt;
 }
 
-std::optional<NodeIdentity> UsableNode(const DataDir& data_dir, const TrustDomain& trust_domain, absl::Time now) {
+// An expired SVID is of no use any more, but whom the node trusted with it is not forgotten.
+std::optional<NodeIdentity> KeptNode(const DataDir& data_dir, const TrustDomain& trust_domain, absl::Time now) {
   std::optional<NodeIdentity> node =
       OrNothing<NodeIdentity>(data_dir.LoadNode(), "this node attests again, which needs a join token");
   if (!node.has_value()) return std::nullopt;
   const auto verified = VerifySvid(node->svid.chain(), node->bundles, now);
-  if (verified.ok() && verified->id.trust_domain() == trust_domain) return node;
-  Log(LogLevel::kError, "kept node SVID not used: this node attests again, which needs a join token",
-      {{"spiffe_id", node->svid.id().ToString()},
-       {"error", verified.ok() ? "it is of another trust domain" : std::string(verified.status().message())}});
-  return std::nullopt;
+  const bool own = node->svid.id().trust_domain() == trust_domain;
+  if (!verified.ok() || !own) {
+    Log(LogLevel::kError, "kept node SVID not used: this node attests again, which needs a join token",
+        {{"spiffe_id", node->svid.id().ToString()},
+         {"error", own ? std::string(verified.status().message()) : "it is of another trust domain"}});
+  }
+  if (!own) return std::nullopt;
+  return node;
 }
 
 }  // namespace
@@ -151,7 +155,8 @@ void Agent::Parts::Connect(std::optional<NodeIdentity> node, const Clock& clock,
       AuthorityLink::Options{
           .trust_domain = trust_domain,
           .dial = [this](const NodeIdentity& as) { return dialer.Dial(as); },
-          .attest = [this](const std::string& csr_der) { return dialer.Attest(csr_der); },
+          .attest = [this](const std::string& csr_der,
+                           const BundleSet* known) { return dialer.Attest(csr_der, known); },
           .keep = [this](const NodeIdentity& identity) { return data_dir->SaveNode(identity); },
           .on_state =
               [this](NodeState state) {
@@ -186,7 +191,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentSettings& setting
   if (!streams.ok()) return streams.status();
   parts->streams = *std::move(streams);
   parts->cache.OnChange([borrowed] { borrowed->StateChanged(); });
-  std::optional<NodeIdentity> node = UsableNode(*parts->data_dir, settings.trust_domain, clock.Now());
+  std::optional<NodeIdentity> node = KeptNode(*parts->data_dir, settings.trust_domain, clock.Now());
   const absl::Status serving = parts->Serve(settings.socket_path);
   if (!serving.ok()) return serving;
   parts->Restore();

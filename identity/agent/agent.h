@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "identity/agent/agent_config.h"
+#include "identity/agent/config.h"
 #include "identity/base/clock.h"
 #include "identity/base/random.h"
 

@@ -3,6 +3,7 @@
 
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/create_channel_posix.h>
 #include <grpcpp/impl/service_type.h>
 #include <gtest/gtest.h>
 #include <poll.h>

@@ -57,7 +57,8 @@ std::unique_ptr<Subject> OnTheWire() {
   grpc::ServerBuilder builder;
   builder.RegisterService(subject->service.get());
   subject->server = builder.BuildAndStart();
-  subject->client = NewAuthorityClient(subject->server->InProcessChannel({}), nullptr, subject->authority.trust_domain());
+  subject->client =
+      NewAuthorityClient(subject->server->InProcessChannel({}), nullptr, subject->authority.trust_domain());
   return subject;
 }
 

@@ -68,15 +68,28 @@ absl::StatusOr<std::shared_ptr<AuthorityClient>> AuthorityDialer::Dial(const Nod
   return Connect(*std::move(context));
 }
 
-absl::StatusOr<BundleSet> AuthorityDialer::FirstBundles(std::vector<Certificate>* shown) const {
+absl::StatusOr<std::vector<Certificate>> AuthorityDialer::ReadBundleFile() const {
+  if (options_.insecure_trust_on_first_use) return std::vector<Certificate>();
+  const absl::StatusOr<std::string> pem = ReadFile(options_.bundle_file);
+  if (!pem.ok()) return pem.status();
+  absl::StatusOr<X509Bundle> bundle = X509Bundle::ParsePem(options_.trust_domain, *pem);
+  if (bundle.ok()) return bundle->authorities();
+  return absl::InvalidArgumentError(absl::StrCat(options_.bundle_file, ": ", bundle.status().message()));
+}
+
+absl::StatusOr<BundleSet> AuthorityDialer::FirstBundles(const BundleSet* known,
+                                                        std::vector<Certificate>* shown) const {
   BundleSet bundles;
-  if (!options_.insecure_trust_on_first_use) {
-    const absl::StatusOr<std::string> pem = ReadFile(options_.bundle_file);
-    if (!pem.ok()) return pem.status();
-    absl::StatusOr<X509Bundle> bundle = X509Bundle::ParsePem(options_.trust_domain, *pem);
-    if (!bundle.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(options_.bundle_file, ": ", bundle.status().message()));
+  const X509Bundle* const known_bundle = known == nullptr ? nullptr : known->Find(options_.trust_domain);
+  if (!options_.insecure_trust_on_first_use || known_bundle != nullptr) {
+    absl::StatusOr<std::vector<Certificate>> authorities = ReadBundleFile();
+    if (!authorities.ok()) return authorities.status();
+    // The file may be older than what the authority told since.
+    if (known_bundle != nullptr) {
+      authorities->insert(authorities->end(), known_bundle->authorities().begin(), known_bundle->authorities().end());
     }
+    absl::StatusOr<X509Bundle> bundle = X509Bundle::Create(options_.trust_domain, *std::move(authorities));
+    if (!bundle.ok()) return bundle.status();
     bundles.Set(*std::move(bundle));
     return bundles;
   }
@@ -95,11 +108,12 @@ absl::StatusOr<BundleSet> AuthorityDialer::FirstBundles(std::vector<Certificate>
   return bundles;
 }
 
-absl::StatusOr<AuthorityClient::NodeGrant> AuthorityDialer::Attest(const std::string& csr_der) const {
+absl::StatusOr<AuthorityClient::NodeGrant> AuthorityDialer::Attest(const std::string& csr_der,
+                                                                   const BundleSet* known) const {
   absl::StatusOr<std::string> token = ReadJoinToken(options_.join_token, options_.join_token_file);
   if (!token.ok()) return token.status();
   std::vector<Certificate> shown;
-  absl::StatusOr<BundleSet> bundles = FirstBundles(&shown);
+  absl::StatusOr<BundleSet> bundles = FirstBundles(known, &shown);
   if (!bundles.ok()) return bundles.status();
   absl::StatusOr<std::shared_ptr<const TlsContext>> context =
       TlsContext::CreateAnonymousClient(*std::move(bundles), cache_, clock_, ChannelTls());

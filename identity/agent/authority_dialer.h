@@ -32,13 +32,16 @@ class AuthorityDialer {
   // Mutual TLS by the node's SVID and bundles. Unauthenticated when the authority's SVID is refused.
   absl::StatusOr<std::shared_ptr<AuthorityClient>> Dial(const NodeIdentity& node) const;
 
-  // Sends the join token only over a connection whose server verified, and returns the grant. On trust on first use:
-  // looks at the chain that the server shows, trusts the root it contains (or its topmost certificate) for this one
-  // call, and then demands that the same chain verifies by the bundle in the answer (PermissionDenied otherwise).
-  absl::StatusOr<AuthorityClient::NodeGrant> Attest(const std::string& csr_der) const;
+  // Sends the join token only over a connection whose server verified, and returns the grant. The server is verified by
+  // the bundle file and by `known`, what this node trusted before (may be null). Trust on first use happens only without
+  // `known`: looks at the chain that the server shows, trusts the root it contains (or its topmost certificate) for
+  // this one call, and then demands that the same chain verifies by the bundle in the answer (PermissionDenied
+  // otherwise).
+  absl::StatusOr<AuthorityClient::NodeGrant> Attest(const std::string& csr_der, const BundleSet* known) const;
 
  private:
-  absl::StatusOr<BundleSet> FirstBundles(std::vector<Certificate>* shown) const;
+  absl::StatusOr<BundleSet> FirstBundles(const BundleSet* known, std::vector<Certificate>* shown) const;
+  absl::StatusOr<std::vector<Certificate>> ReadBundleFile() const;
   absl::StatusOr<std::shared_ptr<AuthorityClient>> Connect(std::shared_ptr<const TlsContext> context) const;
 
   const Options options_;

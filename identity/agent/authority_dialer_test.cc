@@ -68,7 +68,7 @@ class AuthorityDialerTest : public testing::Test {
 
 TEST_F(AuthorityDialerTest, AttestsWithTokenAndBundleThenCallsAsTheNode) {
   const AuthorityDialer dialer = Dialer();
-  const auto grant = dialer.Attest(csr_);
+  const auto grant = dialer.Attest(csr_, nullptr);
   ASSERT_TRUE(grant.ok()) << grant.status();
   EXPECT_EQ(grant->bundles, authority_.bundles());
   const auto client = dialer.Dial(Node());
@@ -79,20 +79,20 @@ TEST_F(AuthorityDialerTest, AttestsWithTokenAndBundleThenCallsAsTheNode) {
 TEST_F(AuthorityDialerTest, ABundleOfAnotherAuthorityRefusesTheServerAndKeepsTheToken) {
   const FakeAuthority other(SystemClock());
   WriteBundle(other);
-  EXPECT_TRUE(absl::IsUnauthenticated(Dialer().Attest(csr_).status())) << Dialer().Attest(csr_).status();
+  EXPECT_TRUE(absl::IsUnauthenticated(Dialer().Attest(csr_, nullptr).status())) << Dialer().Attest(csr_, nullptr).status();
   EXPECT_EQ(authority_.attested(), 0);
 }
 
 TEST_F(AuthorityDialerTest, AnotherIdentityOfTheTrustDomainIsNotTheAuthority) {
   Serve(authority_.Mint("spiffe://example.org/web", absl::Hours(1)));
-  EXPECT_TRUE(absl::IsPermissionDenied(Dialer().Attest(csr_).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(Dialer().Attest(csr_, nullptr).status()));
   EXPECT_TRUE(absl::IsPermissionDenied(Dialer().Dial(Node()).status()));
-  EXPECT_FALSE(Dialer(true).Attest(csr_).ok());
+  EXPECT_FALSE(Dialer(true).Attest(csr_, nullptr).ok());
   EXPECT_EQ(authority_.attested(), 0);
 }
 
 TEST_F(AuthorityDialerTest, TrustOnFirstUseTakesWhatAnswers) {
-  const auto grant = Dialer(true).Attest(csr_);
+  const auto grant = Dialer(true).Attest(csr_, nullptr);
   ASSERT_TRUE(grant.ok()) << grant.status();
   EXPECT_EQ(grant->bundles, authority_.bundles());
 }
@@ -100,16 +100,33 @@ TEST_F(AuthorityDialerTest, TrustOnFirstUseTakesWhatAnswers) {
 TEST_F(AuthorityDialerTest, TrustOnFirstUseRefusesABundleThatDoesNotVouchForTheServer) {
   // The chain was shown by the old root; the answer names only a new one.
   authority_.ReplaceRoot(false);
-  EXPECT_TRUE(absl::IsPermissionDenied(Dialer(true).Attest(csr_).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(Dialer(true).Attest(csr_, nullptr).status()));
+}
+
+TEST_F(AuthorityDialerTest, TrustOnFirstUseHappensOnce) {
+  // Whoever answers now is not whom this node trusted before: it gets no token.
+  const FakeAuthority before(SystemClock());
+  const BundleSet known = before.bundles();
+  EXPECT_TRUE(absl::IsUnauthenticated(Dialer(true).Attest(csr_, &known).status()));
+  EXPECT_EQ(authority_.attested(), 0);
+  const BundleSet right = authority_.bundles();
+  EXPECT_TRUE(Dialer(true).Attest(csr_, &right).ok());
+}
+
+TEST_F(AuthorityDialerTest, WhatTheNodeLearntSinceCountsBesideTheBundleFile) {
+  const FakeAuthority other(SystemClock());
+  WriteBundle(other);
+  const BundleSet known = authority_.bundles();
+  EXPECT_TRUE(Dialer().Attest(csr_, &known).ok());
 }
 
 TEST_F(AuthorityDialerTest, NobodyThereIsUnavailable) {
   const AuthorityDialer dialer = Dialer();
   const AuthorityDialer first_use = Dialer(true);
   server_.reset();
-  EXPECT_TRUE(absl::IsUnavailable(dialer.Attest(csr_).status()));
+  EXPECT_TRUE(absl::IsUnavailable(dialer.Attest(csr_, nullptr).status()));
   EXPECT_TRUE(absl::IsUnavailable(dialer.Dial(Node()).status()));
-  EXPECT_TRUE(absl::IsUnavailable(first_use.Attest(csr_).status()));
+  EXPECT_TRUE(absl::IsUnavailable(first_use.Attest(csr_, nullptr).status()));
 }
 
 TEST(ReadJoinTokenTest, FromTheFileWithoutItsLineBreakOrInline) {

@@ -20,6 +20,11 @@ constexpr absl::Duration kLongestWait = absl::Seconds(1);
 constexpr double kEarliestPhase = 0.40;
 constexpr double kLatestPhase = 0.60;
 
+// After these another try over the same connection is of no use.
+bool EndsConnection(const absl::Status& status) {
+  return absl::IsPermissionDenied(status) || absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
 }  // namespace
 
 // One connection and the thread that reads its stream. `ended` and what follows are guarded by the link's mutex_.
@@ -82,12 +87,12 @@ void AuthorityLink::Run() {
 }
 
 absl::Status AuthorityLink::AttestAndStay() {
-  const bool unknown = std::exchange(unknown_to_authority_, false);
-  if (unknown || !HasValidIdentity()) {
+  const bool must_attest = std::exchange(must_attest_, false);
+  if (must_attest || !HasValidIdentity()) {
     const absl::Status attested = Attest();
     if (!attested.ok() && !HasValidIdentity()) return attested;
     // A node that the authority did not know a moment ago may be known again.
-    if (!attested.ok()) Log(LogLevel::kError, "the authority does not know this node", {{"error", attested}});
+    if (!attested.ok()) Log(LogLevel::kError, "cannot attest anew; the old node SVID is tried", {{"error", attested}});
   }
   return Stay();
 }
@@ -102,7 +107,12 @@ absl::Status AuthorityLink::Attest() {
   if (!key.ok()) return key.status();
   const absl::StatusOr<std::string> csr = Csr::Create(*key);
   if (!csr.ok()) return csr.status();
-  absl::StatusOr<Grant> grant = options_.attest(*csr);
+  std::optional<BundleSet> known;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (node_.has_value()) known = node_->bundles;
+  }
+  absl::StatusOr<Grant> grant = options_.attest(*csr, known.has_value() ? &*known : nullptr);
   if (!grant.ok()) {
     return absl::Status(grant.status().code(), absl::StrCat("cannot attest: ", grant.status().message()));
   }
@@ -162,8 +172,8 @@ absl::Status AuthorityLink::Stay() {
     if (!renewed.ok()) {
       const absl::Duration wait = std::min(backoff_.Next(), options_.longest_wait());
       Log(LogLevel::kWarning, "node SVID not renewed", {{"error", renewed}, {"retry_in", absl::FormatDuration(wait)}});
-      if (absl::IsPermissionDenied(renewed)) unknown_to_authority_ = true;
-      if (absl::IsPermissionDenied(renewed) || absl::IsUnavailable(renewed)) connection->client->Cancel();
+      if (absl::IsPermissionDenied(renewed)) must_attest_ = true;
+      if (EndsConnection(renewed)) connection->client->Cancel();
       retry_at = clock_.Now() + wait;
       continue;
     }
@@ -183,7 +193,7 @@ absl::Status AuthorityLink::Stay() {
     client_ = nullptr;
   }
   const absl::Status why = Disconnect(std::move(connection));
-  if (absl::IsPermissionDenied(why)) unknown_to_authority_ = true;
+  if (absl::IsPermissionDenied(why)) must_attest_ = true;
   return why;
 }
 
@@ -202,7 +212,11 @@ absl::StatusOr<std::unique_ptr<AuthorityLink::Connection>> AuthorityLink::Connec
     node = node_;
   }
   absl::StatusOr<std::shared_ptr<AuthorityClient>> client = options_.dial(*node);
-  if (!client.ok()) return client.status();
+  if (!client.ok()) {
+    // Its SVID was refused: the trust domain's root was replaced while this node was away, or it is an impostor.
+    if (absl::IsUnauthenticated(client.status())) must_attest_ = true;
+    return client.status();
+  }
   auto connection = std::make_unique<Connection>();
   connection->number = ++connections_;
   connection->client = *std::move(client);
@@ -227,7 +241,7 @@ absl::StatusOr<std::unique_ptr<AuthorityLink::Connection>> AuthorityLink::Connec
   if (works) return connection;
   const absl::Status why = Disconnect(std::move(connection));
   if (absl::IsCancelled(why)) return absl::DeadlineExceededError("the authority sent no state in time");
-  if (absl::IsPermissionDenied(why)) unknown_to_authority_ = true;
+  if (absl::IsPermissionDenied(why)) must_attest_ = true;
   return why;
 }
 

@@ -24,16 +24,18 @@
 namespace lanyard {
 
 // One thread decides; one more a connection reads its stream. A renewed node SVID is used by a new connection, which
-// is made and read from before the old one is dropped. Without a valid identity it attests; with one it never does,
-// unless the authority says that it does not know the node any more. Borrows clock and random.
+// is made and read from before the old one is dropped. Without a valid identity it attests; with one it does so only
+// when the authority does not know the node any more, or is not known itself. Borrows clock and random.
 class AuthorityLink {
  public:
   struct Options {
     TrustDomain trust_domain;
     // Connects to the authority as this node and verifies who answers. Blocks, with a limit of its own.
     std::function<absl::StatusOr<std::shared_ptr<AuthorityClient>>(const NodeIdentity& node)> dial;
-    // First contact: sends the CSR with the join token, and vouches for where the answer came from. Blocks likewise.
-    std::function<absl::StatusOr<AuthorityClient::NodeGrant>(const std::string& csr_der)> attest;
+    // First contact: sends the CSR with the join token, and vouches for where the answer came from. `known`: the
+    // bundles of an identity that does not serve any more, null on a node that never had one. Blocks likewise.
+    std::function<absl::StatusOr<AuthorityClient::NodeGrant>(const std::string& csr_der, const BundleSet* known)>
+        attest;
     // Must not fail silently: a node identity that is not kept needs a new token after a restart.
     std::function<absl::Status(const NodeIdentity&)> keep;
     std::function<void(NodeState)> on_state;   // on a stream's thread
@@ -43,7 +45,7 @@ class AuthorityLink {
     BackoffOptions backoff = {};
   };
 
-  // `node`: what an earlier process kept. Starts at once.
+  // `node`: what an earlier process kept, expired or not. Starts at once.
   AuthorityLink(Options options, std::optional<NodeIdentity> node, const Clock& clock, Random& random);
   ~AuthorityLink();  // Stop
 
@@ -85,7 +87,7 @@ class AuthorityLink {
   Random& random_;
   const double phase_;  // of node SVIDs' renewal
   Backoff backoff_;
-  bool unknown_to_authority_ = false;  // own thread only
+  bool must_attest_ = false;           // own thread only
   uint64_t connections_ = 0;           // own thread only
 
   absl::Mutex deliver_mutex_;          // taken before mutex_

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "identity/agent/fake_authority.h"
 #include "identity/spiffe/verify.h"
 
@@ -20,7 +22,8 @@ class AuthorityLinkTest : public testing::Test {
         .trust_domain = authority_.trust_domain(),
         .dial = [this](const NodeIdentity& as) { return Dial(as); },
         .attest =
-            [this](const std::string& csr_der) {
+            [this](const std::string& csr_der, const BundleSet* known) {
+              if (known != nullptr) ++attested_with_known_;
               return NewFakeAuthorityClient(authority_, std::nullopt)->Attest(token_, csr_der, kLong);
             },
         .keep =
@@ -74,6 +77,7 @@ class AuthorityLinkTest : public testing::Test {
   std::vector<NodeState> states_;
   std::vector<std::string> dialled_;
   int connected_ = 0;
+  std::atomic<int> attested_with_known_ = 0;
   std::unique_ptr<AuthorityLink> link_;
 };
 
@@ -100,6 +104,8 @@ TEST_F(AuthorityLinkTest, AnExpiredNodeSvidFallsBackToTheToken) {
   Start(expired);
   ASSERT_TRUE(WaitUntil([this] { return connected_ == 1; }));
   EXPECT_EQ(authority_.attested(), 1);
+  // Whom it trusted before is not forgotten with the SVID.
+  EXPECT_EQ(attested_with_known_, 1);
 }
 
 TEST_F(AuthorityLinkTest, ARefusedTokenIsTriedAgain) {
@@ -207,7 +213,7 @@ TEST_F(AuthorityLinkTest, AGrantForAnotherTrustDomainOrRoleIsRefused) {
   AuthorityLink::Options options = {
       .trust_domain = authority_.trust_domain(),
       .dial = [this](const NodeIdentity& as) { return Dial(as); },
-      .attest = [this](const std::string& csr_der) -> absl::StatusOr<AuthorityClient::NodeGrant> {
+      .attest = [this](const std::string& csr_der, const BundleSet*) -> absl::StatusOr<AuthorityClient::NodeGrant> {
         authority_.SetEntries({{.id = "e", .spiffe_id = *SpiffeId::Parse("spiffe://example.org/admin"),
                                 .selectors = {}, .dns_names = {}, .hint = ""}});
         absl::MutexLock lock(&mutex_);

@@ -1,4 +1,4 @@
-#include "identity/agent/agent_config.h"
+#include "identity/agent/config.h"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
