@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "identity/base/random.h"
+#include "identity/channel/fake_echo_service.h"
 #include "identity/channel/server.h"
 #include "identity/spiffe/issue.h"
 
@@ -53,7 +54,8 @@ TEST_F(InsecureServerChainTest, TakesWhatTheServerShowsWithoutTrustingIt) {
   ChannelServer::Options options;
   options.address = "127.0.0.1:0";
   options.require_client_svid = false;
-  const auto server = ChannelServer::Start(options, *context, {});
+  FakeEchoService echo;
+  const auto server = ChannelServer::Start(options, *context, {&echo});
   ASSERT_TRUE(server.ok()) << server.status();
   const auto chain = InsecureServerChain(absl::StrCat("127.0.0.1:", (*server)->port()), absl::Seconds(10));
   ASSERT_TRUE(chain.ok()) << chain.status();
