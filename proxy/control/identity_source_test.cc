@@ -18,12 +18,14 @@ constexpr absl::Duration kPatience = absl::Seconds(20);
 // Counts what a source offers, from the control thread.
 class IdentitySourceTest : public testing::Test {
  protected:
-  IdentitySourceTest() : folder_(testing::TempDir() + "/identity_source_XXXXXX") {
-    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
-    Write("bundle.pem", ca_.Bundle().ToPem());
-  }
+  IdentitySourceTest() { Write("bundle.pem", ca_.Bundle().ToPem()); }
   ~IdentitySourceTest() override { loop_.Stop(); }
 
+  static std::string MakeFolder() {
+    std::string folder = testing::TempDir() + "/identity_source_XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    return folder;
+  }
   void Write(const std::string& name, const std::string& text) {
     ASSERT_TRUE(WriteFileAtomically(folder_ + "/" + name, text, 0600).ok());
   }
@@ -51,7 +53,7 @@ class IdentitySourceTest : public testing::Test {
   }
 
   const FakeCa ca_ = FakeCa::Root("td");
-  std::string folder_;
+  const std::string folder_ = MakeFolder();
   absl::Mutex mutex_;
   std::string serial_;
   uint64_t failures_ = 0;
