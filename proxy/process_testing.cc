@@ -73,13 +73,15 @@ void ProxyProcess::ReadOutput(int fd) {
 
 std::string ProxyProcess::AwaitLine(const std::vector<std::string>& parts) {
   std::string found;
+  size_t found_end = 0;
+  // Evaluated more than once, and on the reader's thread too: it takes nothing.
   const auto arrived = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     size_t end;
     for (size_t start = taken_; (end = output_.find('\n', start)) != std::string::npos; start = end + 1) {
       const std::string line = output_.substr(start, end - start);
       const auto contains = [&](const std::string& part) { return absl::StrContains(line, part); };
       if (!std::all_of(parts.begin(), parts.end(), contains)) continue;
-      taken_ = end + 1;
+      found_end = end + 1;
       found = line;
       return true;
     }
@@ -87,6 +89,7 @@ std::string ProxyProcess::AwaitLine(const std::vector<std::string>& parts) {
   };
   absl::MutexLock lock(&mutex_);
   mutex_.AwaitWithTimeout(absl::Condition(&arrived), kTestPatience);
+  if (!found.empty()) taken_ = found_end;
   return found;
 }
 
