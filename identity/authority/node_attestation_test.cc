@@ -1,0 +1,99 @@
+#include "identity/authority/node_attestation.h"
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "identity/authority/authority_testing.h"
+
+namespace lanyard {
+namespace {
+
+class NodeAttestationTest : public testing::Test {
+ protected:
+  std::string Token(const std::string& name = "n1") {
+    return parts_.registry->CreateJoinToken(name, absl::Minutes(1))->text;
+  }
+  AuthorityParts parts_;
+};
+
+TEST_F(NodeAttestationTest, ATokenBecomesANodeSvidOnce) {
+  const std::string token = Token();
+  const auto chain = parts_.attestation->Attest(token, NewCsr());
+  ASSERT_TRUE(chain.ok()) << chain.status();
+  const auto verified = parts_.Verify(*chain);
+  ASSERT_TRUE(verified.ok());
+  EXPECT_EQ(verified->id.ToString(), "spiffe://example.org/lanyard/agent/n1");
+  EXPECT_EQ(parts_.registry->GetNode(verified->id)->svid_serial, verified->serial);
+  EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Attest(token, NewCsr()).status()));
+}
+
+TEST_F(NodeAttestationTest, ABadRequestDoesNotSpendTheToken) {
+  const std::string token = Token();
+  EXPECT_TRUE(absl::IsInvalidArgument(parts_.attestation->Attest(token, "not DER").status()));
+  EXPECT_TRUE(parts_.attestation->Attest(token, NewCsr()).ok());
+}
+
+TEST_F(NodeAttestationTest, RefusesTokensThatAreUnknownOrExpired) {
+  EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Attest("guess", NewCsr()).status()));
+  const std::string token = Token();
+  parts_.clock.Advance(absl::Minutes(1));
+  EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Attest(token, NewCsr()).status()));
+}
+
+TEST_F(NodeAttestationTest, OfManyCallersWithOneTokenOneBecomesTheNode) {
+  const std::string token = Token();
+  std::atomic<int> attested{0}, denied{0};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([&] {
+      const auto chain = parts_.attestation->Attest(token, NewCsr());
+      if (chain.ok()) ++attested;
+      if (absl::IsPermissionDenied(chain.status())) ++denied;
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(attested, 1);
+  EXPECT_EQ(denied, 7);
+}
+
+TEST_F(NodeAttestationTest, RecognisesOnlyRegisteredNodes) {
+  const VerifiedSvid node = parts_.AttestedNode("n1");
+  EXPECT_EQ(*parts_.attestation->Recognise(node), node.id);
+  EXPECT_TRUE(absl::IsUnauthenticated(parts_.attestation->Recognise(std::nullopt).status()));
+
+  VerifiedSvid workload = node;
+  workload.id = *SpiffeId::Parse("spiffe://example.org/web");
+  EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Recognise(workload).status()));
+  VerifiedSvid unknown = node;
+  unknown.id = *AgentId(parts_.trust_domain, "n2");
+  EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Recognise(unknown).status()));
+  VerifiedSvid foreign = node;
+  foreign.id = *SpiffeId::Parse("spiffe://other.org/lanyard/agent/n1");
+  EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Recognise(foreign).status()));
+
+  ASSERT_TRUE(parts_.registry->DeleteNode(node.id).ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Recognise(node).status()));
+}
+
+TEST_F(NodeAttestationTest, AFailingStoreIsNotARefusal) {
+  const VerifiedSvid node = parts_.AttestedNode("n1");
+  parts_.store.FailWith(absl::UnavailableError("I/O error"));
+  EXPECT_TRUE(absl::IsUnavailable(parts_.attestation->Recognise(node).status()));
+}
+
+TEST_F(NodeAttestationTest, RenewsForAsLongAsTheNodeIsKnown) {
+  const VerifiedSvid node = parts_.AttestedNode("n1");
+  parts_.clock.Advance(absl::Minutes(30));
+  const auto renewed = parts_.attestation->Renew(node.id, NewCsr());
+  ASSERT_TRUE(renewed.ok()) << renewed.status();
+  EXPECT_EQ(parts_.registry->GetNode(node.id)->svid_serial, renewed->front().serial());
+  EXPECT_GT(parts_.registry->GetNode(node.id)->svid_expires_at, node.leaf_not_after);
+  ASSERT_TRUE(parts_.registry->DeleteNode(node.id).ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Renew(node.id, NewCsr()).status()));
+}
+
+}  // namespace
+}  // namespace lanyard
