@@ -85,7 +85,8 @@ class CaRotationOverTime : public testing::TestWithParam<Case> {
   void Issue() {
     const std::optional<SigningAuthority> signer = hierarchy_.Signer();
     ASSERT_TRUE(signer.has_value());
-    const absl::Time not_after = now_ + GetParam().svid;
+    // Certificates hold whole seconds.
+    const absl::Time not_after = absl::FromUnixSeconds(absl::ToUnixSeconds(now_ + GetParam().svid));
     const auto leaf = SignLeaf(
         *signer, {*SpiffeId::Parse("spiffe://example.org/w"), key_.evp(), now_ - absl::Seconds(2), not_after, {}},
         random_);
@@ -136,18 +137,18 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"Seconds",
                          {absl::Seconds(120), absl::Seconds(40), absl::Seconds(20), absl::Seconds(2)},
                          absl::Seconds(20),
-                         absl::Seconds(3),
-                         absl::Minutes(20)},
+                         absl::Seconds(7),
+                         absl::Minutes(8)},
                     Case{"Tightest",
                          {absl::Seconds(48), absl::Seconds(24), absl::Seconds(18), absl::Seconds(2)},
                          absl::Seconds(18),
-                         absl::Seconds(1),
-                         absl::Minutes(5)},
+                         absl::Seconds(5),
+                         absl::Minutes(4)},
                     Case{"LongestLeafOfTheDefault",
                          {absl::Hours(24 * 10), absl::Hours(24), absl::Hours(1), absl::Seconds(10)},
                          absl::Hours(12),
-                         absl::Hours(2),
-                         absl::Hours(24 * 40)}),
+                         absl::Hours(7),
+                         absl::Hours(24 * 21)}),
     [](const auto& info) { return info.param.name; });
 
 class CaHierarchyTest : public testing::Test {
