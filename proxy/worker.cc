@@ -1,11 +1,14 @@
 #include "proxy/worker.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "identity/base/logging.h"
 #include "identity/tls/client_sessions.h"
 #include "proxy/connection/acceptor.h"
@@ -93,7 +96,10 @@ void Worker::Start() {
     const absl::Status started = state->acceptor->Start();
     if (!started.ok()) Log(LogLevel::kError, "a worker does not accept", {{"error", started}});
   });
-  state_->thread = std::thread([state = state_.get()] { state->loop->Run(); });
+  state_->thread = std::thread([state = state_.get()] {
+    pthread_setname_np(pthread_self(), absl::StrCat("worker-", state->context.worker).c_str());
+    state->loop->Run();
+  });
 }
 
 void Worker::Publish(std::shared_ptr<const MeshView> view) {
