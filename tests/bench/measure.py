@@ -157,5 +157,6 @@ def _memory(bench, port, pids, proxies, plan):
         return processes.memory_bytes(pids)
 
     _, held, _ = bench.load(port, "idle", with_idle_connections, connections=plan.idle_connections)
-    return {"rest_pss_bytes": rest["pss"] / proxies, "rest_private_bytes": rest["private"] / proxies,
+    return {"rest_rss_bytes": rest["rss"] / proxies, "rest_pss_bytes": rest["pss"] / proxies,
+            "rest_private_bytes": rest["private"] / proxies,
             "idle_pss_bytes": (held["pss"] - rest["pss"]) / plan.idle_connections}

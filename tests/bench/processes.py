@@ -126,13 +126,13 @@ class CpuTime:
 
 
 def memory_bytes(pids):
-    """Proportional set size (Pss) and what is private, summed over the processes."""
-    sums = {"pss": 0, "private": 0}
+    """Resident (Rss), its proportional share (Pss) and what is private, summed over the processes."""
+    sums = {"rss": 0, "pss": 0, "private": 0}
     for pid in pids:
         for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             name, _, value = line.partition(":")
-            if name == "Pss":
-                sums["pss"] += int(value.split()[0]) * 1024
+            if name in ("Rss", "Pss"):
+                sums[name.lower()] += int(value.split()[0]) * 1024
             elif name in ("Private_Clean", "Private_Dirty"):
                 sums["private"] += int(value.split()[0]) * 1024
     return sums

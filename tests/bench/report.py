@@ -28,7 +28,8 @@ def _rows():
     for row, label in (("bulk-up", "Bulk to the server"), ("bulk-down", "Bulk to the client")):
         yield f"{label}: MB/s", row, "mb_per_second", lambda value: f"{value:,.0f}"
         yield f"{label}: CPU-s per GB", row, "cpu_s", lambda value: f"{value:.3f}"
-    yield "Memory at rest, a proxy: MB", "memory", "rest_pss_bytes", lambda value: f"{value / 1e6:.1f}"
+    for kind, figure in (("Pss", "rest_pss_bytes"), ("Rss", "rest_rss_bytes")):
+        yield f"Memory at rest, a proxy, {kind}: MB", "memory", figure, lambda value: f"{value / 1e6:.1f}"
     yield "Memory of an idle connection, the pair: kB", "memory", "idle_pss_bytes", lambda value: f"{value / 1e3:.1f}"
 
 
