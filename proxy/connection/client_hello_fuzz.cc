@@ -19,6 +19,8 @@ void CheckPrefixes(absl::Span<const uint8_t> bytes, lanyard::SniffVerdict (*snif
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::Span<const uint8_t> bytes(data, size);
   CheckPrefixes(bytes, lanyard::SniffTls);
-  CheckPrefixes(bytes, [](absl::Span<const uint8_t> part) { return lanyard::SniffTlsWithAlpn(part, "lanyard-mesh/1"); });
+  CheckPrefixes(bytes, [](absl::Span<const uint8_t> part) {
+    return lanyard::SniffTlsWithAlpn(part, "lanyard-mesh/1");
+  });
   return 0;
 }

@@ -7,7 +7,7 @@
 #include "identity/base/fake_clock.h"
 #include "proxy/io/fake_poller.h"
 #include "proxy/io/fake_stream.h"
-#include "proxy/io/stream_contract.h"
+#include "proxy/io/stream_contract_testing.h"
 
 namespace lanyard {
 namespace {

@@ -122,7 +122,8 @@ absl::StatusOr<Cidr> Cidr::Parse(absl::string_view text) {
         absl::StrCat("\"", text, "\" is not a block of addresses; write 10.0.0.0/8, fd00::/64 or one address"));
   }
   if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&AsIpv6(storage)->sin6_addr)) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is an IPv4 address in IPv6 spelling; write it as IPv4"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text, "\" is an IPv4 address in IPv6 spelling; write it as IPv4"));
   }
   Cidr cidr;
   cidr.text_ = std::string(text);

@@ -20,7 +20,7 @@ int TimeoutMs(absl::Duration timeout) {
 
 absl::StatusOr<std::unique_ptr<EpollPoller>> EpollPoller::Create() {
   UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll.valid()) return absl::ErrnoToStatus(errno, "no epoll descriptor could be made; raise the descriptor limit");
+  if (!epoll.valid()) return absl::ErrnoToStatus(errno, "no epoll descriptor left; raise the limit of open files");
   return std::unique_ptr<EpollPoller>(new EpollPoller(std::move(epoll)));
 }
 

@@ -20,7 +20,9 @@ class FakePoller : public Poller {
   void Queue(IoHandler* handler, uint32_t events) { events_.push_back({handler, events}); }
 
   size_t Wait(absl::Span<PollEvent> out, absl::Duration timeout) override {
-    if (events_.empty() && timeout != absl::InfiniteDuration()) clock_->Advance(std::max(timeout, absl::ZeroDuration()));
+    if (events_.empty() && timeout != absl::InfiniteDuration()) {
+      clock_->Advance(std::max(timeout, absl::ZeroDuration()));
+    }
     const size_t count = std::min(out.size(), events_.size());
     std::copy_n(events_.begin(), count, out.begin());
     events_.erase(events_.begin(), events_.begin() + static_cast<std::ptrdiff_t>(count));

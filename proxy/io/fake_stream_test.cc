@@ -3,7 +3,7 @@
 #include "gtest/gtest.h"
 #include "identity/base/fake_clock.h"
 #include "proxy/io/fake_poller.h"
-#include "proxy/io/stream_contract.h"
+#include "proxy/io/stream_contract_testing.h"
 
 namespace lanyard {
 namespace {

@@ -36,7 +36,9 @@ absl::StatusOr<std::vector<SocketAddress>> LookUp(const std::string& host, uint1
   hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
   addrinfo* found = nullptr;
   const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (error != 0) return absl::NotFoundError(absl::StrCat("the name ", host, " was not resolved: ", gai_strerror(error)));
+  if (error != 0) {
+    return absl::NotFoundError(absl::StrCat("the name ", host, " was not resolved: ", gai_strerror(error)));
+  }
   std::vector<SocketAddress> addresses;
   for (addrinfo* each = found; each != nullptr; each = each->ai_next) {
     sockaddr_storage storage{};

@@ -15,8 +15,8 @@ TEST(Destination, ParsesNumbersAndNames) {
   EXPECT_FALSE(name.is_numeric());
   EXPECT_EQ(name.host(), "db.example.org");
   EXPECT_EQ(name.port(), 5432);
-  for (const char* text : {"", ":80", "host", "host:", "host:0", "host:65536", "ho st:80", "10.0.0.300:80", "10.0.0.1:0",
-                           "http://host:80", "fd00::1:80"}) {
+  for (const char* text : {"", ":80", "host", "host:", "host:0", "host:65536", "ho st:80", "10.0.0.300:80",
+                           "10.0.0.1:0", "http://host:80", "fd00::1:80"}) {
     EXPECT_FALSE(Destination::Parse(text).ok()) << text;
   }
 }

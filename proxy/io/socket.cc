@@ -29,7 +29,8 @@ void SetStreamOptions(int fd) {
 }
 
 bool IsAnyIpv6(const SocketAddress& address) {
-  return !address.is_ipv4() && IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(address.raw())->sin6_addr);
+  if (address.is_ipv4()) return false;
+  return IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(address.raw())->sin6_addr);
 }
 
 absl::StatusOr<UniqueFd> OpenListenerOf(const SocketAddress& address) {

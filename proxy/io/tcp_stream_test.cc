@@ -7,7 +7,7 @@
 #include "gtest/gtest.h"
 #include "proxy/io/epoll_poller.h"
 #include "proxy/io/listener.h"
-#include "proxy/io/stream_contract.h"
+#include "proxy/io/stream_contract_testing.h"
 
 namespace lanyard {
 namespace {

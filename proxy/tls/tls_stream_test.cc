@@ -11,7 +11,7 @@
 #include "proxy/io/fake_poller.h"
 #include "proxy/io/fake_stream.h"
 #include "proxy/io/listener.h"
-#include "proxy/io/stream_contract.h"
+#include "proxy/io/stream_contract_testing.h"
 #include "proxy/io/tcp_stream.h"
 
 namespace lanyard {

@@ -1,4 +1,4 @@
-#include "proxy/io/stream_contract.h"
+#include "proxy/io/stream_contract_testing.h"
 
 #include <vector>
 

@@ -1,0 +1,71 @@
+#include "proxy/connection/acceptor.h"
+
+#include "proxy/connection/connection_testing.h"
+#include "proxy/io/epoll_poller.h"
+#include "proxy/io/socket.h"
+
+namespace lanyard {
+namespace {
+
+// Real sockets on a real loop; what is dialled is fake.
+class AcceptorTest : public ConnectionTest {
+ protected:
+  AcceptorTest() {
+    context_.loop = real_.get();
+    context_.dialer = &fakes_;
+  }
+  ~AcceptorTest() override {
+    table_.CloseAll();  // while the listeners' specs are there
+    real_->RunOnce(absl::ZeroDuration());
+  }
+  SocketAddress Listen(const ListenerSpec& spec) {
+    acceptor_ = Acceptor::Bind(&context_, {spec}).value();
+    EXPECT_TRUE(acceptor_->Start().ok());
+    return acceptor_->addresses()[0];
+  }
+  bool RealTurnUntil(const std::function<bool()>& done) {
+    for (int turn = 0; turn < 1000 && !done(); ++turn) real_->RunOnce(absl::Milliseconds(10));
+    return done();
+  }
+  ListenerSpec Spec(ListenerKind kind, const std::string& destination) {
+    return {"test", kind, SocketAddress::Parse("127.0.0.1:0").value(), destination};
+  }
+  std::unique_ptr<EventLoop> real_ = EventLoop::Create(EpollPoller::Create().value(), &SystemClock()).value();
+  FakeDialer fakes_{real_.get()};
+  std::unique_ptr<Acceptor> acceptor_;
+};
+
+TEST_F(AcceptorTest, AStaticListenerDialsItsDestination) {
+  auto view = OutboundView(RouteAction::kPassThrough);
+  view->listener_routes = {Route{"all", {}, {}, RouteAction::kPassThrough, {}}};
+  View(view);
+  Dialled caller = Dial(Listen(Spec(ListenerKind::kOutboundStatic, "10.9.9.9:99")));
+  ASSERT_TRUE(RealTurnUntil([&] { return fakes_.dialled.size() == 1; }));
+  EXPECT_EQ(fakes_.dialled[0].ToString(), "10.9.9.9:99");
+  EXPECT_EQ(Only().listener, "test");
+  EXPECT_EQ(Only().destination, "10.9.9.9:99");
+  EXPECT_EQ(Only().source, LocalAddress(caller.fd.get())->ToString());
+}
+
+TEST_F(AcceptorTest, ACapturePortDialledDirectlyIsALoop) {
+  View(OutboundView(RouteAction::kPassThrough));
+  Dialled caller = Dial(Listen(Spec(ListenerKind::kOutboundCapture, "")));
+  EXPECT_TRUE(RealTurnUntil([&] { return Closes(Flow::kOutbound, CloseReason::kLoopDetected) == 1; }));
+  EXPECT_TRUE(fakes_.dialled.empty());
+}
+
+TEST_F(AcceptorTest, AtTheLimitCallersAreResetAndCounted) {
+  context_.limits.max_connections = 0;
+  View(OutboundView(RouteAction::kPassThrough));
+  Dialled caller = Dial(Listen(Spec(ListenerKind::kOutboundStatic, "10.9.9.9:99")));
+  EXPECT_TRUE(RealTurnUntil([&] { return counters_.limit_connections.value() == 1; }));
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(AcceptorTest, ADestinationThatIsNoneIsAnError) {
+  const auto acceptor = Acceptor::Bind(&context_, {Spec(ListenerKind::kOutboundStatic, "nowhere")});
+  EXPECT_FALSE(acceptor.ok());
+}
+
+}  // namespace
+}  // namespace lanyard

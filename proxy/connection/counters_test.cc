@@ -1,0 +1,28 @@
+#include "proxy/connection/counters.h"
+
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+TEST(ConnectionCounters, ASnapshotNamesWhatHappenedAndLeavesOutWhatDidNot) {
+  ConnectionCounters counters;
+  counters.accepted[static_cast<size_t>(Flow::kInbound)].Add();
+  counters.open[static_cast<size_t>(Flow::kOutbound)].Add(3);
+  counters.open[static_cast<size_t>(Flow::kOutbound)].Subtract();
+  counters.closes[static_cast<size_t>(Flow::kOutbound)][static_cast<size_t>(CloseReason::kIdle)].Add(4);
+  counters.verification_failures[static_cast<size_t>(SvidDefect::kExpired)].Add();
+  counters.view_version.Set(9);
+  const WorkerCounters shot = counters.Snapshot();
+  EXPECT_EQ(shot.accepted_inbound, 1u);
+  EXPECT_EQ(shot.accepted_outbound, 0u);
+  EXPECT_EQ(shot.open_outbound, 2u);
+  EXPECT_EQ(shot.view_version, 9u);
+  EXPECT_TRUE(shot.closes_inbound.empty());
+  EXPECT_EQ(shot.closes_outbound, (std::vector<std::pair<std::string, uint64_t>>{{"idle", 4}}));
+  ASSERT_EQ(shot.verification_failures.size(), 1u);
+  EXPECT_EQ(shot.verification_failures[0].first, SvidDefectName(SvidDefect::kExpired));
+}
+
+}  // namespace
+}  // namespace lanyard

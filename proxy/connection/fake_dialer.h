@@ -1,0 +1,35 @@
+// A dialer whose connections end in the test's hands.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "proxy/connection/dialer.h"
+#include "proxy/io/fake_stream.h"
+
+namespace lanyard {
+
+class FakeDialer : public Dialer {
+ public:
+  explicit FakeDialer(EventLoop* loop) : loop_(loop) {}
+
+  std::unique_ptr<Stream> Dial(const SocketAddress& destination) override {
+    auto [near, far] = FakeStream::Pair(loop_);
+    near->faults() = next_faults;
+    dialled.push_back(destination);
+    last = near.get();
+    answerers.push_back(std::move(far));
+    return std::move(near);
+  }
+
+  FakeStream::Faults next_faults;                       // of the proxy's end
+  std::vector<SocketAddress> dialled;
+  FakeStream* last = nullptr;                           // the proxy's end of the newest
+  std::vector<std::unique_ptr<FakeStream>> answerers;   // the other ends
+
+ private:
+  EventLoop* loop_;
+};
+
+}  // namespace lanyard

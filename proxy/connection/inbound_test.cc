@@ -1,0 +1,176 @@
+#include "proxy/connection/inbound.h"
+
+#include <string>
+
+#include "proxy/connection/connection_testing.h"
+
+namespace lanyard {
+namespace {
+
+class InboundTest : public ConnectionTest {
+ protected:
+  uint64_t Closed(CloseReason reason) const { return Closes(Flow::kInbound, reason); }
+  // The workload's end, once it was dialled.
+  FakeStream* workload() { return dialer_.answerers.back().get(); }
+  bool Dialled() { return TurnUntil([&] { return !dialer_.dialled.empty(); }); }
+};
+
+TEST_F(InboundTest, TheWorkloadIsDialledOnlyOnceTheCallerIsAllowed) {
+  View(InboundView());
+  CallIn();
+  auto caller = CallTls(web_);
+  ASSERT_TRUE(TurnUntil([&] {
+    EXPECT_TRUE(dialer_.dialled.empty() || counters_.handshakes_full.value() == 1);
+    caller->Open();
+    return !dialer_.dialled.empty();
+  }));
+  EXPECT_EQ(dialer_.dialled.front().ToString(), "10.0.0.2:8080");
+  ASSERT_TRUE(TurnUntil([&] { return Write(caller.get(), "hello"); }));
+  StreamReader reader(workload());
+  ASSERT_TRUE(TurnUntil([&] {
+    reader.Drain();
+    return reader.bytes() == "hello";
+  }));
+  EXPECT_EQ(Only().peer_id, kWebId);
+  EXPECT_EQ(Only().rule, "callers");
+}
+
+TEST_F(InboundTest, ACallerThatNoRuleAllowsIsToldByAnAlert) {
+  View(InboundView("spiffe://example.org/other"));
+  CallIn();
+  auto caller = CallTls(web_);
+  ASSERT_TRUE(TurnUntil([&] {
+    caller->Open();
+    return table_.size() == 0;
+  }));
+  EXPECT_EQ(Closed(CloseReason::kDeniedByPolicy), 1u);
+  StreamReader reader(caller.get());
+  ASSERT_TRUE(TurnUntil([&] { return reader.Drain(); }));
+  EXPECT_EQ(reader.last(), IoStatus::kError);
+  EXPECT_TRUE(dialer_.dialled.empty());
+}
+
+TEST_F(InboundTest, TheFirstBytesMayComeOneByOne) {
+  View(InboundView());
+  FakeStream::Faults slow;
+  slow.most_read = 1;
+  InboundConnection::Start(&context_, Arrive(inbound_, slow));
+  auto caller = CallTls(web_);
+  EXPECT_TRUE(TurnUntil([&] {
+    caller->Open();
+    return !dialer_.dialled.empty();
+  }));
+}
+
+TEST_F(InboundTest, PlaintextToAStrictPortIsRefusedAtTheFirstByte) {
+  View(InboundView());
+  CallIn();
+  ASSERT_TRUE(Write(caller_.get(), "G"));
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0; }));
+  EXPECT_EQ(Closed(CloseReason::kPlaintextRefused), 1u);
+  EXPECT_TRUE(dialer_.dialled.empty());
+}
+
+TEST_F(InboundTest, ASilentCallerOfAStrictPortHasUntilHandshakeTimeout) {
+  View(InboundView());
+  CallIn();
+  EXPECT_EQ(Only().state, "sniffing");
+  EXPECT_EQ(TimeUntilClosed(), context_.limits.handshake_timeout);
+  EXPECT_EQ(Closed(CloseReason::kHandshakeTimeout), 1u);
+}
+
+TEST_F(InboundTest, AHandshakeThatDragsOnDoesNotGetMoreTime) {
+  View(InboundView());
+  CallIn();
+  clock_.Advance(context_.limits.handshake_timeout / 2);
+  ASSERT_TRUE(Write(caller_.get(), std::string("\x16\x03\x01\x00\xc8\x01", 6)));
+  ASSERT_TRUE(TurnUntil([&] { return Only().state == "handshaking"; }));
+  EXPECT_EQ(TimeUntilClosed(), context_.limits.handshake_timeout / 2);
+}
+
+TEST_F(InboundTest, ACallerThatLeavesWithoutAWordIsAFailedHandshake) {
+  View(InboundView());
+  CallIn();
+  caller_.reset();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0; }));
+  EXPECT_EQ(Closed(CloseReason::kHandshakeFailed), 1u);
+}
+
+TEST_F(InboundTest, OnAPermissivePortASilentCallerIsPlaintextAfterSniffTimeout) {
+  View(InboundView(kWebId, true));
+  CallIn();
+  const absl::Duration start = clock_.Monotonic();
+  while (dialer_.dialled.empty()) loop_->RunOnce(absl::InfiniteDuration());
+  EXPECT_EQ(clock_.Monotonic() - start, context_.limits.sniff_timeout);
+  ASSERT_TRUE(Write(workload(), "220 ready\r\n"));
+  StreamReader reader(caller_.get());
+  ASSERT_TRUE(TurnUntil([&] {
+    reader.Drain();
+    return reader.bytes() == "220 ready\r\n";
+  }));
+}
+
+TEST_F(InboundTest, OnAPermissivePortTheFirstBytesOfPlaintextAreNotLost) {
+  View(InboundView(kWebId, true));
+  CallIn();
+  ASSERT_TRUE(Write(caller_.get(), "GET / HTTP/1.1\r\n"));
+  ASSERT_TRUE(Dialled());
+  StreamReader reader(workload());
+  ASSERT_TRUE(TurnUntil([&] {
+    reader.Drain();
+    return reader.bytes() == "GET / HTTP/1.1\r\n";
+  }));
+  EXPECT_EQ(Only().peer_id, "");
+  EXPECT_EQ(Only().rule, "callers");
+}
+
+TEST_F(InboundTest, OnAPermissivePortTlsWithoutTheMeshsAlpnIsTheApplicationsOwn) {
+  View(InboundView(kWebId, true));
+  CallIn();
+  auto plain = TlsContext::Create(TestIdentities::Get().web.Svid(), TestIdentities::Get().root.Bundles(),
+                                  std::make_shared<VerifyCache>(), clock_, TlsContext::Options{})
+                   .value();
+  auto caller = CallTls(plain);
+  ASSERT_TRUE(TurnUntil([&] {
+    caller->Open();
+    return !dialer_.dialled.empty();
+  }));
+  EXPECT_EQ(counters_.handshakes_in_flight.value(), 0u);
+  StreamReader reader(workload());
+  ASSERT_TRUE(TurnUntil([&] {
+    reader.Drain();
+    return reader.bytes().size() > 100;
+  }));
+  EXPECT_EQ(reader.bytes()[0], '\x16') << "the ClientHello itself arrives";
+}
+
+TEST_F(InboundTest, APolicyThatTurnsStrictWhileACallerIsSilentRefusesIt) {
+  View(InboundView(kWebId, true));
+  CallIn();
+  View(InboundView(kWebId, false));
+  EXPECT_EQ(table_.size(), 1u) << "not decided yet";
+  TimeUntilClosed();
+  EXPECT_EQ(Closed(CloseReason::kPlaintextRefused), 1u);
+}
+
+TEST_F(InboundTest, AWorkloadThatRefusesIsAResetForTheCaller) {
+  View(InboundView(kWebId, true));
+  dialer_.next_faults.fail_open = StreamError::kRefused;
+  CallIn();
+  ASSERT_TRUE(Write(caller_.get(), "hello"));
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0; }));
+  EXPECT_EQ(Closed(CloseReason::kConnectRefused), 1u);
+  StreamReader reader(caller_.get());
+  ASSERT_TRUE(TurnUntil([&] { return reader.Drain(); }));
+  EXPECT_EQ(caller_->error(), StreamError::kReset);
+}
+
+TEST_F(InboundTest, ALoopIsRefused) {
+  View(InboundView(kWebId, true));
+  looped_ = true;
+  CallIn();
+  EXPECT_EQ(Closed(CloseReason::kLoopDetected), 1u);
+}
+
+}  // namespace
+}  // namespace lanyard

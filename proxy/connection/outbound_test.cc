@@ -1,0 +1,148 @@
+#include "proxy/connection/outbound.h"
+
+#include <string>
+
+#include "proxy/connection/connection_testing.h"
+
+namespace lanyard {
+namespace {
+
+class OutboundTest : public ConnectionTest {
+ protected:
+  uint64_t Closed(CloseReason reason) const { return Closes(Flow::kOutbound, reason); }
+};
+
+TEST_F(OutboundTest, NoByteLeavesBeforeThePeerIsWhoItShouldBe) {
+  View(OutboundView(RouteAction::kMutualTls));
+  CallOut();
+  ASSERT_TRUE(Write(caller_.get(), "secret"));
+  auto peer = AnswerTls(api_);
+  StreamReader reader(peer.get());
+  ASSERT_TRUE(TurnUntil([&] {
+    peer->Open();
+    reader.Drain();
+    return reader.bytes() == "secret";
+  }));
+  EXPECT_EQ(Only().peer_id, kApiId);
+  EXPECT_EQ(Only().rule, "to-api");
+  EXPECT_EQ(dialer_.dialled.front().ToString(), "10.0.0.2:8080");
+}
+
+TEST_F(OutboundTest, APeerWithAnotherIdGetsNothing) {
+  View(OutboundView(RouteAction::kMutualTls, {"spiffe://example.org/other"}));
+  CallOut();
+  ASSERT_TRUE(Write(caller_.get(), "secret"));
+  auto peer = AnswerTls(api_);
+  StreamReader reader(peer.get());
+  ASSERT_TRUE(TurnUntil([&] { return peer->Open().status == IoStatus::kError; }));
+  EXPECT_EQ(Closed(CloseReason::kPeerNotExpected), 1u);
+  EXPECT_EQ(counters_.bytes_to_mesh.value(), 0u);
+  StreamReader app(caller_.get());
+  ASSERT_TRUE(TurnUntil([&] { return app.Drain(); }));
+  EXPECT_EQ(caller_->error(), StreamError::kReset) << "the application sees an error, not an end";
+}
+
+TEST_F(OutboundTest, ARefusedRouteAndALoopAreNotDialled) {
+  View(OutboundView(RouteAction::kRefuse));
+  CallOut();
+  EXPECT_EQ(Closed(CloseReason::kRouteRefused), 1u);
+  View(OutboundView(RouteAction::kPassThrough));
+  looped_ = true;
+  CallOut();
+  EXPECT_EQ(Closed(CloseReason::kLoopDetected), 1u);
+  EXPECT_TRUE(dialer_.dialled.empty());
+}
+
+TEST_F(OutboundTest, PassThroughMovesPlainBytes) {
+  View(OutboundView(RouteAction::kPassThrough));
+  CallOut();
+  ASSERT_TRUE(Write(caller_.get(), "plain"));
+  StreamReader reader(dialer_.answerers.back().get());
+  ASSERT_TRUE(TurnUntil([&] {
+    reader.Drain();
+    return reader.bytes() == "plain";
+  }));
+  EXPECT_EQ(Only().tls, "");
+}
+
+TEST_F(OutboundTest, ADialThatHangsEndsAtConnectTimeout) {
+  View(OutboundView(RouteAction::kMutualTls));
+  dialer_.next_faults.stall_open = true;
+  CallOut();
+  EXPECT_EQ(Only().state, "connecting");
+  EXPECT_EQ(TimeUntilClosed(), context_.limits.connect_timeout);
+  EXPECT_EQ(Closed(CloseReason::kConnectTimeout), 1u);
+}
+
+TEST_F(OutboundTest, AHandshakeThatHangsEndsAtHandshakeTimeout) {
+  View(OutboundView(RouteAction::kMutualTls));
+  CallOut();
+  EXPECT_EQ(Only().state, "handshaking");
+  EXPECT_EQ(counters_.handshakes_in_flight.value(), 1u);
+  EXPECT_EQ(TimeUntilClosed(), context_.limits.handshake_timeout);
+  EXPECT_EQ(Closed(CloseReason::kHandshakeTimeout), 1u);
+  EXPECT_EQ(counters_.handshakes_in_flight.value(), 0u);
+}
+
+TEST_F(OutboundTest, EachFailureToConnectHasItsOwnReason) {
+  View(OutboundView(RouteAction::kMutualTls));
+  const std::pair<StreamError, CloseReason> cases[] = {
+      {StreamError::kRefused, CloseReason::kConnectRefused},
+      {StreamError::kTimedOut, CloseReason::kConnectTimeout},
+      {StreamError::kUnreachable, CloseReason::kConnectUnreachable},
+      {StreamError::kNoDescriptors, CloseReason::kLimitDescriptors},
+      {StreamError::kOther, CloseReason::kConnectFailed}};
+  for (const auto& [error, reason] : cases) {
+    dialer_.next_faults.fail_open = error;
+    CallOut();
+    EXPECT_EQ(Closed(reason), 1u) << CloseReasonName(reason);
+  }
+}
+
+TEST_F(OutboundTest, APeerThatIsNoTlsServerFailsTheHandshake) {
+  View(OutboundView(RouteAction::kMutualTls));
+  CallOut();
+  ASSERT_TRUE(Write(dialer_.answerers.back().get(), "220 mail ready\r\n"));
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0; }));
+  EXPECT_EQ(Closed(CloseReason::kHandshakeFailed), 1u);
+}
+
+TEST_F(OutboundTest, APeerThatRefusesUsSaysSoByAnAlert) {
+  const FakeCa foreign = FakeCa::Root("foreign.example");
+  BundleSet both = TestIdentities::Get().root.Bundles();
+  both.Set(foreign.Bundle());
+  auto view = OutboundView(RouteAction::kMutualTls, {"spiffe://foreign.example/api"});
+  view->tls = Context(TestIdentities::Get().web, both);
+  View(view);
+  CallOut();
+  auto peer = AnswerTls(Context(foreign.Leaf("spiffe://foreign.example/api"), foreign.Bundles()));  // knows us not
+  ASSERT_TRUE(TurnUntil([&] {
+    peer->Open();
+    return table_.size() == 0;
+  }));
+  EXPECT_EQ(Closed(CloseReason::kPeerRefused), 1u);
+}
+
+TEST_F(OutboundTest, ARouteThatChangesUnderADialClosesIt) {
+  View(OutboundView(RouteAction::kMutualTls));
+  dialer_.next_faults.stall_open = true;
+  CallOut();
+  View(OutboundView(RouteAction::kMutualTls));
+  EXPECT_EQ(table_.size(), 1u);
+  View(OutboundView(RouteAction::kRefuse));
+  EXPECT_EQ(Closed(CloseReason::kPolicyChanged), 1u);
+}
+
+TEST_F(OutboundTest, HandshakesInFlightAreLimited) {
+  context_.limits.max_handshakes = 1;
+  View(OutboundView(RouteAction::kMutualTls));
+  CallOut();
+  auto first = std::move(caller_);
+  CallOut();
+  EXPECT_EQ(Closed(CloseReason::kLimitHandshakes), 1u);
+  EXPECT_EQ(counters_.limit_handshakes.value(), 1u);
+  EXPECT_EQ(table_.size(), 1u);
+}
+
+}  // namespace
+}  // namespace lanyard

@@ -1,0 +1,59 @@
+#include "proxy/io/socket.h"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+int Option(int fd, int level, int option) {
+  int value = -1;
+  socklen_t size = sizeof(value);
+  EXPECT_EQ(getsockopt(fd, level, option, &value, &size), 0);
+  return value;
+}
+
+class SocketTest : public testing::Test {
+ protected:
+  UniqueFd listener_ = OpenListener(SocketAddress::Parse("127.0.0.1:0").value()).value();
+  SocketAddress address_ = LocalAddress(listener_.get()).value();
+  // The listener does not block, and loopback connects at once.
+  UniqueFd Accept() { return UniqueFd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK)); }
+};
+
+TEST_F(SocketTest, WhatIsAcceptedAndDialledHasTheOptionsOfAStream) {
+  const Dialled dialled = Dial(address_);
+  const UniqueFd accepted = Accept();
+  ASSERT_TRUE(accepted.valid());
+  for (int fd : {dialled.fd.get(), accepted.get()}) {
+    EXPECT_NE(Option(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+    EXPECT_NE(Option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+  }
+}
+
+TEST_F(SocketTest, TwoWorkersMayListenOnOnePort) {
+  EXPECT_TRUE(OpenListener(address_).ok());
+}
+
+TEST_F(SocketTest, ResetOnCloseIsSeenAsAReset) {
+  Dialled dialled = Dial(address_);
+  const UniqueFd accepted = Accept();
+  ResetOnClose(dialled.fd.get());
+  dialled.fd.Reset();
+  char byte;
+  EXPECT_EQ(recv(accepted.get(), &byte, 1, 0), -1);
+  EXPECT_EQ(errno, ECONNRESET);
+}
+
+TEST_F(SocketTest, ARefusedDialIsToldAtOnceOrLater) {
+  listener_.Reset();
+  const Dialled dialled = Dial(address_);
+  EXPECT_FALSE(dialled.connected);
+}
+
+}  // namespace
+}  // namespace lanyard
