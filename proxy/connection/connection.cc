@@ -154,7 +154,7 @@ bool Connection::RecheckPeer() {
   checked_ = now;
   if (same_bundles) return true;
   // Whether it may live on past its expiry is not the bundle's question: ask as of the last moment it was valid.
-  const absl::Time as_of = std::min(context_->loop->clock().Now(), peer_->not_after);
+  const absl::Time as_of = std::min(context_->loop->clock().Now(), peer_->not_after - absl::Milliseconds(1));
   const absl::Status verified = now->Reverify(tls_->ssl(), as_of);
   if (verified.ok()) return true;
   context_->counters->verification_failures[static_cast<size_t>(DefectOf(verified))].Add();
