@@ -6,8 +6,10 @@
 #include <openssl/x509.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -178,6 +180,25 @@ TEST_F(VerifySvidTest, BundleOfTheLeafsOwnTrustDomainIsTheOneThatCounts) {
   EXPECT_EQ(VerifySvid(other.Leaf("spiffe://other.org/db").chain, bundles, now_)->id.ToString(),
             "spiffe://other.org/db");
   EXPECT_EQ(VerifySvid(intermediate_.Leaf(kId).chain, bundles, now_)->id.ToString(), kId);
+}
+
+TEST_F(VerifySvidTest, ThreadsMayShareChainsAndBundles) {
+  const FakeLeaf good = intermediate_.Leaf(kId);
+  const FakeLeaf bad = FakeCa::Root("example.org").Leaf(kId);
+  const BundleSet bundles = root_.Bundles();
+  std::vector<std::thread> threads;
+  std::atomic<int> accepted = 0, refused = 0;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 50; ++round) {
+        accepted += VerifySvid(good.chain, bundles, now_).ok();
+        refused += !VerifySvid(bad.chain, bundles, now_).ok();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(accepted, 200);
+  EXPECT_EQ(refused, 200);
 }
 
 TEST_F(VerifySvidTest, RefusalNamesThePeerAndTheDefect) {
