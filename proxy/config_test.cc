@@ -32,7 +32,7 @@ std::string Mistakes(const std::string& text, ProxyEnvironment environment = {""
 
 TEST(ProxySettings, DefaultsAreFilledIn) {
   const ProxySettings settings = Parse(kMinimal).value();
-  EXPECT_EQ(settings.workload_api, "unix:///run/lanyard/agent.sock");
+  EXPECT_EQ(settings.workload_api, "unix:/run/lanyard/agent.sock");
   EXPECT_FALSE(settings.identity_files.has_value());
   EXPECT_FALSE(settings.spiffe_id.has_value());
   EXPECT_EQ(settings.workers, 3);
@@ -105,7 +105,7 @@ log: {level: debug, format: json}
 
 TEST(ProxySettings, TheEnvironmentGivesTheWorkloadApi) {
   const std::string text = "capture: {inbound_address: ':15006'}";
-  EXPECT_EQ(Parse(text, {"unix:///run/spire/agent.sock", 1}).value().workload_api, "unix:///run/spire/agent.sock");
+  EXPECT_EQ(Parse(text, {"unix:///run/spire/agent.sock", 1}).value().workload_api, "unix:/run/spire/agent.sock");
   EXPECT_THAT(Mistakes(text), HasSubstr("identity: nothing says where the identity comes from"));
 }
 

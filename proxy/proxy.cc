@@ -20,6 +20,7 @@
 #include "proxy/control/process_stats.h"
 #include "proxy/control/publisher.h"
 #include "proxy/control/worker_handle.h"
+#include "proxy/io/address_in_use.h"
 #include "proxy/worker.h"
 
 namespace lanyard {
@@ -49,6 +50,10 @@ using Workers = std::vector<std::unique_ptr<PublishedWorker>>;
 
 // The first worker's bound addresses are everybody's: a port that the kernel chose is chosen once.
 absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock& clock) {
+  for (const ListenerSpec& spec : settings.listeners) {
+    const absl::Status free = CheckAddressFree(spec.address);
+    if (!free.ok()) return absl::Status(free.code(), absl::StrCat("listener ", spec.name, ": ", free.message()));
+  }
   Workers workers;
   std::vector<ListenerSpec> specs = settings.listeners;
   for (int index = 0; index < settings.workers; ++index) {

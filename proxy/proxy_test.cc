@@ -203,5 +203,15 @@ TEST_F(ProxyTest, ABusyPortIsAnErrorBeforeAnythingStarts) {
   EXPECT_THAT(proxy->Output(), HasSubstr(echo_.address().ToString()));
 }
 
+TEST_F(ProxyTest, ASecondProxyDoesNotShareTheFirstOnesPort) {
+  const auto first = RunServer();
+  const std::string address = first->AwaitAddress("in").value().ToString();
+  const std::string listener = absl::StrCat("{name: in, inbound: {address: \"", address,
+                                            "\", destination: \"127.0.0.1:1\", peers: [\"spiffe://td/*\"]}}");
+  const auto second = Run("second", Config("server", listener));
+  EXPECT_EQ(second->AwaitExit(), 1);
+  EXPECT_THAT(second->Output(), HasSubstr(address + " is in use by another process"));
+}
+
 }  // namespace
 }  // namespace lanyard

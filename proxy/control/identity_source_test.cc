@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include <filesystem>
 #include <string>
 
 #include "absl/synchronization/mutex.h"
@@ -9,6 +10,7 @@
 #include "identity/base/atomic_file.h"
 #include "identity/base/clock.h"
 #include "identity/spiffe/fake_ca.h"
+#include "identity/workload/fake_workload_api.h"
 
 namespace lanyard {
 namespace {
@@ -19,10 +21,13 @@ constexpr absl::Duration kPatience = absl::Seconds(20);
 class IdentitySourceTest : public testing::Test {
  protected:
   IdentitySourceTest() { Write("bundle.pem", ca_.Bundle().ToPem()); }
-  ~IdentitySourceTest() override { loop_.Stop(); }
+  ~IdentitySourceTest() override {
+    loop_.Stop();
+    std::filesystem::remove_all(folder_);
+  }
 
   static std::string MakeFolder() {
-    std::string folder = testing::TempDir() + "/identity_source_XXXXXX";
+    std::string folder = "/tmp/identity_source_XXXXXX";  // a socket's path has a hundred bytes
     EXPECT_NE(mkdtemp(folder.data()), nullptr);
     return folder;
   }
@@ -89,8 +94,23 @@ TEST_F(IdentitySourceTest, ReplacedFilesAreTakenAndBrokenOnesAreNot) {
   EXPECT_TRUE(AwaitSerial(second.Svid().leaf().serial()));
 }
 
+TEST_F(IdentitySourceTest, TheWorkloadApiRotatesAndAWithdrawnIdentityStays) {
+  const std::string path = folder_ + "/agent.sock";
+  FakeWorkloadApi agent(path);
+  const FakeLeaf first = ca_.Leaf("spiffe://td/web"), second = ca_.Leaf("spiffe://td/web");
+  agent.Send(FakeWorkloadApi::ResponseFor(first, ca_));
+  IdentitySource source({"unix:" + path, std::nullopt, absl::Seconds(1)}, loop_, rotation_);
+  Start(source);
+  ASSERT_TRUE(AwaitSerial(first.Svid().leaf().serial()));
+  agent.Fail(grpc::StatusCode::PERMISSION_DENIED, "no identity issued");
+  ASSERT_TRUE(AwaitFailures(1));
+  EXPECT_TRUE(AwaitSerial(first.Svid().leaf().serial()));
+  agent.Send(FakeWorkloadApi::ResponseFor(second, ca_));
+  EXPECT_TRUE(AwaitSerial(second.Svid().leaf().serial()));
+}
+
 TEST_F(IdentitySourceTest, AWorkloadApiThatIsNotThereIsAFailureAndIsTriedAgain) {
-  IdentitySource source({"unix://" + folder_ + "/no-agent.sock", std::nullopt, absl::Seconds(1)}, loop_, rotation_);
+  IdentitySource source({"unix:" + folder_ + "/no-agent.sock", std::nullopt, absl::Seconds(1)}, loop_, rotation_);
   Start(source);
   EXPECT_TRUE(AwaitFailures(2));
 }
