@@ -10,7 +10,8 @@
 # Needs root for the network namespaces; from another user's hands it goes on through sudo once built.
 set -euo pipefail
 
-readonly root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly root
 readonly trust_domain=quickstart.test
 readonly client_id=spiffe://$trust_domain/client server_id=spiffe://$trust_domain/server
 readonly client_address=10.79.0.1 server_address=10.79.0.2
@@ -19,8 +20,9 @@ readonly nobody_uid=21003                    # a proxy's that no entry speaks of
 readonly authority_port=7443 http_port=80 admin_port=15000
 readonly secret_word=plaintext-that-must-not-be-on-the-wire
 
-keep= build=yes
-pids=() namespaces=() failures=0 proofs=0
+keep='' build=yes
+declare -A running=()                        # pid -> name, of what is to be ended
+namespaces=() failures=0 proofs=0
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 
@@ -58,8 +60,8 @@ clean_up() {
       if [[ -s $log ]]; then printf -- '--- the end of %s\n' "${log##*/}" >&2; tail -n 8 "$log" >&2; fi
     done
   fi
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
-  for pid in "${pids[@]}"; do
+  for pid in "${!running[@]}"; do kill "$pid" 2>/dev/null; done
+  for pid in "${!running[@]}"; do
     timeout 5 tail --pid="$pid" -f /dev/null 2>/dev/null || kill -KILL "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
   done
@@ -78,13 +80,14 @@ start() {
   setsid nsenter --net="/run/netns/$namespace" setpriv --reuid="$uid" --regid="$uid" --clear-groups -- \
     "$@" >>"$work/$name.log" 2>&1 </dev/null &
   started=$!
-  pids+=("$started")
+  running[$started]=$name
 }
 
 stop() {
   kill "$1" 2>/dev/null || true
   timeout 10 tail --pid="$1" -f /dev/null || kill -KILL "$1" 2>/dev/null || true
   wait "$1" 2>/dev/null || true
+  unset "running[$1]"   # its pid may be another's from now on
 }
 
 # wait_until SECONDS WHAT COMMAND...: polls until the command succeeds.
@@ -274,7 +277,8 @@ prove_wire() {
 prove_log() {
   if wait_for_log server-proxy "\"$client_id\"" '"normal"'; then
     proved "the server's proxy logged its caller:"
-    say "$(grep -F "\"$client_id\"" "$work/server-proxy.log" | grep -F '"normal"' | tail -n 1 | cut -c 1-400)"
+    say "$(grep -F "\"$client_id\"" "$work/server-proxy.log" | grep -F '"normal"' | tail -n 1 |
+      grep -oE '"(destination|peer_id|peer_serial|tls|close_reason)":"[^"]*"' | tr -d '"' | paste -sd' ')"
   else
     broken "the server's proxy did not log $client_id"
   fi
@@ -310,11 +314,12 @@ prove_rotation() {
   for worker in 1 2 3 4; do
     count_requests "$stop_file" "$work/requests.$worker" &
     loops+=($!)
-    pids+=($!)
+    running[$!]=requests
   done
   wait_until 60 "three rotations" has_rotated $((before + 3))
   touch "$stop_file"
   wait "${loops[@]}"
+  for worker in "${loops[@]}"; do unset "running[$worker]"; done
   local good bad total=0 failed=0
   for worker in 1 2 3 4; do
     read -r good bad <"$work/requests.$worker"
@@ -365,7 +370,7 @@ The mesh is running. Have a look (everything is in $work):
     nsenter --net=/run/netns/$server curl http://127.0.0.1:$admin_port/connections
     tail -f $work/server-proxy.log
 To end it:
-    kill ${pids[*]}; ip netns delete $client; ip netns delete $server; rm -r $work
+    kill ${!running[*]}; ip netns delete $client; ip netns delete $server; rm -r $work
 LOOK
 }
 

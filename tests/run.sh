@@ -8,9 +8,10 @@
 # Needs root, for network namespaces. The last line is `N passed, N failed`; exit 0 only if none failed.
 set -uo pipefail
 
-readonly root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly root
 readonly options=("$@")
-cd "$root"
+cd "$root" || exit 1
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

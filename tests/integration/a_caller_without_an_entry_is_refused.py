@@ -1,5 +1,5 @@
-from kit import processes, sockets
-from kit.mesh import SERVER_ID, SERVER_V4, Mesh
+from kit import processes
+from kit.mesh import CLIENT_ID, SERVER_ID, Mesh
 from kit.scope import check
 
 
@@ -17,8 +17,14 @@ def test(scope):
     check.assertEqual(done.returncode, 1, done.stdout)
     check.assertIn(f"no identity for this process (uid {mesh.client.uid})", done.stderr)
     check.assertFalse(mesh.client.proxy.is_ready())
-    try:
-        check.assertTrue(sockets.is_refused(SERVER_V4, server.port, mesh.client.namespace))
-    except ConnectionRefusedError:
-        pass  # a proxy without an identity need not listen
-    check.assertEqual(server.accepted, 0)
+    # The proxy waits for its first identity, and the caller with it: nothing is let past.
+    with mesh.connect(server.port, timeout_s=1) as connection:
+        connection.sendall(b"hello")
+        with check.assertRaises(TimeoutError):
+            connection.recv(1)
+        check.assertEqual(server.accepted, 0, "the application saw a caller that has no identity")
+
+    # It was the entry that was missing.
+    mesh.create_entry(CLIENT_ID, mesh.client)
+    mesh.client.proxy.wait_until_ready(timeout_s=40)
+    mesh.exchange(server.port)
