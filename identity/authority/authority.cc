@@ -142,13 +142,14 @@ absl::Status Authority::State::StartServers() {
 }
 
 absl::StatusOr<absl::Time> Authority::State::RunDue() {
+  // Each by itself: a full disk, where nothing can rotate, must not keep the own SVID from being renewed.
   const absl::StatusOr<absl::Time> next = rotation->Step();
-  if (!next.ok()) return next.status();
   const auto context = own_identity->Refresh(registry->snapshot()->bundle);
-  if (!context.ok()) return context.status();
-  if (*context != nullptr) agents->SetContext(*context);
-  // Last: a full disk under the bundle file must not keep identities from being renewed.
-  if (absl::Status written = WriteBundleFile(); !written.ok()) return written;
+  if (context.ok() && *context != nullptr) agents->SetContext(*context);
+  const absl::Status written = WriteBundleFile();
+  for (const absl::Status& status : {next.status(), context.status(), written}) {
+    if (!status.ok()) return status;
+  }
   return std::min(*next, own_identity->NextRenewal());
 }
 

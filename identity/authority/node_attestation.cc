@@ -32,7 +32,10 @@ absl::StatusOr<std::vector<Certificate>> NodeAttestation::Renew(const SpiffeId& 
     return absl::PermissionDeniedError(
         absl::StrCat(node.ToString(), " was deleted; attest it again with a join token"));
   }
-  if (!recorded.ok()) return recorded;
+  // The node is known; only the note of its newest serial is missing. A full disk must not end every node.
+  if (!recorded.ok()) {
+    Log(LogLevel::kError, "cannot record a renewed node SVID", {{"agent_id", node.ToString()}, {"reason", recorded}});
+  }
   return chain;
 }
 

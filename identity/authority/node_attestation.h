@@ -22,7 +22,8 @@ class NodeAttestation {
   // A node SVID for an unused token. The request is checked before the token is spent; of several callers
   // with one token exactly one gets an SVID. PermissionDenied: unknown, used or expired token.
   absl::StatusOr<std::vector<Certificate>> Attest(const std::string& join_token, absl::string_view csr_der);
-  // `node` is what Recognise returned.
+  // `node` is what Recognise returned. PermissionDenied when it was deleted meanwhile; a failing store
+  // is logged and does not keep the node from being renewed.
   absl::StatusOr<std::vector<Certificate>> Renew(const SpiffeId& node, absl::string_view csr_der);
 
   // The node behind a verified connection. Unauthenticated without an SVID; PermissionDenied when it is no node's,

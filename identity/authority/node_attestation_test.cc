@@ -84,6 +84,12 @@ TEST_F(NodeAttestationTest, AFailingStoreIsNotARefusal) {
   EXPECT_TRUE(absl::IsUnavailable(parts_.attestation->Recognise(node).status()));
 }
 
+TEST_F(NodeAttestationTest, AFullDiskDoesNotEndANode) {
+  const VerifiedSvid node = parts_.AttestedNode("n1");
+  parts_.store.FailWith(absl::ResourceExhaustedError("the disk is full"));
+  EXPECT_TRUE(parts_.attestation->Renew(node.id, NewCsr()).ok());
+}
+
 TEST_F(NodeAttestationTest, RenewsForAsLongAsTheNodeIsKnown) {
   const VerifiedSvid node = parts_.AttestedNode("n1");
   parts_.clock.Advance(absl::Minutes(30));
