@@ -6,6 +6,7 @@
 #include <yaml-cpp/parser.h>
 
 #include <sstream>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -113,7 +114,7 @@ class TreeBuilder : public YAML::EventHandler {
     if (level.node.kind == ConfigNode::Kind::kList) {
       level.node.items.push_back(std::move(node));
     } else if (level.has_key) {
-      level.node.entries.emplace_back(std::move(level.key), std::move(node));
+      level.node.entries.push_back({std::move(level.key), std::move(node)});
       level.has_key = false;
     } else {
       if (node.kind != ConfigNode::Kind::kScalar) {

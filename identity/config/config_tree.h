@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -11,13 +10,20 @@
 namespace lanyard {
 
 struct ConfigNode {
+  struct Entry;
   enum class Kind { kNull, kScalar, kList, kMap };
   Kind kind = Kind::kNull;
   int line = 1;
   std::string text;      // of a scalar
   bool quoted = false;   // the scalar stands in quotes, or is a block
-  std::vector<ConfigNode> items;                               // of a list
-  std::vector<std::pair<std::string, ConfigNode>> entries;     // of a map, in order, duplicates kept
+  std::vector<ConfigNode> items;      // of a list
+  std::vector<Entry> entries;         // of a map, in order, duplicates kept
+};
+
+// Not a std::pair, which may not hold a type that is still incomplete.
+struct ConfigNode::Entry {
+  std::string key;
+  ConfigNode value;
 };
 
 // Parses one document; an empty one is kNull. Adds to `problems` what YAML allows and a

@@ -24,23 +24,23 @@ TEST(ParseConfigTree, KeepsOrderLinesAndQuotes) {
   EXPECT_TRUE(problems.empty());
   ASSERT_EQ(root.kind, Kind::kMap);
   ASSERT_EQ(root.entries.size(), 2u);
-  EXPECT_EQ(root.entries[0].first, "b");
-  EXPECT_EQ(root.entries[0].second.text, "1");
-  EXPECT_FALSE(root.entries[0].second.quoted);
-  const ConfigNode& list = root.entries[1].second;
+  EXPECT_EQ(root.entries[0].key, "b");
+  EXPECT_EQ(root.entries[0].value.text, "1");
+  EXPECT_FALSE(root.entries[0].value.quoted);
+  const ConfigNode& list = root.entries[1].value;
   ASSERT_EQ(list.kind, Kind::kList);
   EXPECT_TRUE(list.items[0].quoted);
   EXPECT_EQ(list.items[1].line, 4);
-  EXPECT_EQ(list.items[1].items[1].entries[0].second.kind, Kind::kNull);
+  EXPECT_EQ(list.items[1].items[1].entries[0].value.kind, Kind::kNull);
 }
 
 TEST(ParseConfigTree, ReadsJson) {
   ConfigProblems problems;
   const ConfigNode root = ParseConfigTree("{\"a\": [1, true, null, \"x\\ny\"], \"b\": {}}", 8, problems);
   EXPECT_TRUE(problems.empty());
-  EXPECT_EQ(root.entries[0].second.items[2].kind, Kind::kNull);
-  EXPECT_EQ(root.entries[0].second.items[3].text, "x\ny");
-  EXPECT_EQ(root.entries[1].second.kind, Kind::kMap);
+  EXPECT_EQ(root.entries[0].value.items[2].kind, Kind::kNull);
+  EXPECT_EQ(root.entries[0].value.items[3].text, "x\ny");
+  EXPECT_EQ(root.entries[1].value.kind, Kind::kMap);
 }
 
 TEST(ParseConfigTree, KeepsDuplicatesForTheReader) {
