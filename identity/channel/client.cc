@@ -31,7 +31,8 @@ bool Await(int fd, short events, absl::Duration deadline) {
     const absl::Duration left = deadline - EventLoop::Now();
     if (left <= absl::ZeroDuration()) return false;
     pollfd poll_for = {fd, events, 0};
-    const int ready = poll(&poll_for, 1, static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(left) + 1, 60000)));
+    const int64_t left_ms = std::min<int64_t>(absl::ToInt64Milliseconds(left) + 1, 60000);
+    const int ready = poll(&poll_for, 1, static_cast<int>(left_ms));
     if (ready > 0 || (ready < 0 && errno != EINTR)) return true;
   }
 }
@@ -89,18 +90,21 @@ absl::Status Authenticate(TlsTransport& transport, const ChannelClient::Options&
       Drive(transport, deadline, "the TLS handshake", [&transport] { return transport.Handshake(); });
   if (!handshake.ok()) return handshake.status();
   if (*handshake != IoState::kMoved) return Refusal(transport.HandshakeError());
+  if (absl::Status status = transport.CheckHttp2(); !status.ok()) return status;
   const VerifiedSvid* server = PeerOf(transport.ssl());
   if (server == nullptr || !options.expect_server(server->id)) {
-    return absl::PermissionDeniedError(absl::StrCat("the server at ", options.address, " is ",
-                                                    server ? server->id.ToString() : "nobody", ", not who is expected"));
+    const std::string who = server ? server->id.ToString() : "nobody";
+    return absl::PermissionDeniedError(
+        absl::StrCat("the server at ", options.address, " is ", who, ", not who is expected"));
   }
-  // In TLS 1.3 a client is done before the server has looked at it. HTTP/2 servers speak at once when they accept;
-  // what comes instead says why they do not.
-  const auto first = Drive(transport, deadline, "the server's first word", [&transport] { return transport.AwaitData(); });
+  // In TLS 1.3 a client is done before the server has looked at it. HTTP/2 servers speak at once when they
+  // accept; what comes instead says why they do not.
+  const auto first =
+      Drive(transport, deadline, "the server's first word", [&transport] { return transport.AwaitData(); });
   if (!first.ok()) return first.status();
   if (*first == IoState::kMoved) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("the server at ", options.address, " does not let us in: ",
-                                             transport.error()));
+  return absl::UnavailableError(
+      absl::StrCat("the server at ", options.address, " does not let us in: ", transport.error()));
 }
 
 }  // namespace

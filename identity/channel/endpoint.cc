@@ -24,7 +24,8 @@ absl::StatusOr<HostPort> Split(const std::string& address) {
   const bool bracketed = parts.host.size() > 2 && parts.host.front() == '[' && parts.host.back() == ']';
   if (bracketed) parts.host = parts.host.substr(1, parts.host.size() - 2);
   uint32_t port;
-  const bool good = !parts.host.empty() && (parts.host.find(':') != std::string::npos) == bracketed &&
+  const bool good = !parts.host.empty() && parts.host.find_first_of("[]") == std::string::npos &&
+                    (parts.host.find(':') != std::string::npos) == bracketed &&
                     absl::SimpleAtoi(parts.port, &port) && port <= 65535;
   if (!good) return wrong;
   return parts;

@@ -22,8 +22,8 @@ struct Endpoint {
 // "192.0.2.1:443", "[2001:db8::1]:443": where to listen. InvalidArgument for anything else, a name included.
 absl::StatusOr<Endpoint> ListenEndpoint(const std::string& address);
 
-// The same, or "name:443": all the addresses there are, in the order to try them. Asks the resolver, which may block for as
-// long as /etc/resolv.conf lets it. InvalidArgument; Unavailable where a name cannot be resolved.
+// The same, or "name:443": all the addresses there are, in the order to try them. Asks the resolver, which may
+// block for as long as /etc/resolv.conf lets it. InvalidArgument; Unavailable where a name cannot be resolved.
 absl::StatusOr<std::vector<Endpoint>> DialEndpoints(const std::string& address);
 
 }  // namespace lanyard

@@ -2,7 +2,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <chrono>
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
@@ -52,7 +51,8 @@ void GrpcHost::Shutdown(absl::Duration grace) {
     absl::MutexLock lock(&state_->mutex);
     if (std::exchange(state_->stopped, true)) return;
   }
-  state_->server->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(grace));
+  state_->server->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                        gpr_time_from_nanos(absl::ToInt64Nanoseconds(grace), GPR_TIMESPAN)));
   state_->server->Wait();
 }
 

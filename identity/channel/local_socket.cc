@@ -33,13 +33,15 @@ absl::Status CheckReplaceable(const std::string& path, const sockaddr_un& addres
   struct stat info;
   if (lstat(path.c_str(), &info) != 0) return errno == ENOENT ? absl::OkStatus() : Failure("look at", path);
   if (!S_ISSOCK(info.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(path, " exists and is not a socket: remove it, or choose another path"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " exists and is not a socket: remove it, or choose another path"));
   }
   const Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe.valid()) return Failure("make a socket for", path);
   // EAGAIN is a full queue: somebody is there.
   if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 || errno == EAGAIN) {
-    return absl::AlreadyExistsError(absl::StrCat("another process answers on ", path, ": stop it, or choose another path"));
+    return absl::AlreadyExistsError(
+        absl::StrCat("another process answers on ", path, ": stop it, or choose another path"));
   }
   return errno == ECONNREFUSED || errno == ENOENT ? absl::OkStatus() : Failure("find out who answers on", path);
 }

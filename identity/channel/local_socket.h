@@ -18,7 +18,10 @@ class LocalSocket {
   // a socket is there. A socket that nobody answers on is replaced in one step.
   static absl::StatusOr<LocalSocket> Create(const std::string& path, mode_t mode);
   LocalSocket(LocalSocket&& other) noexcept
-      : socket_(std::move(other.socket_)), path_(std::exchange(other.path_, "")), device_(other.device_), inode_(other.inode_) {}
+      : socket_(std::move(other.socket_)),
+        path_(std::exchange(other.path_, "")),
+        device_(other.device_),
+        inode_(other.inode_) {}
   ~LocalSocket();   // removes the file, if it is still ours
 
   // The caller's from now on.

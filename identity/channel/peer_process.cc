@@ -74,7 +74,8 @@ absl::StatusOr<std::shared_ptr<const LocalPeer>> PeerProcessByPid(int connection
   const absl::StatusOr<uint64_t> started = StartTicks(credentials->pid);
   if (!started.ok()) return started.status();
   if (*started > now || HungUp(connection)) {
-    return absl::PermissionDeniedError(absl::StrCat("the process ", credentials->pid, " is not the one that connected"));
+    return absl::PermissionDeniedError(
+        absl::StrCat("the process ", credentials->pid, " is not the one that connected"));
   }
   return MakePeer(*credentials, std::move(pidfd));
 }

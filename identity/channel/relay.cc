@@ -99,7 +99,8 @@ bool Relay::Took(Flow& flow, const IoResult& result, uint32_t& interest) {
       flow.source_ended = true;
       break;
     case IoState::kFailed:
-      Fail(absl::UnavailableError(absl::StrCat("reading failed: ", &flow == &inward_ ? outer_->error() : "gRPC's end")));
+      Fail(absl::UnavailableError(
+          absl::StrCat("reading failed: ", &flow == &inward_ ? outer_->error() : "gRPC's end")));
   }
   if (flow.empty()) flow.buffer.reset();
   return result.state == IoState::kEnded;

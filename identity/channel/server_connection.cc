@@ -50,6 +50,7 @@ void ServerConnection::OnReady(uint32_t) {
 }
 
 absl::Status ServerConnection::Open() {
+  if (absl::Status status = transport_->CheckHttp2(); !status.ok()) return status;
   absl::StatusOr<InnerLink> link = InnerLink::Create();
   if (!link.ok()) return link.status();
   server_.loop.Cancel(timer_);

@@ -93,6 +93,14 @@ absl::Status TlsTransport::HandshakeError() const {
   return absl::UnavailableError(absl::StrCat("the TLS handshake failed: ", error_));
 }
 
+absl::Status TlsTransport::CheckHttp2() const {
+  const uint8_t* protocol;
+  unsigned size_bytes;
+  SSL_get0_alpn_selected(ssl_.get(), &protocol, &size_bytes);
+  if (absl::string_view(reinterpret_cast<const char*>(protocol), size_bytes) == "h2") return absl::OkStatus();
+  return absl::FailedPreconditionError("the peer did not agree on the application protocol h2 (ALPN)");
+}
+
 IoResult TlsTransport::AwaitData() {
   char byte;
   return Result(SSL_peek(ssl_.get(), &byte, 1));

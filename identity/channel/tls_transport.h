@@ -28,6 +28,8 @@ class TlsTransport : public Transport {
   int fd() const override { return socket_.get(); }
   std::string error() const override { return error_; }
   const SSL* ssl() const { return ssl_.get(); }
+  // FailedPrecondition unless both sides agreed (ALPN) on HTTP/2, which gRPC speaks; after the handshake.
+  absl::Status CheckHttp2() const;
 
  private:
   IoResult Result(int result);

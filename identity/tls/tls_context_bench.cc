@@ -12,7 +12,7 @@
 #include "identity/base/clock.h"
 #include "identity/spiffe/fake_ca.h"
 #include "identity/tls/client_sessions.h"
-#include "identity/tls/loopback_handshake.h"
+#include "identity/tls/handshake_testing.h"
 #include "identity/tls/verify_cache.h"
 
 namespace lanyard {
@@ -39,7 +39,7 @@ struct Peers {
 void BM_FullHandshake(benchmark::State& state) {
   const Peers peers;
   for (auto _ : state) {
-    const LoopbackHandshake done = RunHandshake(peers.client->NewClient(), peers.server->NewServer());
+    const TestHandshake done = RunHandshake(peers.client->NewClient(), peers.server->NewServer());
     if (!done.Succeeded()) state.SkipWithError("the handshake failed");
   }
 }
@@ -51,7 +51,7 @@ void BM_ResumedHandshake(benchmark::State& state) {
   for (auto _ : state) {
     bssl::UniquePtr<SSL> client = peers.client->NewClient();
     sessions.Attach(client.get(), "peer");
-    LoopbackHandshake done = RunHandshake(std::move(client), peers.server->NewServer());
+    TestHandshake done = RunHandshake(std::move(client), peers.server->NewServer());
     Send(done.server.get(), done.client.get(), "x");  // the next ticket is on its way
     if (!done.Succeeded()) state.SkipWithError("the handshake failed");
     state.counters["resumed"] = SSL_session_reused(done.client.get());
@@ -67,7 +67,7 @@ BENCHMARK(BM_NewSsl);
 
 void BM_Record(benchmark::State& state) {
   const Peers peers;
-  LoopbackHandshake done = RunHandshake(peers.client->NewClient(), peers.server->NewServer());
+  TestHandshake done = RunHandshake(peers.client->NewClient(), peers.server->NewServer());
   const std::string text(static_cast<size_t>(state.range(0)), 'x');
   for (auto _ : state) benchmark::DoNotOptimize(Send(done.client.get(), done.server.get(), text));
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * state.range(0));

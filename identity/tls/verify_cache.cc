@@ -39,8 +39,8 @@ absl::StatusOr<VerifiedSvid> VerifyInFull(const STACK_OF(CRYPTO_BUFFER)* chain, 
                                           absl::Time now) {
   if (sk_CRYPTO_BUFFER_num(chain) > Certificate::kMaxChainLength) {
     return SvidError(SvidDefect::kMalformed,
-                     absl::StrCat("the peer sent ", sk_CRYPTO_BUFFER_num(chain), " certificates, more than the limit of ",
-                                  Certificate::kMaxChainLength));
+                     absl::StrCat("the peer sent ", sk_CRYPTO_BUFFER_num(chain),
+                                  " certificates, more than the limit of ", Certificate::kMaxChainLength));
   }
   std::vector<Certificate> certificates;
   for (size_t i = 0; i < sk_CRYPTO_BUFFER_num(chain); ++i) {

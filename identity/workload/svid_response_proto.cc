@@ -59,7 +59,9 @@ absl::Status AddSvid(WorkloadIdentity& identity, const X509SVID& message) {
 
 absl::Status AddFederated(WorkloadIdentity& identity, const std::string& key, const std::string& der) {
   const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(key);
-  if (!id.ok() || id->has_path()) return Refuse("a federated bundle", absl::StrCat("\"", key, "\" is no trust domain ID"));
+  if (!id.ok() || id->has_path()) {
+    return Refuse("a federated bundle", absl::StrCat("\"", key, "\" is no trust domain ID"));
+  }
   return AddBundle(identity.bundles, id->trust_domain(), der);
 }
 

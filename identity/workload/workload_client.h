@@ -14,13 +14,13 @@ namespace lanyard {
 // Not thread-safe, but for Cancel.
 class WorkloadStream {
  public:
-  // `target` as WorkloadApiAddress gives it. Does nothing yet; the first Next asks. With a `timeout` the whole stream ends
-  // after it (DeadlineExceeded).
+  // `target` as WorkloadApiAddress gives it. Does nothing yet; the first Next asks. With a `timeout` the whole
+  // stream ends after it (DeadlineExceeded).
   static std::unique_ptr<WorkloadStream> Open(const std::string& target, std::optional<absl::Duration> timeout);
   ~WorkloadStream();   // cancels
 
-  // Blocks for the next message. An error: if ended(), the stream's own status; if not, a message that was refused, and the
-  // next may be read.
+  // Blocks for the next message. An error: if ended(), the stream's own status; if not, a message that was refused,
+  // and the next may be read.
   absl::StatusOr<WorkloadIdentity> Next();
   bool ended() const;
 

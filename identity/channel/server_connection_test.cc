@@ -1,0 +1,132 @@
+// What ends a connection to a ChannelServer: a handshake that stalls or is no handshake, an SVID that expires.
+#include "identity/channel/server_connection.h"
+
+#include <arpa/inet.h>
+#include <grpcpp/grpcpp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "identity/channel/client.h"
+#include "identity/channel/fake_echo_service.h"
+#include "identity/channel/server.h"
+#include "identity/spiffe/fake_ca.h"
+
+namespace lanyard {
+namespace {
+
+constexpr int kPatienceMs = 20000;
+
+class ServerConnectionTest : public testing::Test {
+ protected:
+  std::shared_ptr<const TlsContext> Context(absl::string_view id, FakeOptions options = {}) {
+    auto context = TlsContext::Create(root_.Leaf(id, std::move(options)).Svid(), root_.Bundles(),
+                                      std::make_shared<VerifyCache>(), SystemClock(),
+                                      {.alpn = {"h2"}, .alpn_required = true});
+    EXPECT_TRUE(context.ok()) << context.status();
+    return *std::move(context);
+  }
+  void StartServer(ChannelServer::Options options) {
+    options.address = "127.0.0.1:0";
+    auto server = ChannelServer::Start(std::move(options), Context("spiffe://example.org/authority"), {&service_});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+  absl::StatusOr<std::unique_ptr<ChannelClient>> Dial(std::shared_ptr<const TlsContext> context) {
+    return ChannelClient::Dial({.address = absl::StrCat("127.0.0.1:", server_->port()),
+                                .expect_server = [](const SpiffeId&) { return true; }},
+                               std::move(context));
+  }
+  Descriptor Connect() {
+    Descriptor socket(::socket(AF_INET, SOCK_STREAM, 0));
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(server_->port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    return socket;
+  }
+  // Reads until the server closes; false if it does not in time.
+  static bool ClosedByServer(const Descriptor& socket) {
+    pollfd poll_for = {socket.get(), POLLIN, 0};
+    char buffer[4096];
+    while (poll(&poll_for, 1, kPatienceMs) == 1) {
+      if (recv(socket.get(), buffer, sizeof(buffer), 0) <= 0) return true;
+    }
+    return false;
+  }
+
+  const FakeCa root_ = FakeCa::Root("example.org");
+  FakeEchoService service_;
+  std::unique_ptr<ChannelServer> server_;
+};
+
+TEST_F(ServerConnectionTest, AHandshakeThatStallsIsEnded) {
+  StartServer({.handshake_timeout = absl::Milliseconds(50)});
+  EXPECT_TRUE(ClosedByServer(Connect()));
+  EXPECT_EQ(server_->stats().failed_handshakes, 1u);
+  EXPECT_EQ(server_->stats().open, 0u);
+}
+
+TEST_F(ServerConnectionTest, GarbageIsRefused) {
+  StartServer({});
+  const std::vector<std::string> hostile = {"GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                                            std::string(100000, '\0'), std::string("\x16\x03\x01\xff\xff", 5) + "x",
+                                            std::string("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", 10)};
+  for (const std::string& text : hostile) {
+    const Descriptor socket = Connect();
+    send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
+    shutdown(socket.get(), SHUT_WR);
+    EXPECT_TRUE(ClosedByServer(socket)) << text.substr(0, 20);
+  }
+  EXPECT_EQ(server_->stats().failed_handshakes, hostile.size());
+  EXPECT_TRUE(Dial(Context("spiffe://example.org/web")).ok());
+}
+
+TEST_F(ServerConnectionTest, WhereHandshakesAreTooManyTheOldestGives) {
+  StartServer({.max_handshakes = 2});
+  const Descriptor oldest = Connect();
+  const Descriptor second = Connect();
+  const auto client = Dial(Context("spiffe://example.org/web"));
+  ASSERT_TRUE(client.ok()) << client.status();
+  EXPECT_TRUE(ClosedByServer(oldest));
+  EXPECT_TRUE(Echo((*client)->channel(), "x", nullptr).ok());
+}
+
+TEST_F(ServerConnectionTest, AnSvidThatExpiresEndsItsConnection) {
+  StartServer({});
+  service_.who = [this](const grpc::ServerContextBase& call) { return server_->PeerOf(call) ? "known" : "nobody"; };
+  const auto lasting = Dial(Context("spiffe://example.org/lasting"));
+  const auto brief = Dial(Context("spiffe://example.org/brief", {.not_after = SystemClock().Now() + absl::Seconds(2)}));
+  ASSERT_TRUE(lasting.ok() && brief.ok()) << brief.status();
+  const auto stub = SpiffeWorkloadAPI::NewStub((*brief)->channel());
+  grpc::ClientContext call;
+  const auto held = stub->FetchX509SVID(&call, {});
+  X509SVIDResponse message;
+  ASSERT_TRUE(held->Read(&message));
+  EXPECT_FALSE(held->Read(&message));   // returns when the connection is closed
+  EXPECT_EQ(held->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  service_.Release();
+  ASSERT_TRUE(service_.AwaitStreamsEnded(1));
+  EXPECT_EQ(service_.who_at_end(), "nobody");
+  EXPECT_TRUE(Echo((*lasting)->channel(), "x", nullptr).ok());
+}
+
+TEST_F(ServerConnectionTest, AHandshakeBegunUnderTheOldBundlesIsEnded) {
+  StartServer({});
+  const Descriptor begun = Connect();
+  // Accepted, as a later connection is served already.
+  ASSERT_TRUE(Dial(Context("spiffe://example.org/web")).ok());
+  server_->SetContext(Context("spiffe://example.org/authority"));
+  EXPECT_TRUE(ClosedByServer(begun));
+}
+
+}  // namespace
+}  // namespace lanyard
