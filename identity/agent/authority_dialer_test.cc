@@ -79,7 +79,8 @@ TEST_F(AuthorityDialerTest, AttestsWithTokenAndBundleThenCallsAsTheNode) {
 TEST_F(AuthorityDialerTest, ABundleOfAnotherAuthorityRefusesTheServerAndKeepsTheToken) {
   const FakeAuthority other(SystemClock());
   WriteBundle(other);
-  EXPECT_TRUE(absl::IsUnauthenticated(Dialer().Attest(csr_, nullptr).status())) << Dialer().Attest(csr_, nullptr).status();
+  const absl::Status refused = Dialer().Attest(csr_, nullptr).status();
+  EXPECT_TRUE(absl::IsUnauthenticated(refused)) << refused;
   EXPECT_EQ(authority_.attested(), 0);
 }
 

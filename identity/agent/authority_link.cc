@@ -20,6 +20,8 @@ constexpr absl::Duration kLongestWait = absl::Seconds(1);
 constexpr double kEarliestPhase = 0.40;
 constexpr double kLatestPhase = 0.60;
 
+std::string UtcTime(absl::Time time) { return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone()); }
+
 // After these another try over the same connection is of no use.
 bool EndsConnection(const absl::Status& status) {
   return absl::IsPermissionDenied(status) || absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
@@ -120,7 +122,7 @@ absl::Status AuthorityLink::Attest() {
   if (!adopted.ok()) return adopted;
   absl::MutexLock lock(&mutex_);
   Log(LogLevel::kInfo, "attested",
-      {{"spiffe_id", node_->svid.id().ToString()}, {"expires", absl::FormatTime(node_->svid.not_after())}});
+      {{"spiffe_id", node_->svid.id().ToString()}, {"expires", UtcTime(node_->svid.not_after())}});
   return absl::OkStatus();
 }
 
@@ -297,7 +299,7 @@ absl::Status AuthorityLink::Renew(AuthorityClient& client) {
   const absl::Status adopted = Adopt(*key, *std::move(grant));
   if (!adopted.ok()) return adopted;
   absl::MutexLock lock(&mutex_);
-  Log(LogLevel::kInfo, "node SVID renewed", {{"expires", absl::FormatTime(node_->svid.not_after())}});
+  Log(LogLevel::kInfo, "node SVID renewed", {{"expires", UtcTime(node_->svid.not_after())}});
   return absl::OkStatus();
 }
 

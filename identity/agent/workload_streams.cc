@@ -7,6 +7,11 @@
 #include "identity/base/logging.h"
 
 namespace lanyard {
+namespace {
+
+std::string UtcTime(absl::Time time) { return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone()); }
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<WorkloadStreams>> WorkloadStreams::Start(
     Options options, std::function<std::shared_ptr<const WorkloadView>()> view, ProcessInfo& processes,
@@ -214,7 +219,7 @@ void WorkloadStreams::Deliver(Stream& stream, WorkloadAnswer answer) {
       if (stream.logged.contains(serial)) continue;
       Log(LogLevel::kInfo, "SVID handed out",
           {{"pid", stream.peer->pid()}, {"uid", stream.peer->uid()}, {"spiffe_id", identity.svid.id().ToString()},
-           {"serial", serial}, {"entry", identity.entry_id}, {"expires", absl::FormatTime(identity.svid.not_after())}});
+           {"serial", serial}, {"entry", identity.entry_id}, {"expires", UtcTime(identity.svid.not_after())}});
     }
     stream.logged = std::move(serials);
   }
