@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "identity/agent/authority_dialer.h"
@@ -99,6 +101,8 @@ absl::Status Agent::Parts::Serve(const std::string& path) {
     const LocalServer* const at = server_of_calls.load();
     return at == nullptr ? nullptr : at->PeerOf(call);
   });
+  std::error_code ignored;  // LocalServer says what is wrong
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   LocalServer::Options options;
   options.path = path;
   options.mode = kSocketMode;

@@ -32,6 +32,7 @@ bool EndsConnection(const absl::Status& status) {
 // One connection and the thread that reads its stream. `ended` and what follows are guarded by the link's mutex_.
 struct AuthorityLink::Connection {
   uint64_t number = 0;
+  absl::Time as_obtained_at;  // which node identity it was made with
   std::shared_ptr<AuthorityClient> client;
   bool has_state = false;
   bool ended = false;
@@ -170,25 +171,15 @@ absl::Status AuthorityLink::Stay() {
   Log(LogLevel::kInfo, "connected to the authority", {});
   absl::Time retry_at = absl::InfinitePast();
   while (WaitUntilDue(*connection, retry_at)) {
-    const absl::Status renewed = Renew(*connection->client);
-    if (!renewed.ok()) {
-      const absl::Duration wait = std::min(backoff_.Next(), options_.longest_wait());
-      Log(LogLevel::kWarning, "node SVID not renewed", {{"error", renewed}, {"retry_in", absl::FormatDuration(wait)}});
-      if (absl::IsPermissionDenied(renewed)) must_attest_ = true;
-      if (EndsConnection(renewed)) connection->client->Cancel();
-      retry_at = clock_.Now() + wait;
+    absl::Status status = RenewIfDue(*connection->client);
+    if (status.ok()) status = Switch(connection);
+    if (status.ok()) {
+      backoff_.Reset();
       continue;
     }
-    backoff_.Reset();
-    absl::StatusOr<std::unique_ptr<Connection>> next = Connect();
-    if (!next.ok()) {
-      // The old connection serves until the SVID it was opened with expires; the next dial uses the new one.
-      Log(LogLevel::kWarning, "no connection with the renewed node SVID yet", {{"error", next.status()}});
-      continue;
-    }
-    Use(**next);
-    Disconnect(std::move(connection)).IgnoreError();  // it ends because it is cancelled here
-    connection = *std::move(next);
+    const absl::Duration wait = std::min(backoff_.Next(), options_.longest_wait());
+    Log(LogLevel::kWarning, "node SVID not renewed", {{"error", status}, {"retry_in", absl::FormatDuration(wait)}});
+    retry_at = clock_.Now() + wait;
   }
   {
     absl::MutexLock lock(&mutex_);
@@ -199,11 +190,22 @@ absl::Status AuthorityLink::Stay() {
   return why;
 }
 
+// The new connection works before the old one is dropped; until there is one, the old one serves on.
+absl::Status AuthorityLink::Switch(std::unique_ptr<Connection>& connection) {
+  absl::StatusOr<std::unique_ptr<Connection>> next = Connect();
+  if (!next.ok()) return next.status();
+  Use(**next);
+  Disconnect(std::move(connection)).IgnoreError();  // it ends because it is cancelled here
+  connection = *std::move(next);
+  return absl::OkStatus();
+}
+
 void AuthorityLink::Use(const Connection& connection) {
   {
     absl::MutexLock lock(&mutex_);
     client_ = connection.client;
   }
+  must_attest_ = false;
   options_.on_connected();
 }
 
@@ -221,6 +223,7 @@ absl::StatusOr<std::unique_ptr<AuthorityLink::Connection>> AuthorityLink::Connec
   }
   auto connection = std::make_unique<Connection>();
   connection->number = ++connections_;
+  connection->as_obtained_at = node->obtained_at;
   connection->client = *std::move(client);
   Connection* const borrowed = connection.get();
   connection->watcher = std::thread([this, borrowed] {
@@ -272,30 +275,40 @@ void AuthorityLink::Learn(const BundleSet& bundles) {
   Keep();
 }
 
-bool AuthorityLink::IsDue() const {
-  const absl::Time due = node_->obtained_at + (node_->svid.not_after() - node_->obtained_at) * phase_;
-  return renew_now_ || clock_.Now() >= due;
+absl::Time AuthorityLink::DueTime() const {
+  return node_->obtained_at + (node_->svid.not_after() - node_->obtained_at) * phase_;
 }
+
+bool AuthorityLink::IsDue() const { return renew_now_ || clock_.Now() >= DueTime(); }
 
 bool AuthorityLink::WaitUntilDue(const Connection& connection, absl::Time retry_at) const {
   absl::MutexLock lock(&mutex_);
   const auto over = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || connection.ended; };
   while (!over()) {
-    if (IsDue() && clock_.Now() >= retry_at) return true;
-    const absl::Time due = node_->obtained_at + (node_->svid.not_after() - node_->obtained_at) * phase_;
-    const absl::Duration wait = std::max(std::max(due, retry_at) - clock_.Now(), absl::Milliseconds(10));
-    mutex_.AwaitWithTimeout(absl::Condition(&over), std::min(wait, kLongestWait));
+    const absl::Time now = clock_.Now();
+    const bool stale = connection.as_obtained_at != node_->obtained_at;
+    const absl::Time due = std::max(IsDue() || stale ? now : DueTime(), retry_at);
+    if (due <= now) return true;
+    mutex_.AwaitWithTimeout(absl::Condition(&over), std::clamp(due - now, absl::Milliseconds(1), kLongestWait));
   }
   return false;
 }
 
-absl::Status AuthorityLink::Renew(AuthorityClient& client) {
+absl::Status AuthorityLink::RenewIfDue(AuthorityClient& client) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!IsDue()) return absl::OkStatus();
+  }
   const absl::StatusOr<PrivateKey> key = PrivateKey::Generate(KeyType::kEcP256);
   if (!key.ok()) return key.status();
   const absl::StatusOr<std::string> csr = Csr::Create(*key);
   if (!csr.ok()) return csr.status();
   absl::StatusOr<Grant> grant = client.RenewNode(*csr, kCallTimeout);
-  if (!grant.ok()) return grant.status();
+  if (!grant.ok()) {
+    if (absl::IsPermissionDenied(grant.status())) must_attest_ = true;
+    if (EndsConnection(grant.status())) client.Cancel();
+    return grant.status();
+  }
   const absl::Status adopted = Adopt(*key, *std::move(grant));
   if (!adopted.ok()) return adopted;
   absl::MutexLock lock(&mutex_);

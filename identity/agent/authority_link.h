@@ -71,13 +71,15 @@ class AuthorityLink {
   void Use(const Connection& connection);
   absl::Status Disconnect(std::unique_ptr<Connection> connection);  // why its stream ended
   void Deliver(uint64_t connection_number, NodeState state);
-  // True when the node SVID is due; false when the connection ended or Stop was called.
+  // True when the node SVID is due, or is newer than the connection; false when that ended or Stop was called.
   bool WaitUntilDue(const Connection& connection, absl::Time retry_at) const;
-  absl::Status Renew(AuthorityClient& client);
+  absl::Status RenewIfDue(AuthorityClient& client);
+  absl::Status Switch(std::unique_ptr<Connection>& connection);
   absl::Status Adopt(const PrivateKey& key, Grant grant);
   void Learn(const BundleSet& bundles);
   void Keep();
   bool HasValidIdentity() const;
+  absl::Time DueTime() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   bool IsDue() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void WaitBeforeRetry(const absl::Status& why);
   bool stopping() const;

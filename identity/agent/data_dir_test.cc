@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "absl/strings/match.h"
 #include "identity/agent/fake_authority.h"
 #include "identity/base/atomic_file.h"
@@ -19,7 +21,7 @@ class DataDirTest : public testing::Test {
   DataDirTest() {
     std::string parent = testing::TempDir() + "/dataXXXXXX";
     EXPECT_NE(mkdtemp(parent.data()), nullptr);
-    path_ = parent + "/agent";
+    path_ = parent + "/lanyard/agent";
   }
   NodeIdentity Node() {
     return {authority_.Mint("spiffe://example.org/lanyard/agent/n1", absl::Hours(1)), authority_.bundles(),
@@ -72,7 +74,7 @@ TEST_F(DataDirTest, ASecondAgentIsTurnedAwayUntilTheFirstIsGone) {
 }
 
 TEST_F(DataDirTest, AFolderThatOthersCanEnterIsRefusedWithTheRemedy) {
-  ASSERT_EQ(mkdir(path_.c_str(), 0755), 0);
+  ASSERT_TRUE(std::filesystem::create_directories(path_));
   ASSERT_EQ(chmod(path_.c_str(), 0755), 0);
   const auto dir = Open();
   EXPECT_TRUE(absl::IsFailedPrecondition(dir.status()));
@@ -80,6 +82,7 @@ TEST_F(DataDirTest, AFolderThatOthersCanEnterIsRefusedWithTheRemedy) {
 }
 
 TEST_F(DataDirTest, AFileInItsPlaceIsRefused) {
+  ASSERT_TRUE(std::filesystem::create_directories(std::filesystem::path(path_).parent_path()));
   ASSERT_TRUE(WriteFileAtomically(path_, "x", 0600).ok());
   EXPECT_FALSE(Open().ok());
 }

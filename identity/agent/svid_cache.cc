@@ -52,7 +52,7 @@ absl::Status SvidCache::Replace(NodeState state) {
   const bool bundles_changed = bundles_ != state.bundles;
   bundles_ = std::move(state.bundles);
   if (bundles_changed) DropUnverifiable();
-  Publish();
+  MakeView();
   return absl::OkStatus();
 }
 
@@ -100,7 +100,7 @@ absl::Status SvidCache::Restore(KeptWorkloads kept) {
       if (!VerifySvid(one.svid.chain(), bundles_, now).ok()) continue;
       Hold(found->second, std::move(one.svid), one.obtained_at);
     }
-    Publish();
+    MakeView();
   }
   on_change_();
   return absl::OkStatus();
@@ -170,15 +170,19 @@ absl::Status SvidCache::Succeed(const Task& task, X509Svid svid) {
     if (refused.ok()) {
       identity->backoff.Reset();
       Hold(*identity, std::move(svid), clock_.Now());
-      Publish();
     }
   }
-  if (refused.ok()) {
-    on_change_();
-  } else {
-    Fail(task);
-  }
+  if (!refused.ok()) Fail(task);
   return refused;
+}
+
+void SvidCache::Publish() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!unseen_) return;
+    MakeView();
+  }
+  on_change_();
 }
 
 void SvidCache::Hold(Identity& identity, X509Svid svid, absl::Time obtained_at) {
@@ -186,6 +190,7 @@ void SvidCache::Hold(Identity& identity, X509Svid svid, absl::Time obtained_at) 
   identity.due = obtained_at + (svid.not_after() - obtained_at) * identity.phase;
   identity.taken = false;
   identity.svid = std::move(svid);
+  unseen_ = true;
 }
 
 void SvidCache::Fail(const Task& task) {
@@ -215,7 +220,7 @@ absl::Duration SvidCache::ShortestLifetime() const {
   return shortest;
 }
 
-void SvidCache::Publish() {
+void SvidCache::MakeView() {
   auto view = std::make_shared<WorkloadView>(WorkloadView{.version = view_ == nullptr ? 1 : view_->version + 1,
                                                           .trust_domain = trust_domain_,
                                                           .items = {},
@@ -226,6 +231,7 @@ void SvidCache::Publish() {
     view->items.push_back({identity.entry, identity.svid});
   }
   view_ = std::move(view);
+  unseen_ = false;
 }
 
 }  // namespace lanyard

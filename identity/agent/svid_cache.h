@@ -68,10 +68,13 @@ class SvidCache {
   absl::Time NextDue() const;
 
   // Refuses (InvalidArgument; counts as a failure) an SVID of another ID or one that does not verify against the
-  // bundles now. Ignored when the entry was removed or changed meanwhile.
+  // bundles now. Ignored when the entry was removed or changed meanwhile. To be seen once Publish is called.
   absl::Status Succeed(const Task& task, X509Svid svid);
   // Due again after a backoff with jitter, never longer than a tenth of the SVID's lifetime.
   void Fail(const Task& task);
+
+  // Makes what Succeed changed visible, a batch at once. SetState and Restore need no call.
+  void Publish();
 
   // Null until there is a first state.
   std::shared_ptr<const WorkloadView> view() const;
@@ -99,7 +102,7 @@ class SvidCache {
   void DropUnverifiable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Hold(Identity& identity, X509Svid svid, absl::Time obtained_at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Identity* Find(const Task& task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void MakeView() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const TrustDomain trust_domain_;
   const Clock& clock_;
@@ -112,6 +115,7 @@ class SvidCache {
   std::vector<std::string> order_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Identity> identities_ ABSL_GUARDED_BY(mutex_);
   BundleSet bundles_ ABSL_GUARDED_BY(mutex_);
+  bool unseen_ ABSL_GUARDED_BY(mutex_) = false;  // something is held that the view does not show
   std::shared_ptr<const WorkloadView> view_ ABSL_GUARDED_BY(mutex_);
 };
 

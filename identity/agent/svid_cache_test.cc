@@ -31,6 +31,7 @@ class SvidCacheTest : public testing::Test {
   size_t RenewDue(absl::Duration lifetime) {
     const std::vector<SvidCache::Task> tasks = cache_.TakeDue(1000);
     for (const SvidCache::Task& task : tasks) EXPECT_TRUE(cache_.Succeed(task, Mint(task, lifetime)).ok());
+    cache_.Publish();
     return tasks.size();
   }
   std::optional<std::string> SerialOf(size_t item) {
@@ -75,6 +76,14 @@ TEST_F(SvidCacheTest, RenewsAroundHalfOfWhatIsLeftWhenItWasObtained) {
   const auto before = SerialOf(0);
   EXPECT_EQ(RenewDue(absl::Seconds(5)), 1u);
   EXPECT_NE(SerialOf(0), before);
+}
+
+TEST_F(SvidCacheTest, ABatchIsPublishedOnce) {
+  Set({Entry("a", "/a"), Entry("b", "/b")});
+  EXPECT_EQ(RenewDue(absl::Hours(1)), 2u);
+  EXPECT_EQ(changes_, 2);
+  cache_.Publish();
+  EXPECT_EQ(changes_, 2);
 }
 
 TEST_F(SvidCacheTest, ThePhaseIsDrawnOnceAnIdentity) {
@@ -161,6 +170,7 @@ TEST_F(SvidCacheTest, AResultForARemovedEntryIsIgnored) {
   const SvidCache::Task task = cache_.TakeDue(1).at(0);
   Set({});
   EXPECT_TRUE(cache_.Succeed(task, Mint(task, absl::Hours(1))).ok());
+  cache_.Publish();
   EXPECT_TRUE(cache_.view()->items.empty());
 }
 
@@ -169,6 +179,7 @@ TEST_F(SvidCacheTest, AResultForAnEntryThatMeanwhileHasAnotherIdIsIgnored) {
   const SvidCache::Task task = cache_.TakeDue(1).at(0);
   Set({Entry("a", "/other")});
   EXPECT_TRUE(cache_.Succeed(task, Mint(task, absl::Hours(1))).ok());
+  cache_.Publish();
   EXPECT_FALSE(SerialOf(0).has_value());
   EXPECT_EQ(RenewDue(absl::Hours(1)), 1u);
   EXPECT_EQ(cache_.view()->items[0].svid->id().path(), "/other");
@@ -201,6 +212,7 @@ TEST_F(SvidCacheTest, RefusesAnSvidOfAnotherId) {
   Set({Entry("a", "/a")});
   const SvidCache::Task task = cache_.TakeDue(1).at(0);
   const absl::Status refused = cache_.Succeed(task, authority_.Mint("spiffe://example.org/admin", absl::Hours(1)));
+  cache_.Publish();
   EXPECT_FALSE(refused.ok());
   EXPECT_FALSE(SerialOf(0).has_value());
   EXPECT_GT(cache_.NextDue(), clock_.Now());
@@ -211,6 +223,7 @@ TEST_F(SvidCacheTest, RefusesAnSvidThatTheBundleDoesNotVouchFor) {
   const SvidCache::Task task = cache_.TakeDue(1).at(0);
   const FakeAuthority impostor(clock_);
   EXPECT_FALSE(cache_.Succeed(task, impostor.Mint("spiffe://example.org/a", absl::Hours(1))).ok());
+  cache_.Publish();
   EXPECT_FALSE(SerialOf(0).has_value());
 }
 

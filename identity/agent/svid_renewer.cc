@@ -103,10 +103,13 @@ void SvidRenewer::Ask(AuthorityClient& client, const std::shared_ptr<AuthorityCl
     requests.push_back({task.entry->id, *std::move(csr)});
     prepared.push_back({task, *std::move(key)});
   }
+  if (requests.empty()) return;
   absl::StatusOr<std::vector<AuthorityClient::Signed>> results = client.SignX509Svids(requests, kCallTimeout);
   if (!results.ok()) {
     for (const Prepared& one : prepared) cache_.Fail(one.task);
-    Log(LogLevel::kWarning, "SVIDs not renewed", {{"svids", prepared.size()}, {"error", results.status()}});
+    // Cancelled: the connection was replaced by a newer one, over which they are asked for in a moment.
+    Log(absl::IsCancelled(results.status()) ? LogLevel::kDebug : LogLevel::kWarning, "SVIDs not renewed",
+        {{"svids", prepared.size()}, {"error", results.status()}});
     if (SaysConnectionIsBroken(results.status())) connection_.broken(shared, results.status());
     return;
   }
@@ -122,6 +125,7 @@ void SvidRenewer::Ask(AuthorityClient& client, const std::shared_ptr<AuthorityCl
       Report(prepared[i].task, svid.status());
     }
   }
+  cache_.Publish();
 }
 
 void SvidRenewer::Report(const SvidCache::Task& task, const absl::Status& status) const {

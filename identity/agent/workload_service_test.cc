@@ -5,6 +5,8 @@
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "api/spiffe/workload.grpc.pb.h"
@@ -190,16 +192,24 @@ TEST_F(WorkloadServiceTest, AClientThatDoesNotReadGetsTheNewestWhenItDoes) {
   EXPECT_LE(messages, 50);
 }
 
-TEST_F(WorkloadServiceTest, ManyStreamsAtOnce) {
+size_t CountThreads() {
+  size_t count = 0;
+  for ([[maybe_unused]] const auto& task : std::filesystem::directory_iterator("/proc/self/task")) ++count;
+  return count;
+}
+
+TEST_F(WorkloadServiceTest, AThousandStreamsNeedNoThousandThreads) {
   Publish({"/web"});
   std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
   std::vector<std::unique_ptr<grpc::ClientReader<X509SVIDResponse>>> readers;
-  for (int i = 0; i < 200; ++i) {
+  const size_t threads = CountThreads();
+  for (int i = 0; i < 1000; ++i) {
     contexts.push_back(Context());
     readers.push_back(stub_->FetchX509SVID(contexts.back().get(), X509SVIDRequest()));
   }
   X509SVIDResponse response;
   for (auto& reader : readers) ASSERT_TRUE(reader->Read(&response));
+  EXPECT_LT(CountThreads(), threads + 50);
   Publish({"/web"});
   for (auto& reader : readers) {
     ASSERT_TRUE(reader->Read(&response));

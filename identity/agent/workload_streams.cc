@@ -223,9 +223,11 @@ void WorkloadStreams::Deliver(Stream& stream, WorkloadAnswer answer) {
     }
     stream.logged = std::move(serials);
   }
+  {
+    absl::MutexLock lock(&mutex_);
+    ++stats_.answers_sent;
+  }
   stream.call->Send(std::make_shared<const WorkloadAnswer>(std::move(answer)));
-  absl::MutexLock lock(&mutex_);
-  ++stats_.answers_sent;
 }
 
 void WorkloadStreams::End(uint64_t id, const absl::Status& status) {
