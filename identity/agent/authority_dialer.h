@@ -34,9 +34,9 @@ class AuthorityDialer {
 
   // Sends the join token only over a connection whose server verified, and returns the grant. The server is verified
   // by the bundle file and by `known`, what this node trusted before (may be null). Trust on first use happens only
-  // without `known`: looks at the chain that the server shows, trusts the root it contains (or its topmost certificate) for
-  // this one call, and then demands that the same chain verifies by the bundle in the answer (PermissionDenied
-  // otherwise).
+  // without `known`: looks at the chain that the server shows, trusts the root it contains (or its topmost
+  // certificate) for this one call, and then demands that the same chain verifies by the bundle in the answer
+  // (PermissionDenied otherwise).
   absl::StatusOr<AuthorityClient::NodeGrant> Attest(const std::string& csr_der, const BundleSet* known) const;
 
  private:

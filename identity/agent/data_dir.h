@@ -20,8 +20,8 @@ namespace lanyard {
 // node and workload files may be used by two threads.
 class DataDir {
  public:
-  // Makes the folder, and those above it, when it is absent. FailedPrecondition: other users can get in or own it (the message says which
-  // chmod or chown), or another agent holds it.
+  // Makes the folder, and those above it, when it is absent. FailedPrecondition: other users can get in or own it
+  // (the message says which chmod or chown), or another agent holds it.
   static absl::StatusOr<std::unique_ptr<DataDir>> Open(const std::string& path, Random& random);
   ~DataDir();
 
