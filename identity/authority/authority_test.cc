@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -27,6 +28,10 @@ namespace operators = registry::v1;
 class AuthorityTest : public testing::Test {
  protected:
   void SetUp() override { Restart(); }
+  void TearDown() override {
+    authority_.reset();
+    rmdir(settings_.operators_socket.substr(0, settings_.operators_socket.rfind('/')).c_str());
+  }
 
   void Restart() {
     operator_stub_.reset();

@@ -42,18 +42,21 @@ absl::StatusOr<std::unique_ptr<Registry>> Registry::Open(TrustDomain trust_domai
 }
 
 absl::Status Registry::Load() {
+  const absl::StatusOr<uint64_t> revision = store_.Revision();
+  if (!revision.ok()) return revision.status();
   absl::StatusOr<std::vector<Entry>> entries = store_.ListEntries();
   if (!entries.ok()) return entries.status();
   absl::StatusOr<std::vector<AuthorityRecord>> authorities = store_.ListAuthorities();
   if (!authorities.ok()) return authorities.status();
   absl::StatusOr<X509Bundle> bundle = BundleOf(trust_domain_, *authorities);
   if (!bundle.ok()) return bundle.status();
-  RegistrySnapshot first{0, {}, *std::move(authorities), *std::move(bundle)};
+  RegistrySnapshot first{*revision, {}, *std::move(authorities), *std::move(bundle)};
   for (Entry& entry : *entries) {
     std::string id = entry.id();
     first.entries.emplace(std::move(id), std::move(entry));
   }
-  return Publish(std::move(first));
+  Publish(std::move(first));
+  return absl::OkStatus();
 }
 
 std::shared_ptr<const RegistrySnapshot> Registry::snapshot() const {
@@ -61,14 +64,16 @@ std::shared_ptr<const RegistrySnapshot> Registry::snapshot() const {
   return snapshot_;
 }
 
-absl::Status Registry::Publish(RegistrySnapshot next) {
-  const absl::StatusOr<uint64_t> revision = store_.Revision();
-  if (!revision.ok()) return revision.status();
-  next.revision = *revision;
+void Registry::Publish(RegistrySnapshot next) {
   auto published = std::make_shared<const RegistrySnapshot>(std::move(next));
   std::lock_guard<std::mutex> lock(snapshot_mutex_);
   snapshot_ = std::move(published);
-  return absl::OkStatus();
+}
+
+RegistrySnapshot Registry::NextSnapshot() const {
+  RegistrySnapshot next = *snapshot();
+  ++next.revision;
+  return next;
 }
 
 absl::StatusOr<Entry> Registry::CreateEntry(EntryFields fields) {
@@ -85,14 +90,14 @@ absl::StatusOr<Entry> Registry::CreateEntry(EntryFields fields) {
   }
   {
     std::lock_guard<std::mutex> lock(change_mutex_);
-    RegistrySnapshot next = *snapshot();
+    RegistrySnapshot next = NextSnapshot();
     if (next.entries.size() >= limits_.max_entries) {
       return absl::ResourceExhaustedError(
           absl::StrCat("the registry holds ", limits_.max_entries, " entries, its limit; delete some first."));
     }
     if (absl::Status created = store_.CreateEntry(*entry); !created.ok()) return created;
     next.entries.emplace(entry->id(), *entry);
-    if (absl::Status published = Publish(std::move(next)); !published.ok()) return published;
+    Publish(std::move(next));
   }
   if (on_change_) on_change_();
   return entry;
@@ -103,12 +108,12 @@ absl::StatusOr<Entry> Registry::DeleteEntry(const std::string& id) {
   {
     std::lock_guard<std::mutex> lock(change_mutex_);
     if (absl::Status status = store_.DeleteEntry(id); !status.ok()) return status;
-    RegistrySnapshot next = *snapshot();
+    RegistrySnapshot next = NextSnapshot();
     const auto found = next.entries.find(id);
     if (found == next.entries.end()) return absl::InternalError(absl::StrCat("entry ", id, " was in the store only"));
     deleted = std::move(found->second);
     next.entries.erase(found);
-    if (absl::Status published = Publish(std::move(next)); !published.ok()) return published;
+    Publish(std::move(next));
   }
   if (on_change_) on_change_();
   return *std::move(deleted);
@@ -155,12 +160,12 @@ absl::Status Registry::PublishAuthorities(std::vector<AuthorityRecord> authoriti
   if (!bundle.ok()) return bundle.status();
   {
     std::lock_guard<std::mutex> lock(change_mutex_);
-    RegistrySnapshot next = *snapshot();
+    RegistrySnapshot next = NextSnapshot();
     if (next.authorities == authorities) return absl::OkStatus();
     if (absl::Status stored = store_.ReplaceAuthorities(authorities); !stored.ok()) return stored;
     next.authorities = std::move(authorities);
     next.bundle = *std::move(bundle);
-    if (absl::Status published = Publish(std::move(next)); !published.ok()) return published;
+    Publish(std::move(next));
   }
   if (on_change_) on_change_();
   return absl::OkStatus();

@@ -82,8 +82,9 @@ class Registry {
  private:
   Registry(TrustDomain trust_domain, Limits limits, Store& store, const Clock& clock, Random& random);
   absl::Status Load();
-  // Replaces the snapshot by `next` with the store's revision.
-  absl::Status Publish(RegistrySnapshot next);
+  // A copy to change, with the revision that the store will have after that change: nobody else writes to it.
+  RegistrySnapshot NextSnapshot() const;
+  void Publish(RegistrySnapshot next);
 
   const TrustDomain trust_domain_;
   const Limits limits_;

@@ -47,8 +47,10 @@ TEST_F(RegistryTest, ACreatedEntryIsInTheSnapshotAndAfterARestart) {
   EXPECT_GT(registry_->snapshot()->revision, before->revision);
   EXPECT_TRUE(before->entries.empty()) << "a snapshot never changes";
   EXPECT_EQ(changes_, 1);
+  const uint64_t revision = registry_->snapshot()->revision;
   Reopen();
   EXPECT_EQ(registry_->snapshot()->entries.at(entry->id()), *entry);
+  EXPECT_EQ(registry_->snapshot()->revision, revision) << "counted here as in the store";
 }
 
 TEST_F(RegistryTest, TheSameEntryIsRefusedByName) {

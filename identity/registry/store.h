@@ -23,7 +23,7 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // Counts every change of entries and authorities; never goes back, restarts included.
+  // Grows by one with every change of entries or authorities; never goes back, restarts included.
   virtual absl::StatusOr<uint64_t> Revision() = 0;
 
   // AlreadyExists names the entry with the same id or UniqueKey().
