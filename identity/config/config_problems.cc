@@ -1,17 +1,14 @@
 #include "identity/config/config_problems.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 
 namespace lanyard {
 
-bool ConfigProblems::Has(absl::string_view path) const {
-  return std::any_of(problems_.begin(), problems_.end(), [&](const ConfigProblem& p) { return p.path == path; });
-}
+bool ConfigProblems::Has(absl::string_view path) const { return paths_.contains(path); }
 
 void ConfigProblems::Add(absl::string_view path, absl::string_view message) {
-  if (path.empty() || !Has(path)) problems_.push_back({std::string(path), std::string(message)});
+  const bool first = paths_.emplace(path).second;
+  if (first || path.empty()) problems_.push_back({std::string(path), std::string(message)});
 }
 
 absl::Status ConfigProblems::ToStatus(absl::string_view file) const {

@@ -1,6 +1,8 @@
 // The mistakes found in a configuration file, to be reported together.
 #pragma once
 
+#include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +31,7 @@ class ConfigProblems {
 
  private:
   std::vector<ConfigProblem> problems_;
+  std::set<std::string, std::less<>> paths_;  // of problems_: a large broken file has many
 };
 
 }  // namespace lanyard
