@@ -63,20 +63,17 @@ bazel_tests() {
 }
 
 integration() {
-  local output line
-  LANYARD_BIN=$(bazel info bazel-bin "${options[@]}" 2>/dev/null) || return
+  local line
+  LANYARD_BIN=$(bazel info bazel-bin "${options[@]}" 2>/dev/null)
   export LANYARD_BIN
   case $sanitizer in
     # The processes forbid debuggers, and the leak checker is one; unit tests look for leaks.
     asan) export LANYARD_PATIENCE=3 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 ;;
     tsan) export LANYARD_PATIENCE=5 TSAN_OPTIONS=second_deadlock_stack=1 ;;
   esac
-  # The tests print their own sum as the last line.
-  output=$(python3 tests/integration/run.py 2>&1 | tee /dev/stderr)
-  while read -r line; do
-    if [[ $line == failed:* ]]; then failures+=("integration: ${line#failed: }"); fi
-  done <<<"$output"
-  if [[ ${output##*$'\n'} =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+  python3 tests/integration/run.py --sum "$scratch/integration.sum" 2>&1 | tee "$scratch/integration.log"
+  while read -r line; do failures+=("integration: ${line#failed: }"); done < <(grep '^failed: ' "$scratch/integration.log")
+  if [[ -f $scratch/integration.sum && $(<"$scratch/integration.sum") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
     count integration "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
   else
     failures+=("integration: the runner did not finish")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the integration tests: tests/integration/run.py [--jobs N] [PATTERN...]
+"""Runs the integration tests: tests/integration/run.py [--jobs N] [--sum FILE] [PATTERN...]
 
 A test is a file here whose name is a sentence, with a function test(scope). A PATTERN is part of a name. The
 binaries come from bazel-bin, or from LANYARD_BIN. Needs root (network namespaces). The last line is
@@ -86,6 +86,7 @@ def remove_namespaces_of(pid):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--jobs", type=int, default=max(1, min(4, os.cpu_count() or 1)))
+    parser.add_argument("--sum", type=pathlib.Path, metavar="FILE", help="write the last line into FILE instead")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("patterns", nargs="*", metavar="PATTERN")
     arguments = parser.parse_args()
@@ -104,7 +105,11 @@ def main():
                 print(output, flush=True)
     for name in failed:
         print(f"failed: {name}")
-    print(f"{len(chosen) - len(failed)} passed, {len(failed)} failed")
+    total = f"{len(chosen) - len(failed)} passed, {len(failed)} failed\n"
+    if arguments.sum:
+        arguments.sum.write_text(total)
+    else:
+        print(total, end="")
     return 1 if failed else 0
 
 
