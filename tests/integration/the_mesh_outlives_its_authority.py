@@ -11,7 +11,10 @@ def test(scope):
 
     check.assertEqual(mesh.authority.stop(), 0)
     mesh.exchange(server.port)
-    # A proxy that starts now lives on what its agent holds.
+    # An agent that starts now knows what it knew; a proxy that starts now lives on that.
+    check.assertEqual(mesh.client.agent.stop(), 0)
+    mesh.client.agent.start()
+    mesh.wait_for_agent(mesh.client)
     check.assertEqual(mesh.client.proxy.process.stop(), 0)
     mesh.client.proxy.process.start()
     mesh.client.proxy.wait_until_ready()
