@@ -137,7 +137,8 @@ class ConnectionTest : public testing::Test {
   Resolver resolver_{loop_.get()};
   ClientSessionCache sessions_;
   WorkerContext context_;
-  ListenerSpec outbound_{"capture-outbound", ListenerKind::kOutboundCapture, SocketAddress::Parse(":15001").value(), ""};
+  ListenerSpec outbound_{"capture-outbound", ListenerKind::kOutboundCapture, SocketAddress::Parse(":15001").value(),
+                         ""};
   ListenerSpec inbound_{"capture-inbound", ListenerKind::kInboundCapture, SocketAddress::Parse(":15006").value(), ""};
   std::shared_ptr<const TlsContext> web_ = Context(TestIdentities::Get().web, TestIdentities::Get().root.Bundles());
   std::shared_ptr<const TlsContext> api_ = Context(TestIdentities::Get().api, TestIdentities::Get().root.Bundles());
