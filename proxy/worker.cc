@@ -110,7 +110,7 @@ uint64_t Worker::acknowledged_version() const { return state_->acknowledged.load
 
 void Worker::Drain(std::function<void()> on_idle) {
   state_->loop->Post([state = state_.get(), on_idle = std::move(on_idle)]() mutable {
-    state->acceptor->Close();
+    state->acceptor->Drain();
     state->table.WhenEmpty(std::move(on_idle));
   });
 }

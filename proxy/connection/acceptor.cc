@@ -61,6 +61,10 @@ absl::Status Acceptor::Start() {
   return absl::OkStatus();
 }
 
+void Acceptor::Drain() {
+  for (Door& door : doors_) door.listener->Drain();
+}
+
 void Acceptor::Close() {
   for (Door& door : doors_) door.listener->Close();
 }

@@ -17,6 +17,8 @@ class Acceptor {
   static absl::StatusOr<std::unique_ptr<Acceptor>> Bind(WorkerContext* context, std::vector<ListenerSpec> specs);
 
   absl::Status Start();
+  // Takes those who wait already, then closes the listeners.
+  void Drain();
   void Close();
   std::vector<SocketAddress> addresses() const;
 

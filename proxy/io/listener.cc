@@ -45,8 +45,15 @@ void Listener::Pause(int error_number) {
   events_.on_pause(error_number);
 }
 
-void Listener::OnIo(uint32_t) {
-  for (int i = 0; i < kAcceptsPerTurn && fd_.valid(); ++i) {
+void Listener::OnIo(uint32_t) { Accept(kAcceptsPerTurn); }
+
+void Listener::Drain() {
+  if (fd_.valid() && events_.on_accept != nullptr) Accept(kListenBacklog);
+  Close();
+}
+
+void Listener::Accept(int most) {
+  for (int i = 0; i < most && fd_.valid(); ++i) {
     sockaddr_storage source{};
     socklen_t size = sizeof(source);
     const int accepted = accept4(fd_.get(), reinterpret_cast<sockaddr*>(&source), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -31,7 +31,9 @@ class Listener : private IoHandler {
 
   const SocketAddress& address() const { return address_; }  // with the port the kernel chose
   absl::Status Start(Events events);
-  // Closes the socket: callers in the queue are reset, new ones refused.
+  // Accepts those who wait in the queue already, then closes the socket: new callers are refused.
+  void Drain();
+  // Closes the socket at once: callers in the queue are reset.
   void Close();
 
  private:
@@ -39,6 +41,7 @@ class Listener : private IoHandler {
   void OnIo(uint32_t events) override;
   absl::Status Resume();
   void Pause(int error_number);
+  void Accept(int most);
 
   EventLoop* loop_;
   UniqueFd fd_;

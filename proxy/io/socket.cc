@@ -11,7 +11,6 @@
 namespace lanyard {
 namespace {
 
-constexpr int kListenBacklog = 4096;
 constexpr int kKeepaliveIdleSeconds = 60;
 constexpr int kKeepaliveIntervalSeconds = 15;
 constexpr int kKeepaliveProbes = 4;
