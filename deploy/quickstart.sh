@@ -379,7 +379,7 @@ main() {
   if [[ $EUID -ne 0 ]]; then
     command -v sudo >/dev/null || fail "network namespaces need root, and there is no sudo: run this as root"
     say "network namespaces need root: going on through sudo"
-    exec sudo LANYARD_BIN="${LANYARD_BIN:-$root/bazel-bin}" -- "${BASH_SOURCE[0]}" --no-build ${keep:+--keep}
+    exec sudo env LANYARD_BIN="${LANYARD_BIN:-$root/bazel-bin}" "${BASH_SOURCE[0]}" --no-build ${keep:+--keep}
   fi
   work=$(mktemp -d "${TMPDIR:-/tmp}/lanyard-quickstart.XXXXXX")
   chmod 0755 "$work"
