@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
+#include "identity/base/logging.h"
 
 namespace lanyard {
 namespace {
@@ -68,7 +69,11 @@ TEST_F(ListenerTest, AcceptsEveryConnection) {
 }
 
 TEST_F(ListenerTest, WithoutDescriptorsItPausesAndThenGoesOn) {
-  const Descriptor client = NewSocket(), other = NewSocket();
+  const Descriptor first = NewSocket(), client = NewSocket(), other = NewSocket();
+  // UBSan needs a descriptor when it first looks at an object's type: all that is used below is used once before.
+  Log(LogLevel::kInfo, "descriptors run out on purpose now");
+  Connect(first);
+  ASSERT_TRUE(AwaitAccepted(1));
   rlimit limit;
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
   // No number is free below the new limit.
@@ -93,12 +98,12 @@ TEST_F(ListenerTest, WithoutDescriptorsItPausesAndThenGoesOn) {
   EXPECT_LT(cpu_seconds, 0.1);
   {
     absl::MutexLock lock(&mutex_);
-    EXPECT_TRUE(accepted_.empty());
+    EXPECT_EQ(accepted_.size(), 1u);
   }
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-  EXPECT_TRUE(AwaitAccepted(1));
-  Connect(other);
   EXPECT_TRUE(AwaitAccepted(2));
+  Connect(other);
+  EXPECT_TRUE(AwaitAccepted(3));
 }
 
 }  // namespace
