@@ -111,7 +111,7 @@ if [[ -z $sanitizer ]]; then
   one tests/tidy tests/tidy
 
   section "fuzz, ten seconds a target"
-  bazel_tests fuzz --config=fuzz --test_tag_filters=fuzz "${options[@]}" //...
+  bazel_tests fuzz --config=fuzz --build_tests_only --test_tag_filters=fuzz "${options[@]}" //...
 fi
 
 finish

@@ -75,6 +75,11 @@ PolicyDecision InboundPolicy::Decide(const CallFacts& facts) const {
   return {false, "", absl::StrCat("no rule allows ", who, " on port ", facts.port)};
 }
 
+bool InboundPolicy::NamesPeers(uint16_t port) const {
+  return std::any_of(rules_.begin(), rules_.end(),
+                     [&](const PolicyRule& rule) { return !rule.peers.empty() && CoversPort(rule, port); });
+}
+
 bool InboundPolicy::AllowsPlaintext(uint16_t port) const {
   return std::any_of(rules_.begin(), rules_.end(),
                      [&](const PolicyRule& rule) { return rule.allow_plaintext && CoversPort(rule, port); });

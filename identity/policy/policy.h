@@ -61,6 +61,8 @@ class InboundPolicy {
   PolicyDecision Decide(const CallFacts& facts) const;
   // True if some rule could allow plaintext on `port`; lets the proxy wait for a ClientHello only where it must.
   bool AllowsPlaintext(uint16_t port) const;
+  // True if some rule names peers who may call `port`.
+  bool NamesPeers(uint16_t port) const;
   const std::vector<PolicyRule>& rules() const { return rules_; }
 
  private:

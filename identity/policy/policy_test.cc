@@ -80,6 +80,8 @@ TEST(InboundPolicy, PlaintextOnlyWhereARuleSaysSo) {
   EXPECT_FALSE(policy.Decide({81, nullptr}).allowed);
   EXPECT_TRUE(policy.AllowsPlaintext(80));
   EXPECT_FALSE(policy.AllowsPlaintext(81));
+  EXPECT_TRUE(policy.NamesPeers(81));
+  EXPECT_FALSE(InboundPolicy::Create({Rule("open", {}, {}, true)})->NamesPeers(81));
 }
 
 TEST(InboundPolicy, AllowingPlaintextDoesNotAllowUnlistedPeers) {

@@ -52,7 +52,7 @@ bool AlpnOffers(Cursor extension, absl::string_view protocol) {
 }
 
 // RFC 8446 section 4.1.2.
-bool HelloOffers(Cursor hello, absl::string_view protocol) {
+bool HelloOffers(Cursor hello, absl::string_view protocol, NoAlpn without) {
   hello.Bytes(2 + 32);  // legacy_version, random
   hello.Vector(1);      // legacy_session_id
   hello.Vector(2);      // cipher_suites
@@ -63,7 +63,7 @@ bool HelloOffers(Cursor hello, absl::string_view protocol) {
     const Cursor extension = extensions.Vector(2);
     if (type == kAlpnExtension) return !extension.failed() && AlpnOffers(extension, protocol);
   }
-  return false;
+  return !extensions.failed() && without == NoAlpn::kIsTls;
 }
 
 }  // namespace
@@ -82,7 +82,7 @@ SniffVerdict SniffTls(absl::Span<const uint8_t> bytes) {
   return bytes[5] == kClientHello ? SniffVerdict::kTls : SniffVerdict::kNotTls;
 }
 
-SniffVerdict SniffTlsWithAlpn(absl::Span<const uint8_t> bytes, absl::string_view protocol) {
+SniffVerdict SniffTlsWithAlpn(absl::Span<const uint8_t> bytes, absl::string_view protocol, NoAlpn without) {
   const SniffVerdict head = SniffTls(bytes);
   if (head != SniffVerdict::kTls) return head;
   const size_t record_bytes = static_cast<size_t>(bytes[3]) << 8 | bytes[4];
@@ -90,7 +90,7 @@ SniffVerdict SniffTlsWithAlpn(absl::Span<const uint8_t> bytes, absl::string_view
   Cursor record(bytes.subspan(kRecordHeadBytes, record_bytes));
   record.Number(1);
   const Cursor hello = record.Vector(3);
-  return !hello.failed() && HelloOffers(hello, protocol) ? SniffVerdict::kTls : SniffVerdict::kNotTls;
+  return !hello.failed() && HelloOffers(hello, protocol, without) ? SniffVerdict::kTls : SniffVerdict::kNotTls;
 }
 
 }  // namespace lanyard

@@ -18,8 +18,12 @@ enum class SniffVerdict {
 // (RFC 8446 sections 5.1 and 4); six bytes decide.
 SniffVerdict SniffTls(absl::Span<const uint8_t> bytes);
 
-// The same, for one who offers `protocol` by ALPN (RFC 7301): kNotTls otherwise, also for a ClientHello that
-// is malformed or longer than a record. kNeedMore until its one record is complete.
-SniffVerdict SniffTlsWithAlpn(absl::Span<const uint8_t> bytes, absl::string_view protocol);
+// Whether an ALPN list (RFC 7301) must be there for SniffTlsWithAlpn.
+enum class NoAlpn { kIsTls, kIsNot };
+
+// The same, for one who offers `protocol` by ALPN, or, by `without`, who offers nothing by ALPN at all:
+// kNotTls otherwise, also for a ClientHello that is malformed or longer than a record. kNeedMore until its
+// one record is complete.
+SniffVerdict SniffTlsWithAlpn(absl::Span<const uint8_t> bytes, absl::string_view protocol, NoAlpn without);
 
 }  // namespace lanyard

@@ -52,23 +52,30 @@ TEST(SniffTls, SeesThatOthersAreNot) {
 }
 
 TEST(SniffTlsWithAlpn, WantsTheProtocolByName) {
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("lanyard-mesh/1")), "lanyard-mesh/1"), SniffVerdict::kTls);
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("h2")), "lanyard-mesh/1"), SniffVerdict::kNotTls);
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("lanyard-mesh/12")), "lanyard-mesh/1"), SniffVerdict::kNotTls);
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("")), "lanyard-mesh/1"), SniffVerdict::kNotTls);
+  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("lanyard-mesh/1")), "lanyard-mesh/1", NoAlpn::kIsNot), SniffVerdict::kTls);
+  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("h2")), "lanyard-mesh/1", NoAlpn::kIsNot), SniffVerdict::kNotTls);
+  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("lanyard-mesh/12")), "lanyard-mesh/1", NoAlpn::kIsNot), SniffVerdict::kNotTls);
+  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("")), "lanyard-mesh/1", NoAlpn::kIsNot), SniffVerdict::kNotTls);
+}
+
+TEST(SniffTlsWithAlpn, TakesOneWhoOffersNothingWhereToldTo) {
+  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("")), "lanyard-mesh/1", NoAlpn::kIsTls), SniffVerdict::kTls);
+  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("h2")), "lanyard-mesh/1", NoAlpn::kIsTls), SniffVerdict::kNotTls);
 }
 
 TEST(SniffTlsWithAlpn, WaitsForTheWholeRecord) {
   const std::string hello = ClientHello("lanyard-mesh/1");
   for (size_t size = 0; size < hello.size(); ++size) {
-    EXPECT_EQ(SniffTlsWithAlpn(Bytes(hello.substr(0, size)), "lanyard-mesh/1"), SniffVerdict::kNeedMore) << size;
+    EXPECT_EQ(SniffTlsWithAlpn(Bytes(hello.substr(0, size)), "lanyard-mesh/1", NoAlpn::kIsNot),
+              SniffVerdict::kNeedMore)
+        << size;
   }
 }
 
 TEST(SniffTlsWithAlpn, LengthsThatLieAreNotTls) {
   std::string hello = ClientHello("lanyard-mesh/1");
   hello[6] = 1;  // the message claims more than its record holds
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(hello), "lanyard-mesh/1"), SniffVerdict::kNotTls);
+  EXPECT_EQ(SniffTlsWithAlpn(Bytes(hello), "lanyard-mesh/1", NoAlpn::kIsNot), SniffVerdict::kNotTls);
 }
 
 }  // namespace

@@ -28,7 +28,9 @@ void InboundConnection::Begin() {
   if (arrival().looped) {
     return Close(CloseReason::kLoopDetected, "the capture port itself was dialled; nothing is redirected to it");
   }
-  permissive_ = view().PolicyFor(arrival().listener, arrival().spec->kind).AllowsPlaintext(arrival().dialled.port());
+  const InboundPolicy& policy = view().PolicyFor(arrival().listener, arrival().spec->kind);
+  permissive_ = policy.AllowsPlaintext(arrival().dialled.port());
+  without_alpn_ = policy.NamesPeers(arrival().dialled.port()) ? NoAlpn::kIsTls : NoAlpn::kIsNot;
   EnterState(State::kSniffing, permissive_ ? context_->limits.sniff_timeout : context_->limits.handshake_timeout);
   OnSniffable();
 }
@@ -37,9 +39,10 @@ void InboundConnection::OnSniffable() {
   const IoResult read = near_->Read(received_.space());
   if (read.status == IoStatus::kError) return Close(CloseReason::kPeerReset, near_->error_text());
   if (read.status == IoStatus::kOk) received_.Produced(read.size_bytes);
-  // Where plaintext is allowed, TLS that is not the mesh's is the application's own.
-  const SniffVerdict verdict =
-      permissive_ ? SniffTlsWithAlpn(received_.content(), kMeshAlpn) : SniffTls(received_.content());
+  // Where plaintext is allowed, TLS that is not the mesh's is the application's own. A caller who offers nothing
+  // by ALPN may be either: where peers are named it is taken for one of them (any SPIFFE client by mutual TLS).
+  const SniffVerdict verdict = permissive_ ? SniffTlsWithAlpn(received_.content(), kMeshAlpn, without_alpn_)
+                                           : SniffTls(received_.content());
   if (verdict == SniffVerdict::kTls) {
     // The caller's time runs on from its arrival, unless that was the short time of a sniff.
     if (permissive_) EnterState(State::kHandshaking, context_->limits.handshake_timeout);

@@ -1,6 +1,7 @@
 // A call to this workload: mutual TLS from the mesh, or plaintext where a policy allows it.
 #pragma once
 
+#include "proxy/connection/client_hello.h"
 #include "proxy/connection/connection.h"
 
 namespace lanyard {
@@ -24,6 +25,7 @@ class InboundConnection : public Connection {
   void OnConnected() override;
 
   bool permissive_ = false;   // some rule may allow plaintext on this port
+  NoAlpn without_alpn_ = NoAlpn::kIsNot;
   bool decided_ = false;
   Buffer received_;           // the caller's first bytes, until somebody takes them
 };

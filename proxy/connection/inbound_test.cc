@@ -124,13 +124,27 @@ TEST_F(InboundTest, OnAPermissivePortTheFirstBytesOfPlaintextAreNotLost) {
   EXPECT_EQ(Only().rule, "callers");
 }
 
-TEST_F(InboundTest, OnAPermissivePortTlsWithoutTheMeshsAlpnIsTheApplicationsOwn) {
+TEST_F(InboundTest, OnAPermissivePortAPeerNeedNotSpeakAlpn) {
   View(InboundView(kWebId, true));
   CallIn();
   auto plain = TlsContext::Create(TestIdentities::Get().web.Svid(), TestIdentities::Get().root.Bundles(),
                                   std::make_shared<VerifyCache>(), clock_, TlsContext::Options{})
                    .value();
   auto caller = CallTls(plain);
+  ASSERT_TRUE(TurnUntil([&] {
+    caller->Open();
+    return !dialer_.dialled.empty();
+  }));
+  EXPECT_EQ(Only().peer_id, kWebId);
+}
+
+TEST_F(InboundTest, OnAPermissivePortTlsForAnotherProtocolIsTheApplicationsOwn) {
+  View(InboundView(kWebId, true));
+  CallIn();
+  auto other = TlsContext::Create(TestIdentities::Get().web.Svid(), TestIdentities::Get().root.Bundles(),
+                                  std::make_shared<VerifyCache>(), clock_, TlsContext::Options{.alpn = {"http/1.1"}})
+                   .value();
+  auto caller = CallTls(other);
   ASSERT_TRUE(TurnUntil([&] {
     caller->Open();
     return !dialer_.dialled.empty();

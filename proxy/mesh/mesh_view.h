@@ -47,8 +47,8 @@ struct ListenerSpec {
   std::string destination;  // static ones: "host:port"
 };
 
-// The ALPN name that proxies offer each other. A ClientHello without it is the application's own TLS where
-// plaintext is allowed, and a plain mutual TLS peer where it is not.
+// The ALPN name that proxies offer each other. A ClientHello that offers only others is the application's own
+// TLS where plaintext is allowed, and a plain mutual TLS peer where it is not.
 inline constexpr char kMeshAlpn[] = "lanyard-mesh/1";
 
 enum class OnSvidExpiry { kKeep, kClose };
