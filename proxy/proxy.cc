@@ -110,6 +110,7 @@ struct Proxy::State {
   void TakeIdentity(std::shared_ptr<const TlsContext> tls);
   void TakeRules(MeshRules rules);
   void Serve();
+  void AnnounceServing();
   void CheckAcknowledgements(absl::Duration delay);
   absl::Status Ready() const;
   ControlCounters Counters() const;
@@ -127,7 +128,8 @@ struct Proxy::State {
   ConfigReload reload;
   AdminPages pages;
   std::unique_ptr<AdminServer> admin;
-  bool serving = false;
+  bool serving = false;    // the workers run
+  bool announced = false;  // and each has a view
   bool draining = false;
   bool checking_acknowledgements = false;
 
@@ -165,6 +167,11 @@ void Proxy::State::TakeRules(MeshRules rules) {
 void Proxy::State::Serve() {
   serving = true;
   for (const auto& worker : workers) worker->worker().Start();
+}
+
+// Once every worker has the first view: whoever waits for this line finds /ready true.
+void Proxy::State::AnnounceServing() {
+  announced = true;
   std::vector<std::string> names;
   const std::vector<SocketAddress> bound = workers.front()->worker().BoundAddresses();
   for (size_t i = 0; i < bound.size(); ++i) {
@@ -184,6 +191,7 @@ void Proxy::State::CheckAcknowledgements(absl::Duration delay) {
   loop.After(delay, [this, delay] {
     checking_acknowledgements = false;
     if (publisher.CollectAcknowledgements()) CheckAcknowledgements(std::min(2 * delay, kLastAcknowledgementCheck));
+    if (!announced && publisher.acknowledged_version() > 0) AnnounceServing();
   });
 }
 
