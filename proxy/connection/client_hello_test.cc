@@ -52,10 +52,13 @@ TEST(SniffTls, SeesThatOthersAreNot) {
 }
 
 TEST(SniffTlsWithAlpn, WantsTheProtocolByName) {
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("lanyard-mesh/1")), "lanyard-mesh/1", NoAlpn::kIsNot), SniffVerdict::kTls);
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("h2")), "lanyard-mesh/1", NoAlpn::kIsNot), SniffVerdict::kNotTls);
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("lanyard-mesh/12")), "lanyard-mesh/1", NoAlpn::kIsNot), SniffVerdict::kNotTls);
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("")), "lanyard-mesh/1", NoAlpn::kIsNot), SniffVerdict::kNotTls);
+  const auto verdict = [](const std::string& alpn) {
+    return SniffTlsWithAlpn(Bytes(ClientHello(alpn)), "lanyard-mesh/1", NoAlpn::kIsNot);
+  };
+  EXPECT_EQ(verdict("lanyard-mesh/1"), SniffVerdict::kTls);
+  EXPECT_EQ(verdict("h2"), SniffVerdict::kNotTls);
+  EXPECT_EQ(verdict("lanyard-mesh/12"), SniffVerdict::kNotTls);
+  EXPECT_EQ(verdict(""), SniffVerdict::kNotTls);
 }
 
 TEST(SniffTlsWithAlpn, TakesOneWhoOffersNothingWhereToldTo) {
