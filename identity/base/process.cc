@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <linux/capability.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +28,23 @@ sigset_t StopSignals() {
   return set;
 }
 
+bool HasCapability(int capability) {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  if (syscall(SYS_capget, &header, data) != 0) return false;
+  return (data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability)) != 0;
+}
+
+// BoringSSL keeps keys on its own heap, which only this keeps from swap. Under a finite limit it would make a later
+// allocation fail, so there it is left alone; Secret still locks what it holds.
+void LockMemory() {
+  rlimit locked;
+  if (getrlimit(RLIMIT_MEMLOCK, &locked) != 0) return;
+  if (locked.rlim_cur != RLIM_INFINITY && !HasCapability(CAP_IPC_LOCK)) return;
+  // By number: the sanitizers replace the library's call by nothing.
+  syscall(SYS_mlockall, MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+}
+
 }  // namespace
 
 absl::Status HardenProcess() {
@@ -36,6 +56,7 @@ absl::Status HardenProcess() {
   files.rlim_cur = files.rlim_max;
   if (setrlimit(RLIMIT_NOFILE, &files) != 0) return absl::ErrnoToStatus(errno, "cannot raise RLIMIT_NOFILE");
   if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) return absl::ErrnoToStatus(errno, "cannot ignore SIGPIPE");
+  LockMemory();
   return absl::OkStatus();
 }
 

@@ -6,7 +6,8 @@
 namespace lanyard {
 
 // Private keys must not reach a core dump, a debugger of the same uid, or swap:
-// PR_SET_DUMPABLE 0, RLIMIT_CORE 0, and MADV_DONTDUMP/mlock where keys live (secret.h).
+// PR_SET_DUMPABLE 0, RLIMIT_CORE 0, and mlockall of what is touched, where the process may lock without limit
+// (CAP_IPC_LOCK or RLIMIT_MEMLOCK unlimited); MADV_DONTDUMP and mlock of each Secret anyway (secret.h).
 // Also raises the soft limit of descriptors to the hard one and ignores SIGPIPE.
 // Call first in main, before any key is read.
 absl::Status HardenProcess();

@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <string>
 #include <thread>
 
 #include "gtest/gtest.h"
@@ -26,6 +28,19 @@ TEST(HardenProcess, ForbidsDumpsRaisesDescriptorsIgnoresSigpipe) {
   close(pipe_ends[0]);
   EXPECT_EQ(write(pipe_ends[1], "x", 1), -1);  // without the SIGPIPE that would end this test
   close(pipe_ends[1]);
+}
+
+TEST(HardenProcess, LocksMemoryWhereItMay) {
+  rlimit limit;
+  ASSERT_EQ(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+  ASSERT_TRUE(HardenProcess().ok());
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  size_t locked_kb = 0;
+  while (status >> word) {
+    if (word == "VmLck:") status >> locked_kb;
+  }
+  EXPECT_EQ(locked_kb > 0, geteuid() == 0 || limit.rlim_cur == RLIM_INFINITY);
 }
 
 TEST(WaitForStopSignal, ReturnsWhatArrives) {
