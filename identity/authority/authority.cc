@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <future>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -132,6 +134,8 @@ absl::Status Authority::State::StartServers() {
   if (!agents_server.ok()) return agents_server.status();
   agents = *std::move(agents_server);
   agents_started.Set(agents.get());
+  std::error_code ignored;  // LocalServer says what is wrong
+  std::filesystem::create_directories(std::filesystem::path(settings.operators_socket).parent_path(), ignored);
   auto operators_server =
       LocalServer::Start({.path = settings.operators_socket, .allowed_uids = {0, geteuid()}}, {registry_service.get()});
   if (!operators_server.ok()) return operators_server.status();
