@@ -1,4 +1,5 @@
 // lanyard agent: the nodes that the authority knows.
+#include "absl/strings/str_cat.h"
 #include "identity/base/clock.h"
 #include "identity/cli/commands.h"
 #include "identity/cli/registry_client.h"
@@ -35,6 +36,19 @@ absl::Status List(const Arguments& arguments, Output& output) {
   return absl::OkStatus();
 }
 
+absl::Status Delete(const Arguments& arguments, Output& output) {
+  const auto authority = AuthorityOf(arguments);
+  if (!authority.ok()) return authority.status();
+  const std::string spiffe_id = arguments.Value("spiffe-id");
+  if (absl::Status deleted = (*authority)->DeleteAgent(spiffe_id); !deleted.ok()) return deleted;
+  if (output.json()) {
+    output.Json({{"spiffe_id", spiffe_id}});
+  } else {
+    output.Text(absl::StrCat("deleted agent ", spiffe_id, ": it needs a new token to come back\n"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Command AgentCommand() {
@@ -43,8 +57,16 @@ Command AgentCommand() {
                   .examples = "  lanyard agent list\n  lanyard agent list -o json\n",
                   .flags = WithAuthorityFlags({}),
                   .run = List};
-  return {
-      .name = "agent", .summary = "The agents that joined", .examples = "  lanyard agent list\n", .children = {list}};
+  Command remove = {
+      .name = "delete",
+      .summary = "Forget an agent: its connection ends, and nothing is signed for it any more",
+      .examples = "  lanyard agent delete spiffe://example.org/lanyard/agent/web-1\n",
+      .flags = WithAuthorityFlags({{.name = "spiffe-id", .help = "The agent's SPIFFE ID", .required = true}}),
+      .run = Delete};
+  return {.name = "agent",
+          .summary = "The agents that joined",
+          .examples = "  lanyard agent list\n",
+          .children = {list, remove}};
 }
 
 }  // namespace lanyard

@@ -136,6 +136,12 @@ absl::StatusOr<JoinTokenRecord> RegistryClient::CreateJoinToken(const std::strin
   return JoinTokenRecord{response->token(), response->agent_id(), FromProto(response->expires_at())};
 }
 
+absl::Status RegistryClient::DeleteAgent(const std::string& spiffe_id) {
+  v1::DeleteAgentRequest request;
+  request.set_spiffe_id(spiffe_id);
+  return stub_->Call(&v1::Registry::Stub::DeleteAgent, request).status();
+}
+
 absl::StatusOr<std::vector<AgentRecord>> RegistryClient::ListAgents() {
   const auto response = stub_->Call(&v1::Registry::Stub::ListAgents, v1::ListAgentsRequest());
   if (!response.ok()) return response.status();

@@ -72,6 +72,7 @@ class RegistryClient {
   absl::StatusOr<EntryRecord> DeleteEntry(const std::string& id);
   absl::StatusOr<JoinTokenRecord> CreateJoinToken(const std::string& node_name, absl::Duration ttl);
   absl::StatusOr<std::vector<AgentRecord>> ListAgents();
+  absl::Status DeleteAgent(const std::string& spiffe_id);
   absl::StatusOr<BundleRecord> GetBundle();
   absl::StatusOr<AuthorityStatus> GetStatus();
 
