@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -28,19 +27,25 @@ sigset_t StopSignals() {
   return set;
 }
 
-bool HasCapability(int capability) {
-  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-  if (syscall(SYS_capget, &header, data) != 0) return false;
-  return (data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability)) != 0;
+// Asked of the kernel by trying, with no room to lock anything but by right: the root of a user namespace has
+// CAP_IPC_LOCK in name only.
+bool MayLockWithoutLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return false;
+  if (limit.rlim_cur == RLIM_INFINITY) return true;
+  const size_t page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* page = mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const rlimit nothing = {0, limit.rlim_max};
+  if (page == MAP_FAILED || setrlimit(RLIMIT_MEMLOCK, &nothing) != 0) return false;
+  const bool may = syscall(SYS_mlock, page, page_bytes) == 0;
+  munmap(page, page_bytes);
+  return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && may;
 }
 
-// BoringSSL keeps keys on its own heap, which only this keeps from swap. Under a finite limit it would make a later
+// BoringSSL keeps keys on its own heap, which only this keeps from swap. Under a limit it would make a later
 // allocation fail, so there it is left alone; Secret still locks what it holds.
 void LockMemory() {
-  rlimit locked;
-  if (getrlimit(RLIMIT_MEMLOCK, &locked) != 0) return;
-  if (locked.rlim_cur != RLIM_INFINITY && !HasCapability(CAP_IPC_LOCK)) return;
+  if (!MayLockWithoutLimit()) return;
   // By number: the sanitizers replace the library's call by nothing.
   syscall(SYS_mlockall, MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 }
