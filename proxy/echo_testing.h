@@ -22,8 +22,8 @@ class EchoServer {
 
   int fd_;
   SocketAddress address_;
-  std::thread acceptor_;
   std::vector<std::thread> connections_;  // the acceptor's
+  std::thread acceptor_;                  // last: it uses what stands above
 };
 
 // One connection to `address`.
