@@ -1,12 +1,18 @@
 """lanyard_proto_library: C++ from a .proto with Debian's protoc and grpc_cpp_plugin."""
 
+def _protos(target):
+    """The .proto files of another target of this macro."""
+    if ":" not in target:
+        target += ":" + target.split("/")[-1]
+    return target + "_protos"
+
 def lanyard_proto_library(name, src, deps = [], grpc = False):
     """Generates and compiles one .proto file.
 
     Args:
       name: the cc_library to depend on.
       src: the .proto file; it is imported by its path from the workspace root.
-      deps: targets of this macro, in the same package, that src imports.
+      deps: targets of this macro that src imports, and those that these import.
       grpc: True generates the service's stubs too (src.grpc.pb.h).
     """
     stem = src[:-len(".proto")]
@@ -17,7 +23,7 @@ def lanyard_proto_library(name, src, deps = [], grpc = False):
         command += " --grpc_out=$(GENDIR) --plugin=protoc-gen-grpc=/usr/bin/grpc_cpp_plugin"
     native.filegroup(
         name = name + "_protos",
-        srcs = [src] + [dep + "_protos" for dep in deps],
+        srcs = [src] + [_protos(dep) for dep in deps],
     )
     native.genrule(
         name = name + "_codegen",

@@ -59,7 +59,7 @@ std::vector<uint16_t> PortsFromConfig(absl::string_view path, const Ports& numbe
   return ports;
 }
 
-std::vector<Cidr> DestinationsFromConfig(absl::string_view path, const config::Route& route, ConfigProblems& problems) {
+std::vector<Cidr> DestinationsFromConfig(absl::string_view path, const mesh::v1::Route& route, ConfigProblems& problems) {
   std::vector<Cidr> destinations;
   for (int i = 0; i < route.destinations_size(); ++i) {
     absl::StatusOr<Cidr> cidr = Cidr::Parse(route.destinations(i));
@@ -72,30 +72,30 @@ std::vector<Cidr> DestinationsFromConfig(absl::string_view path, const config::R
   return destinations;
 }
 
-RouteAction ActionFromConfig(config::RouteAction action, RouteAction fallback) {
+RouteAction ActionFromConfig(mesh::v1::RouteAction action, RouteAction fallback) {
   switch (action) {
-    case config::PASS_THROUGH:
+    case mesh::v1::PASS_THROUGH:
       return RouteAction::kPassThrough;
-    case config::MUTUAL_TLS:
+    case mesh::v1::MUTUAL_TLS:
       return RouteAction::kMutualTls;
-    case config::REFUSE:
+    case mesh::v1::REFUSE:
       return RouteAction::kRefuse;
     default:
       return fallback;
   }
 }
 
-Route RouteFromConfig(const std::string& path, const config::Route& from, std::set<std::string>& seen,
+Route RouteFromConfig(const std::string& path, const mesh::v1::Route& from, std::set<std::string>& seen,
                       ConfigProblems& problems) {
   CheckName(absl::StrCat(path, ".name"), from.name(), seen, problems);
-  if (from.action() == config::ROUTE_ACTION_UNSPECIFIED) {
+  if (from.action() == mesh::v1::ROUTE_ACTION_UNSPECIFIED) {
     problems.Add(absl::StrCat(path, ".action"), "an action is required: mutual_tls, pass_through or refuse");
   }
-  if (from.action() == config::MUTUAL_TLS && from.peers().empty()) {
+  if (from.action() == mesh::v1::MUTUAL_TLS && from.peers().empty()) {
     problems.Add(absl::StrCat(path, ".peers"),
                  "mutual_tls needs at least one peer that may answer: a SPIFFE ID, or spiffe://trust.domain/*");
   }
-  if ((from.action() == config::PASS_THROUGH || from.action() == config::REFUSE) && !from.peers().empty()) {
+  if ((from.action() == mesh::v1::PASS_THROUGH || from.action() == mesh::v1::REFUSE) && !from.peers().empty()) {
     problems.Add(absl::StrCat(path, ".peers"),
                  "peers have a meaning with action mutual_tls only: change the action or remove them");
   }
@@ -197,7 +197,7 @@ RouteTable RoutesFromConfig(const config::ProxyConfig& config, ConfigProblems& p
                  "routes are for captured connections and nothing is captured: set capture.outbound_address, or use "
                  "listeners");
   }
-  if (config.default_route() == config::MUTUAL_TLS) {
+  if (config.default_route() == mesh::v1::MUTUAL_TLS) {
     problems.Add(
         "default_route",
         "mutual_tls needs peers, which a default has none of: make it the last of routes, without destinations");
@@ -207,11 +207,11 @@ RouteTable RoutesFromConfig(const config::ProxyConfig& config, ConfigProblems& p
 }
 
 InboundPolicy InboundFromConfig(const config::ProxyConfig& config, ConfigProblems& problems) {
-  const config::InboundPolicy& inbound = config.inbound();
+  const mesh::v1::InboundPolicy& inbound = config.inbound();
   std::set<std::string> seen;
   std::vector<PolicyRule> rules;
   for (int i = 0; i < inbound.rules_size(); ++i) {
-    const config::InboundRule& from = inbound.rules(i);
+    const mesh::v1::InboundRule& from = inbound.rules(i);
     const std::string path = absl::StrCat("inbound.rules[", i, "]");
     CheckName(absl::StrCat(path, ".name"), from.name(), seen, problems);
     CheckAllowsSomebody(absl::StrCat(path, ".peers"), from.peers().empty() && !from.allow_plaintext(), problems);

@@ -12,8 +12,8 @@ using testing::HasSubstr;
 
 SocketAddress Address(const std::string& text) { return SocketAddress::Parse(text).value(); }
 
-config::Route NamedRoute(const std::string& name, config::RouteAction action) {
-  config::Route route;
+mesh::v1::Route NamedRoute(const std::string& name, mesh::v1::RouteAction action) {
+  mesh::v1::Route route;
   route.set_name(name);
   route.set_action(action);
   return route;
@@ -42,9 +42,9 @@ TEST(AddressesClash, NotOnDifferentPortsHostsOrFamilies) {
 TEST(RoutesFromConfig, KeepsTheOrderAndPassesThroughByDefault) {
   config::ProxyConfig config;
   config.mutable_capture()->set_outbound_address(":15001");
-  *config.add_routes() = NamedRoute("first", config::REFUSE);
+  *config.add_routes() = NamedRoute("first", mesh::v1::REFUSE);
   config.mutable_routes(0)->add_destinations("10.0.0.1");
-  *config.add_routes() = NamedRoute("second", config::MUTUAL_TLS);
+  *config.add_routes() = NamedRoute("second", mesh::v1::MUTUAL_TLS);
   config.mutable_routes(1)->add_destinations("10.0.0.0/24");
   config.mutable_routes(1)->add_peers("spiffe://td/*");
   ConfigProblems problems;
@@ -58,7 +58,7 @@ TEST(RoutesFromConfig, KeepsTheOrderAndPassesThroughByDefault) {
 
 TEST(RoutesFromConfig, TheDefaultCanRefuse) {
   config::ProxyConfig config;
-  config.set_default_route(config::REFUSE);
+  config.set_default_route(mesh::v1::REFUSE);
   ConfigProblems problems;
   EXPECT_EQ(RoutesFromConfig(config, problems).Find(Address("10.0.1.1:80")).action, RouteAction::kRefuse);
   EXPECT_TRUE(problems.empty());
@@ -66,7 +66,7 @@ TEST(RoutesFromConfig, TheDefaultCanRefuse) {
 
 TEST(RoutesFromConfig, RoutesWithoutCaptureDoNothingAndAreAMistake) {
   config::ProxyConfig config;
-  *config.add_routes() = NamedRoute("a", config::REFUSE);
+  *config.add_routes() = NamedRoute("a", mesh::v1::REFUSE);
   ConfigProblems problems;
   RoutesFromConfig(config, problems);
   EXPECT_THAT(OnlyProblem(problems), HasSubstr("set capture.outbound_address"));
@@ -75,7 +75,7 @@ TEST(RoutesFromConfig, RoutesWithoutCaptureDoNothingAndAreAMistake) {
 TEST(RoutesFromConfig, TheDefaultRoutesNameIsTaken) {
   config::ProxyConfig config;
   config.mutable_capture()->set_outbound_address(":15001");
-  *config.add_routes() = NamedRoute("default", config::REFUSE);
+  *config.add_routes() = NamedRoute("default", mesh::v1::REFUSE);
   ConfigProblems problems;
   RoutesFromConfig(config, problems);
   EXPECT_THAT(OnlyProblem(problems), HasSubstr("routes[0].name: \"default\" is taken"));
@@ -83,7 +83,7 @@ TEST(RoutesFromConfig, TheDefaultRoutesNameIsTaken) {
 
 TEST(InboundFromConfig, RulesWithoutCaptureDoNothingAndAreAMistake) {
   config::ProxyConfig config;
-  config::InboundRule* rule = config.mutable_inbound()->add_rules();
+  mesh::v1::InboundRule* rule = config.mutable_inbound()->add_rules();
   rule->set_name("a");
   rule->add_peers("spiffe://td/*");
   ConfigProblems problems;

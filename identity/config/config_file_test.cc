@@ -58,7 +58,7 @@ routes:
   EXPECT_EQ(config.listeners(0).inbound().peers(1), "spiffe://td/*");
   EXPECT_EQ(config.listeners(1).outbound().address(), "[::1]:2");
   EXPECT_EQ(config.routes(0).ports(1), 443u);
-  EXPECT_EQ(config.routes(0).action(), config::MUTUAL_TLS);
+  EXPECT_EQ(config.routes(0).action(), mesh::v1::MUTUAL_TLS);
 }
 
 TEST(ParseConfig, NothingWrittenIsNothingSet) {
