@@ -59,7 +59,8 @@ std::vector<uint16_t> PortsFromConfig(absl::string_view path, const Ports& numbe
   return ports;
 }
 
-std::vector<Cidr> DestinationsFromConfig(absl::string_view path, const mesh::v1::Route& route, ConfigProblems& problems) {
+std::vector<Cidr> DestinationsFromConfig(absl::string_view path, const mesh::v1::Route& route,
+                                         ConfigProblems& problems) {
   std::vector<Cidr> destinations;
   for (int i = 0; i < route.destinations_size(); ++i) {
     absl::StatusOr<Cidr> cidr = Cidr::Parse(route.destinations(i));
