@@ -100,6 +100,10 @@ std::string SocketAddress::HostString() const {
   return text;
 }
 
+absl::Span<const uint8_t> SocketAddress::host_bytes() const {
+  return absl::MakeConstSpan(HostBytes(*this), is_ipv4() ? 4 : 16);
+}
+
 std::string SocketAddress::ToString() const {
   return is_ipv4() ? absl::StrCat(HostString(), ":", port()) : absl::StrCat("[", HostString(), "]:", port());
 }
@@ -107,47 +111,6 @@ std::string SocketAddress::ToString() const {
 bool operator==(const SocketAddress& a, const SocketAddress& b) {
   return a.is_ipv4() == b.is_ipv4() && a.port() == b.port() &&
          std::memcmp(HostBytes(a), HostBytes(b), a.is_ipv4() ? 4 : 16) == 0;
-}
-
-absl::StatusOr<Cidr> Cidr::Parse(absl::string_view text) {
-  const size_t slash = text.find('/');
-  const absl::string_view host = text.substr(0, slash);
-  const sa_family_t family = host.find(':') == absl::string_view::npos ? AF_INET : AF_INET6;
-  const int address_bits = family == AF_INET ? 32 : 128;
-  sockaddr_storage storage{};
-  std::optional<int> bits = address_bits;
-  if (slash != absl::string_view::npos) bits = ParseNumber(text.substr(slash + 1), address_bits);
-  if (!bits.has_value() || !SetHost(host, family, storage)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", text, "\" is not a block of addresses; write 10.0.0.0/8, fd00::/64 or one address"));
-  }
-  if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&AsIpv6(storage)->sin6_addr)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", text, "\" is an IPv4 address in IPv6 spelling; write it as IPv4"));
-  }
-  Cidr cidr;
-  cidr.text_ = std::string(text);
-  cidr.family_ = family;
-  cidr.prefix_bits_ = *bits;
-  std::memcpy(cidr.network_, HostBytes(SocketAddress::FromSockaddr(storage)), address_bits / 8);
-  for (int bit = *bits; bit < address_bits; ++bit) {
-    if (cidr.network_[bit / 8] & (0x80 >> (bit % 8))) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("\"", text, "\" has bits set after its first ", *bits, "; clear them or write a longer prefix"));
-    }
-  }
-  return cidr;
-}
-
-bool Cidr::Contains(const SocketAddress& address) const {
-  if (address.is_ipv4() != (family_ == AF_INET)) return false;
-  const uint8_t* host = HostBytes(address);
-  const int whole_bytes = prefix_bits_ / 8;
-  if (std::memcmp(host, network_, whole_bytes) != 0) return false;
-  const int rest_bits = prefix_bits_ % 8;
-  if (rest_bits == 0) return true;
-  const uint8_t mask = static_cast<uint8_t>(0xff << (8 - rest_bits));
-  return (host[whole_bytes] & mask) == network_[whole_bytes];
 }
 
 }  // namespace lanyard

@@ -1,4 +1,4 @@
-// An IPv4 or IPv6 address with a port, and blocks of addresses, as values.
+// An IPv4 or IPv6 address with a port, as a value.
 #pragma once
 
 #include <netinet/in.h>
@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace lanyard {
 
@@ -24,6 +25,7 @@ class SocketAddress {
   bool is_loopback() const;
   std::string ToString() const;         // as Parse reads it
   std::string HostString() const;       // without the port
+  absl::Span<const uint8_t> host_bytes() const;  // in network order: 4 of IPv4, 16 of IPv6
   const sockaddr* raw() const { return reinterpret_cast<const sockaddr*>(&storage_); }
   socklen_t raw_size() const { return is_ipv4() ? sizeof(sockaddr_in) : sizeof(sockaddr_in6); }
   friend bool operator==(const SocketAddress& a, const SocketAddress& b);
@@ -31,21 +33,6 @@ class SocketAddress {
  private:
   SocketAddress() = default;
   sockaddr_storage storage_{};
-};
-
-// "10.0.0.0/8", "fd00::/64", or an address alone (a /32 or /128). Host bits must be zero.
-class Cidr {
- public:
-  static absl::StatusOr<Cidr> Parse(absl::string_view text);
-  bool Contains(const SocketAddress& address) const;
-  const std::string& ToString() const { return text_; }
-
- private:
-  Cidr() = default;
-  std::string text_;
-  sa_family_t family_ = AF_UNSPEC;
-  uint8_t network_[16] = {};
-  int prefix_bits_ = 0;
 };
 
 }  // namespace lanyard

@@ -10,8 +10,9 @@ bool Matches(const Route& route, const SocketAddress& destination) {
   if (!route.ports.empty() &&
       std::find(route.ports.begin(), route.ports.end(), destination.port()) == route.ports.end())
     return false;
-  return route.destinations.empty() || std::any_of(route.destinations.begin(), route.destinations.end(),
-                                                   [&](const Cidr& cidr) { return cidr.Contains(destination); });
+  return route.destinations.empty() ||
+         std::any_of(route.destinations.begin(), route.destinations.end(),
+                     [&](const AddressBlock& block) { return block.Contains(destination.host_bytes()); });
 }
 
 const Route& RefuseAll() {

@@ -10,20 +10,11 @@
 
 #include "absl/time/time.h"
 #include "identity/policy/policy.h"
+#include "identity/policy/route.h"
 #include "identity/tls/tls_context.h"
 #include "proxy/io/address.h"
 
 namespace lanyard {
-
-enum class RouteAction { kPassThrough, kMutualTls, kRefuse };
-
-struct Route {
-  std::string name;
-  std::vector<Cidr> destinations;  // empty: any
-  std::vector<uint16_t> ports;     // empty: any
-  RouteAction action = RouteAction::kRefuse;
-  std::vector<PeerPattern> peers;  // who must answer, with kMutualTls
-};
 
 // First match in order, then the fallback.
 class RouteTable {

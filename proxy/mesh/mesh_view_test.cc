@@ -10,10 +10,10 @@ namespace {
 
 SocketAddress Address(const std::string& text) { return SocketAddress::Parse(text).value(); }
 
-std::vector<Cidr> Cidrs(const std::vector<std::string>& texts) {
-  std::vector<Cidr> cidrs;
-  for (const std::string& text : texts) cidrs.push_back(Cidr::Parse(text).value());
-  return cidrs;
+std::vector<AddressBlock> Blocks(const std::vector<std::string>& texts) {
+  std::vector<AddressBlock> blocks;
+  for (const std::string& text : texts) blocks.push_back(AddressBlock::Parse(text).value());
+  return blocks;
 }
 
 InboundPolicy Allowing(const std::string& rule) {
@@ -25,8 +25,8 @@ TEST(RouteTable, WithoutRoutesEverythingIsRefused) {
 }
 
 TEST(RouteTable, FirstMatchInOrderWins) {
-  const RouteTable table({{"narrow", Cidrs({"10.1.0.0/16"}), {80}, RouteAction::kMutualTls, {}},
-                          {"wide", Cidrs({"10.0.0.0/8"}), {}, RouteAction::kPassThrough, {}}},
+  const RouteTable table({{"narrow", Blocks({"10.1.0.0/16"}), {80}, RouteAction::kMutualTls, {}},
+                          {"wide", Blocks({"10.0.0.0/8"}), {}, RouteAction::kPassThrough, {}}},
                          {"default", {}, {}, RouteAction::kRefuse, {}});
   EXPECT_EQ(table.Find(Address("10.1.2.3:80")).name, "narrow");
   EXPECT_EQ(table.Find(Address("10.1.2.3:81")).name, "wide");
@@ -36,7 +36,7 @@ TEST(RouteTable, FirstMatchInOrderWins) {
 
 TEST(RouteTable, AnEmptyListMeansAny) {
   const RouteTable table({{"port", {}, {443, 8443}, RouteAction::kMutualTls, {}},
-                          {"v6", Cidrs({"fd00::/64"}), {}, RouteAction::kMutualTls, {}}},
+                          {"v6", Blocks({"fd00::/64"}), {}, RouteAction::kMutualTls, {}}},
                          {"default", {}, {}, RouteAction::kPassThrough, {}});
   EXPECT_EQ(table.Find(Address("[2001:db8::1]:8443")).name, "port");
   EXPECT_EQ(table.Find(Address("[fd00::9]:1")).name, "v6");
@@ -45,7 +45,7 @@ TEST(RouteTable, AnEmptyListMeansAny) {
 }
 
 TEST(RouteTable, AMappedAddressMatchesIPv4Blocks) {
-  const RouteTable table({{"v4", Cidrs({"10.0.0.0/8"}), {}, RouteAction::kMutualTls, {}}},
+  const RouteTable table({{"v4", Blocks({"10.0.0.0/8"}), {}, RouteAction::kMutualTls, {}}},
                          {"default", {}, {}, RouteAction::kRefuse, {}});
   EXPECT_EQ(table.Find(Address("[::ffff:10.1.2.3]:80")).name, "v4");
 }
