@@ -1,35 +1,29 @@
-"""Who is compared. A contender is a function that writes configuration and returns the commands of its
-outbound proxy (plain TCP in, mutual TLS out) and its inbound proxy (mutual TLS in, plain TCP out).
+"""Who is compared. A contender's function writes configuration and returns the commands of its outbound proxy
+(plain TCP in, mutual TLS out) and its inbound proxy (mutual TLS in, plain TCP out).
 
-To add one: write such a function and list it in CONTENDERS.
+To add one: write such a function and list it in CONTENDERS. Peers that tests/bench/peers.sh installs are in peers.py.
 """
 
 import dataclasses
 import os
 import pathlib
-import shutil
+import typing
 
 import certificates
-from processes import Failure
+import peers
+from processes import Failure, program
+from setups import Mode
 
 
 @dataclasses.dataclass
-class Setup:
-    """What a contender is given; all addresses are on 127.0.0.1."""
-    directory: pathlib.Path     # its own, empty
-    certificates: pathlib.Path  # see certificates.mint
-    outbound_port: int          # where the load arrives
-    tls_port: int               # between its two proxies
-    server_port: int            # the echo server
-    lanyard_proxy: pathlib.Path
-    resumption: bool            # False: every TLS handshake is a full one
-
-
-def _program(name, package):
-    path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
-    if path is None:
-        raise Failure(f"{name} is not installed: apt-get install {package}")
-    return path
+class Contender:
+    commands: typing.Callable           # Setup -> the two commands; none: the load goes straight to the server
+    lacks: typing.Callable = lambda: None  # () -> None, or why it cannot run here and what to do
+    version: tuple = ()                 # a command whose first line says which it is
+    encrypts: bool = True               # False: no TLS anywhere, a limit and no competitor
+    resumes: bool = True                # its client resumes TLS sessions, if let
+    pools: bool = False                 # new connections need no handshake of their own
+    optional: bool = False              # left out, with a word, where it is not installed
 
 
 def lanyard(setup):
@@ -43,7 +37,7 @@ identity:
   files: {files.format(setup.certificates / side, root)}
 workers: 1
 admin: {{disabled: true}}
-tls: {{full_handshakes: {"false" if setup.resumption else "true"}}}
+tls: {{full_handshakes: {"true" if setup.mode == Mode.FULL else "false"}}}
 listeners:
   - name: bench
     {direction}:
@@ -51,10 +45,34 @@ listeners:
       destination: 127.0.0.1:{destination}
       peers: ["{peer}"]
 """)
+    return _lanyard_commands(setup, "outbound", "inbound")
+
+
+def lanyard_without_tls(setup):
+    """Two permissive listeners that nobody speaks TLS to: the same relay, nothing encrypted, nobody verified."""
+    files = "{{certificate: {0}.chain, key: {0}.key, bundle: {1}}}"
+    for name, port, destination in (("first", setup.outbound_port, setup.tls_port),
+                                    ("second", setup.tls_port, setup.server_port)):
+        (setup.directory / f"{name}.yaml").write_text(f"""\
+identity:
+  files: {files.format(setup.certificates / "server", setup.certificates / "root.crt")}
+workers: 1
+admin: {{disabled: true}}
+listeners:
+  - name: bench
+    inbound:
+      address: 127.0.0.1:{port}
+      destination: 127.0.0.1:{destination}
+      peers: ["{certificates.CLIENT_ID}"]
+      allow_plaintext: true
+""")
+    return _lanyard_commands(setup, "first", "second")
+
+
+def _lanyard_commands(setup, *names):
     if not setup.lanyard_proxy.exists():
         raise Failure(f"{setup.lanyard_proxy} does not exist: bazel build //proxy:lanyard-proxy")
-    return [[setup.lanyard_proxy, "run", "--config", setup.directory / f"{direction}.yaml"]
-            for direction in ("outbound", "inbound")]
+    return [[setup.lanyard_proxy, "run", "--config", setup.directory / f"{name}.yaml"] for name in names]
 
 
 _HAPROXY = """\
@@ -89,7 +107,7 @@ def haproxy(setup):
     directory = setup.certificates
     tls = f"crt {directory}/%s.pem ca-file {directory}/root.crt verify required"
     more, on_bind, on_server = "", "", ""
-    if not setup.resumption:
+    if setup.mode == Mode.FULL:
         more, on_bind, on_server = "    tune.ssl.cachesize 0", " no-tls-tickets", " no-ssl-reuse no-tls-tickets"
     (setup.directory / "outbound.cfg").write_text(_HAPROXY.format(
         more=more, port=setup.outbound_port, bind="", destination=setup.tls_port,
@@ -97,7 +115,7 @@ def haproxy(setup):
     (setup.directory / "inbound.cfg").write_text(_HAPROXY.format(
         more=more, port=setup.tls_port, bind=f" ssl {tls % 'server'}{on_bind}", destination=setup.server_port,
         server=""))
-    return [[_program("haproxy", "haproxy"), "-db", "-f", setup.directory / f"{direction}.cfg"]
+    return [[program("haproxy"), "-db", "-f", setup.directory / f"{direction}.cfg"]
             for direction in ("outbound", "inbound")]
 
 
@@ -127,11 +145,9 @@ stream {{
 
 
 def nginx(setup):
-    if not pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so").exists():
-        raise Failure("nginx has no stream module: apt-get install libnginx-mod-stream")
     user = "user root;" if os.geteuid() == 0 else ""
     directory = setup.certificates
-    on_off, cache = ("on", "none") if setup.resumption else ("off", "off")
+    on_off, cache = ("off", "off") if setup.mode == Mode.FULL else ("on", "none")
     outbound = f"""\
         proxy_ssl on;
         proxy_ssl_protocols TLSv1.3;
@@ -160,14 +176,37 @@ def nginx(setup):
         path = setup.directory / f"{direction}.conf"
         path.write_text(_NGINX.format(directory=setup.directory, direction=direction, user=user, port=port,
                                       listen=listen, destination=destination, tls=tls))
-        commands.append([_program("nginx", "nginx"), "-p", setup.directory, "-e",
+        commands.append([program("nginx"), "-p", setup.directory, "-e",
                          setup.directory / f"{direction}.error.log", "-c", path])
     return commands
 
 
-def direct(_):
-    """No proxy: the floor of every row."""
+def _lacks_haproxy():
+    return None if program("haproxy") else "haproxy is not installed: apt-get install haproxy"
+
+
+def _lacks_nginx():
+    if program("nginx") is None:
+        return "nginx is not installed: apt-get install nginx-light"
+    if not pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so").exists():
+        return "nginx has no stream module: apt-get install libnginx-mod-stream"
+    return None
+
+
+def _no_commands(_):
     return []
 
 
-CONTENDERS = {"direct": direct, "lanyard": lanyard, "haproxy": haproxy, "nginx": nginx}
+# direct is the load without any proxy, aead what sealing and opening its records costs without anything around it
+# (measured apart, see measure.py), relay a Lanyard pair without TLS: what no proxy of this kind can fall below.
+CONTENDERS = {
+    "direct": Contender(_no_commands, encrypts=False),
+    "aead": Contender(_no_commands, encrypts=False),
+    "relay": Contender(lanyard_without_tls, encrypts=False),
+    "lanyard": Contender(lanyard),
+    "haproxy": Contender(haproxy, _lacks_haproxy, ("haproxy", "-v")),
+    "nginx": Contender(nginx, _lacks_nginx, ("nginx", "-v")),
+    "ghostunnel": Contender(peers.ghostunnel, peers.lacks_ghostunnel, ("ghostunnel", "--version"), resumes=False,
+                            optional=True),
+    "envoy": Contender(peers.envoy, peers.lacks_envoy, ("envoy", "--version"), optional=True),
+}

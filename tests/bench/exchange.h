@@ -5,7 +5,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/bench/sockets.h"
 
@@ -38,5 +40,10 @@ class Exchange {
   size_t received_ = 0;
   bool under_way_ = true;
 };
+
+using Exchanges = std::vector<std::unique_ptr<Exchange>>;
+
+// Dies of kFailed: for connections that nobody may close.
+Exchange::Progress RequireAlive(Exchange::Progress progress);
 
 }  // namespace lanyard::bench

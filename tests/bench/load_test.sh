@@ -26,12 +26,21 @@ for size in 1 64 4096 1000000; do
 done
 got=$(result connections --connections 4 --count 50)
 has connections "$got" '"count": 50, "failed": 0'
+got=$(result storm --connections 2 --rate 200 --seconds 0.5)
+[[ $got =~ \"count\":\ ([0-9]+) && ${BASH_REMATCH[1]} -ge 2 ]] || fail "requests in a storm: $got"
+[[ $got =~ \"arrived\":\ ([0-9]+),\ \"answered\":\ ([0-9]+) ]] || fail "a storm says nothing of arrivals: $got"
+# Half a second's arrivals, and what came while the last request was answered.
+((BASH_REMATCH[1] >= 90 && BASH_REMATCH[2] >= 80)) || fail "not the rate that was asked for: $got"
+has storm "$got" '"failed": 0, "left_out": 0'
 for direction in up down; do
   got=$(result "bulk-$direction" --bytes 5000001)
   has "bulk-$direction" "$got" '"bytes": 5000001'
 done
 got=$(result idle --connections 40)
 has idle "$got" '"count": 40'
+
+got=$("$load" aead)
+for figure in record_64_ns record_4096_ns record_16384_ns; do has aead "$got" "\"$figure\": "; done
 
 # What must not pass as a result.
 if result requests --connections 1 --no-such-flag 1 2>/dev/null; then fail "an unknown flag was taken"; fi

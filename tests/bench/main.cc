@@ -1,7 +1,8 @@
 // lanyard-bench-load: the client and the server of the benchmark. See README.md.
 //
 //   lanyard-bench-load server --listen 127.0.0.1:0
-//   lanyard-bench-load requests|connections|bulk-up|bulk-down|idle --target ADDRESS [--KEY VALUE ...]
+//   lanyard-bench-load aead
+//   lanyard-bench-load requests|connections|storm|bulk-up|bulk-down|idle --target ADDRESS [--KEY VALUE ...]
 #include <sys/prctl.h>
 
 #include <csignal>
@@ -37,6 +38,7 @@ LoadOptions ReadLoadOptions(const Flags& flags) {
       {"size", [&](const std::string& value) { options.size_bytes = strtoull(value.c_str(), nullptr, 10); }},
       {"seconds", [&](const std::string& value) { options.seconds = atof(value.c_str()); }},
       {"count", [&](const std::string& value) { options.count = strtoull(value.c_str(), nullptr, 10); }},
+      {"rate", [&](const std::string& value) { options.rate = strtoull(value.c_str(), nullptr, 10); }},
       {"bytes", [&](const std::string& value) { options.total_bytes = strtoull(value.c_str(), nullptr, 10); }},
       {"timeout", [&](const std::string& value) { options.timeout_s = atof(value.c_str()); }},
   };
@@ -55,12 +57,15 @@ void Run(const std::string& mode, const Flags& flags) {
     const auto listen = flags.find("listen");
     return RunEchoServer(listen == flags.end() ? "127.0.0.1:0" : listen->second);
   }
+  if (mode == "aead") return RunAead();
   const std::map<std::string, void (*)(const LoadOptions&)> loads = {
-      {"requests", RunRequests},    {"connections", RunNewConnections}, {"bulk-up", RunBulkUp},
-      {"bulk-down", RunBulkDown}, {"idle", RunIdle},
+      {"requests", RunRequests}, {"connections", RunNewConnections}, {"storm", RunStorm},
+      {"bulk-up", RunBulkUp},    {"bulk-down", RunBulkDown},         {"idle", RunIdle},
   };
   const auto load = loads.find(mode);
-  if (load == loads.end()) Die("\"" + mode + "\" is not server, requests, connections, bulk-up, bulk-down or idle");
+  if (load == loads.end()) {
+    Die("\"" + mode + "\" is not server, aead, requests, connections, storm, bulk-up, bulk-down or idle");
+  }
   load->second(ReadLoadOptions(flags));
 }
 

@@ -3,25 +3,31 @@
 import contextlib
 import dataclasses
 import json
+import os
 import subprocess
 import time
 
 import contenders
 import processes
 from processes import CpuTime, Failure
+from setups import Mode, Setup
 
 
 @dataclasses.dataclass
 class Plan:
     """How much of each load."""
     request_seconds: float
+    storm_seconds: float
+    storm_rate: int        # new connections a second
     new_connections: int
     bulk_bytes: int
     idle_connections: int
 
 
-FULL = Plan(request_seconds=3, new_connections=2000, bulk_bytes=1_000_000_000, idle_connections=1000)
-QUICK = Plan(request_seconds=0.5, new_connections=200, bulk_bytes=100_000_000, idle_connections=100)
+FULL = Plan(request_seconds=3, storm_seconds=4, storm_rate=500, new_connections=2000, bulk_bytes=1_000_000_000,
+            idle_connections=1000)
+QUICK = Plan(request_seconds=0.5, storm_seconds=0.5, storm_rate=500, new_connections=200, bulk_bytes=100_000_000,
+             idle_connections=100)
 
 # Row name -> connections, bytes of a request.
 REQUEST_ROWS = {"1x64B": (1, 64), "32x64B": (32, 64), "32x4KiB": (32, 4096)}
@@ -46,11 +52,11 @@ class Bench:
     def close(self):
         self.server.stop()
 
-    def start_pair(self, name, directory, resumption=False):
+    def start_pair(self, name, directory, mode):
         """The contender's processes (none for direct) and the port to send the load to."""
-        setup = contenders.Setup(directory, self.certificates, processes.free_port(), processes.free_port(),
-                                 self.server_port, self.lanyard_proxy, resumption)
-        commands = contenders.CONTENDERS[name](setup)
+        setup = Setup(directory, self.certificates, processes.free_port(), processes.free_port(), self.server_port,
+                      self.lanyard_proxy, mode)
+        commands = contenders.CONTENDERS[name].commands(setup)
         pair = []
         try:
             for number, command in enumerate(commands):
@@ -87,10 +93,10 @@ class Bench:
 
 
 @contextlib.contextmanager
-def _running(bench, name, directory, resumption):
+def running(bench, name, directory, mode):
     """The pair's processes, their pids and the port; ends them, and shows their logs after a failure."""
     directory.mkdir()
-    pair, port = bench.start_pair(name, directory, resumption)
+    pair, port = bench.start_pair(name, directory, mode)
     try:
         yield pair, processes.family([process.pid for process in pair]), port
         for process in pair:
@@ -105,24 +111,52 @@ def _running(bench, name, directory, resumption):
 
 def measure(bench, name, directory, plan):
     """Returns {row: {figure: number}} for one contender in one round."""
+    if name == "aead":
+        return _aead(bench)
+    contender = contenders.CONTENDERS[name]
     rows = {}
     directory.mkdir()
-    with _running(bench, name, directory / "full", resumption=False) as (pair, pids, port):
+    with running(bench, name, directory / "default", Mode.DEFAULT) as (pair, pids, port):
         if pair:
             rows["memory"] = _memory(bench, port, pids, len(pair), plan)
         for row, (connections, size) in REQUEST_ROWS.items():
             result, cost = _cost(bench, port, pids, "requests", connections=connections, size=size,
                                  seconds=plan.request_seconds)
             rows[row] = _rates(result, cost)
-        rows["connections"] = _new_connections(bench, port, pids, plan)
         for row in ("bulk-up", "bulk-down"):
             result, cost = _cost(bench, port, pids, row, bytes=plan.bulk_bytes)
             rows[row] = {"mb_per_second": result["bytes"] / result["seconds"] / 1e6,
                          **_per(cost, result["bytes"] / 1e9)}
-    if pair:
-        with _running(bench, name, directory / "resumed", resumption=True) as (_, pids, port):
-            rows["connections-resumed"] = _new_connections(bench, port, pids, plan)
+        if contender.pools:
+            rows["connections-pooled"] = _new_connections(bench, port, pids, plan)
+        if not contender.encrypts:
+            rows["connections"] = _new_connections(bench, port, pids, plan)
+            rows["storm"] = _storm(bench, port, plan)
+    if contender.encrypts:
+        with running(bench, name, directory / "full", Mode.FULL) as (_, pids, port):
+            rows["connections"] = _new_connections(bench, port, pids, plan)
+            rows["storm"] = _storm(bench, port, plan)  # last: who cannot keep up is left with a queue
+        if contender.resumes:
+            with running(bench, name, directory / "resumed", Mode.RESUMED) as (_, pids, port):
+                rows["connections-resumed"] = _new_connections(bench, port, pids, plan)
     return rows
+
+
+def _aead(bench):
+    """What the records of each load cost: a request and its answer are one record each, sealed and opened once."""
+    done = subprocess.run([bench.load_binary, "aead"], check=True, capture_output=True, text=True,
+                          preexec_fn=lambda: bench.pair_cpus and os.sched_setaffinity(0, bench.pair_cpus))
+    record_ns = {int(key.split("_")[1]): value for key, value in json.loads(done.stdout).items()}
+    rows = {row: {"cpu_s": 2 * 1000 * record_ns[size] / 1e9} for row, (_, size) in REQUEST_ROWS.items()}
+    rows["bulk-up"] = rows["bulk-down"] = {"cpu_s": record_ns[16384] / 16384}
+    return rows
+
+
+def _storm(bench, port, plan):
+    result, _, _ = bench.load(port, "storm", connections=1, rate=plan.storm_rate, seconds=plan.storm_seconds)
+    return {"p50_us": result["p50_us"], "p99_us": result["p99_us"], "requests": result["count"],
+            "answered_per_second": result["answered"] / result["seconds"], "failed": result["failed"],
+            "left_out": result["left_out"]}
 
 
 def _new_connections(bench, port, pids, plan):

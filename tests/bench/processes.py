@@ -4,6 +4,7 @@ import ctypes
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,18 @@ _libc = ctypes.CDLL(None)
 
 class Failure(Exception):
     """A sentence for whoever runs the benchmark."""
+
+
+def peers_directory():
+    """Where tests/bench/peers.sh installs."""
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(os.environ.get("LANYARD_BENCH_PEERS") or pathlib.Path(cache) / "lanyard-bench-peers")
+
+
+def program(name):
+    """Its path, or None if it is not installed."""
+    system = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
+    return shutil.which(name, path=os.pathsep.join((str(peers_directory() / "bin"), *system)))
 
 
 def free_port():

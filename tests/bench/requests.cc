@@ -9,14 +9,13 @@
 namespace lanyard::bench {
 namespace {
 
-using Exchanges = std::vector<std::unique_ptr<Exchange>>;
-
 // Handshakes under way while connections are being made, so that no listen queue overflows.
 constexpr size_t kOpeningAtOnce = 16;
 
+}  // namespace
+
 uint64_t DeadlineNs(const LoadOptions& options) { return NowNs() + static_cast<uint64_t>(options.timeout_s * 1e9); }
 
-// Opens all connections and waits until each has had one answer.
 Exchanges OpenAll(const LoadOptions& options, Poller& poller, uint64_t deadline_ns) {
   Exchanges exchanges;
   size_t answered = 0;
@@ -34,7 +33,10 @@ Exchanges OpenAll(const LoadOptions& options, Poller& poller, uint64_t deadline_
   return exchanges;
 }
 
-}  // namespace
+Exchange::Progress RequireAlive(Exchange::Progress progress) {
+  if (progress == Exchange::Progress::kFailed) Die("a connection was closed in the middle of the load");
+  return progress;
+}
 
 void RunRequests(const LoadOptions& options) {
   const uint64_t deadline_ns = DeadlineNs(options);
@@ -42,24 +44,20 @@ void RunRequests(const LoadOptions& options) {
   const Exchanges exchanges = OpenAll(options, poller, deadline_ns);
   Ready();
 
-  const auto require = [](Exchange::Progress progress) {
-    if (progress == Exchange::Progress::kFailed) Die("a connection was closed in the middle of the load");
-    return progress;
-  };
   Histogram latencies;
   const uint64_t begin_ns = NowNs();
   const uint64_t stop_ns = begin_ns + static_cast<uint64_t>(options.seconds * 1e9);
   uint64_t now_ns = begin_ns;
   size_t under_way = exchanges.size();
-  for (const auto& exchange : exchanges) require(exchange->Again());
+  for (const auto& exchange : exchanges) RequireAlive(exchange->Again());
   while (under_way > 0) {
     for (const epoll_event& event : poller.Wait(deadline_ns)) {
       Exchange& exchange = *exchanges[event.data.u64];
-      if (require(exchange.Advance()) != Exchange::Progress::kAnswered) continue;
+      if (RequireAlive(exchange.Advance()) != Exchange::Progress::kAnswered) continue;
       now_ns = NowNs();
       latencies.Add(now_ns - exchange.started_ns());
       if (now_ns < stop_ns) {
-        require(exchange.Again());
+        RequireAlive(exchange.Again());
       } else {
         --under_way;
       }
