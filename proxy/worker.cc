@@ -34,18 +34,24 @@ size_t BlockBytes(const ConnectionLimits& limits) {
 // loop's Post is the thread's.
 struct Worker::State {
   State(std::unique_ptr<EventLoop> made, const ConnectionLimits& limits)
-      : loop(std::move(made)), pool(BlockBytes(limits)), resolver(loop.get()), dialer(loop.get()) {}
+      : loop(std::move(made)),
+        pool(BlockBytes(limits)),
+        close_log(loop.get()),
+        resolver(loop.get()),
+        dialer(loop.get()),
+        table(loop.get()) {}
 
   void TakeView(std::shared_ptr<const MeshView> view) {
+    const ViewChange change = CompareViews(context.view.get(), *view);
     context.view = std::move(view);
     counters.view_version.Set(context.view->version);
-    table.Recheck();
-    acknowledged.store(context.view->version, std::memory_order_release);
+    table.Recheck(change, [this] { acknowledged.store(context.view->version, std::memory_order_release); });
   }
 
   std::unique_ptr<EventLoop> loop;
   BufferPool pool;
   ConnectionCounters counters;
+  CloseLog close_log;
   Resolver resolver;
   TcpDialer dialer;
   ClientSessionCache sessions;
@@ -73,6 +79,7 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options) {
   context.pool = &state->pool;
   context.table = &state->table;
   context.counters = &state->counters;
+  context.close_log = &state->close_log;
   context.dialer = &state->dialer;
   context.resolver = &state->resolver;
   context.sessions = &state->sessions;

@@ -37,6 +37,7 @@ struct PolicyRule {
   std::vector<uint16_t> ports;      // empty: every port
   std::vector<PeerPattern> peers;   // who may call; may be empty if plaintext is allowed
   bool allow_plaintext = false;     // permissive: callers without mesh TLS, who have no ID
+  friend bool operator==(const PolicyRule&, const PolicyRule&) = default;
 };
 
 // What is known of an inbound connection when it is decided.
@@ -64,6 +65,7 @@ class InboundPolicy {
   // True if some rule names peers who may call `port`.
   bool NamesPeers(uint16_t port) const;
   const std::vector<PolicyRule>& rules() const { return rules_; }
+  friend bool operator==(const InboundPolicy&, const InboundPolicy&) = default;
 
  private:
   std::vector<PolicyRule> rules_;

@@ -30,6 +30,7 @@ absl::string_view CloseReasonName(CloseReason reason) {
     case CloseReason::kPlaintextRefused: return "plaintext_refused";
     case CloseReason::kRouteRefused: return "route_refused";
     case CloseReason::kLoopDetected: return "loop_detected";
+    case CloseReason::kBanned: return "banned";
     case CloseReason::kPolicyChanged: return "policy_changed";
     case CloseReason::kBundleChanged: return "bundle_changed";
     case CloseReason::kSvidExpiredWhileOpen: return "svid_expired_while_open";

@@ -37,6 +37,7 @@ enum class CloseReason : uint8_t {
   kPlaintextRefused,
   kRouteRefused,
   kLoopDetected,        // dialled the capture port itself
+  kBanned,              // by ID or serial, at the handshake or later
   kPolicyChanged,       // was allowed, is not any more
   kBundleChanged,       // was trusted, is not any more
   kSvidExpiredWhileOpen,

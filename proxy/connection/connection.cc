@@ -52,7 +52,13 @@ void Connection::EnterState(State state, absl::Duration deadline) {
   timer_.Start(deadline);
 }
 
+bool Connection::StillAllowed() {
+  context_->table->RecheckNow(this);
+  return state_ != State::kClosed;
+}
+
 void Connection::Step() {
+  if (!StillAllowed()) return;
   switch (state_) {
     case State::kSniffing: return OnSniffable();
     case State::kConnecting: return StepConnect();
@@ -76,6 +82,7 @@ void Connection::Dial() {
 
 void Connection::OnResolved(absl::StatusOr<std::vector<SocketAddress>> addresses) {
   if (!addresses.ok()) return Close(CloseReason::kConnectUnreachable, addresses.status().message());
+  if (!StillAllowed()) return;
   targets_ = *std::move(addresses);
   std::reverse(targets_.begin(), targets_.end());
   DialNext();
@@ -126,6 +133,7 @@ void Connection::StepHandshake() {
   (resumed_ ? context_->counters->handshakes_resumed : context_->counters->handshakes_full).Add();
   peer_ = SharedPeerOf(tls_->ssl());
   if (peer_ == nullptr) return Refuse(CloseReason::kNoPeerCertificate, "the peer proved no identity");
+  context_->table->SetPeer(this, peer_->id, peer_->serial);
   if (RecheckPeer()) OnHandshake();
 }
 
@@ -148,8 +156,13 @@ CloseReason Connection::HandshakeFailure(const Stream& stream) const {
 }
 
 bool Connection::RecheckPeer() {
+  if (peer_ == nullptr) return true;
+  if (const Ban* ban = view().bans.Find(peer_->id, peer_->serial, context_->loop->clock().Now())) {
+    Refuse(CloseReason::kBanned, ban->Explanation());
+    return false;
+  }
   const std::shared_ptr<const TlsContext>& now = view().tls;
-  if (peer_ == nullptr || checked_ == now) return true;
+  if (checked_ == now) return true;
   const bool same_bundles = checked_->bundle_version() == now->bundle_version();
   checked_ = now;
   if (same_bundles) return true;
@@ -162,15 +175,15 @@ bool Connection::RecheckPeer() {
   return false;
 }
 
-void Connection::RecheckReasons() {
-  if (RecheckPeer() && state_ == State::kRelaying) WatchRelay();
+void Connection::RecheckExpiry() {
+  if (state_ == State::kRelaying) WatchRelay();
 }
 
 // The relay.
 
 void Connection::StartRelay(Buffer* received) {
   relay_.emplace(context_->loop, context_->pool, context_->limits.buffer_bytes, near_.get(), far_.get(),
-                 [this] { StepRelay(); });
+                 [this] { Step(); });
   if (received != nullptr) relay_->Preload(*received);
   state_ = State::kRelaying;
   WatchRelay();
@@ -211,6 +224,7 @@ CloseReason Connection::RelayFailure(const Stream& stream) const {
 // Time.
 
 void Connection::OnTimer() {
+  if (!StillAllowed()) return;
   switch (state_) {
     case State::kSniffing: return OnDeadline();
     case State::kConnecting: return Close(CloseReason::kConnectTimeout, "not connected within connect_timeout");
@@ -258,7 +272,8 @@ void Connection::Refuse(CloseReason reason, absl::string_view detail) {
 
 void Connection::Close(CloseReason reason, absl::string_view detail) {
   if (state_ == State::kClosed) return;
-  const ConnectionRecord record = LogEnabled(LogLevel::kInfo) ? Record() : ConnectionRecord();
+  const bool logged = LogEnabled(LogLevel::kInfo) && context_->close_log->Admit(reason);
+  const ConnectionRecord record = logged ? Record() : ConnectionRecord();
   HandshakeEnded();
   state_ = State::kClosed;
   timer_.Stop();
@@ -270,7 +285,7 @@ void Connection::Close(CloseReason reason, absl::string_view detail) {
   }
   context_->counters->open[static_cast<size_t>(flow_)].Subtract();
   context_->counters->closes[static_cast<size_t>(flow_)][static_cast<size_t>(reason)].Add();
-  if (LogEnabled(LogLevel::kInfo)) LogConnection(record, reason, resumed_, detail);
+  if (logged) LogConnection(record, reason, resumed_, detail);
   context_->loop->Dispose(std::unique_ptr<Disposable>(this));
   context_->table->Leave(this);
 }

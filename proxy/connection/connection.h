@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "identity/tls/client_sessions.h"
 #include "identity/tls/tls_context.h"
+#include "proxy/connection/close_log.h"
 #include "proxy/connection/close_reason.h"
 #include "proxy/connection/counters.h"
 #include "proxy/connection/dialer.h"
@@ -33,6 +34,7 @@ struct WorkerContext {
   BufferPool* pool = nullptr;
   ConnectionTable* table = nullptr;
   ConnectionCounters* counters = nullptr;
+  CloseLog* close_log = nullptr;
   Dialer* dialer = nullptr;
   Resolver* resolver = nullptr;
   ClientSessionCache* sessions = nullptr;
@@ -76,10 +78,11 @@ class Connection : public Disposable, private StreamObserver {
   virtual void OnHandshake() = 0;
   virtual void OnDeadline() = 0;                          // of sniffing
 
-  // True if the peer's SVID still holds in the view now in force; else closes.
+  // True if the peer is not banned and its SVID still holds in the view now in force; else closes. Comes before
+  // every rule.
   bool RecheckPeer();
-  // What is common to every Recheck that found the rules still in favour.
-  void RecheckReasons();
+  // Whether it may outlive the peer's SVID; after every rule.
+  void RecheckExpiry();
   // Ends an inbound caller that is known but not wanted: the alert says so.
   void Refuse(CloseReason reason, absl::string_view detail);
   void EnterState(State state, absl::Duration deadline);
@@ -99,6 +102,8 @@ class Connection : public Disposable, private StreamObserver {
 
   void OnReady() override { Step(); }
   void Step();
+  // False if a change of the view had marked it, and has closed it now.
+  bool StillAllowed();
   void OnTimer();
   void OnResolved(absl::StatusOr<std::vector<SocketAddress>> addresses);
   void DialNext();
@@ -117,7 +122,11 @@ class Connection : public Disposable, private StreamObserver {
   bool in_handshake_ = false;
   bool expiry_counted_ = false;
   bool resumed_ = false;
-  size_t place_ = 0;                                      // in the table
+  // The table's own notes.
+  uint32_t place_ = 0;
+  uint32_t place_in_group_ = 0;
+  size_t mark_ = 0;                                       // to be looked at: its place there, from 1
+  PeerGroup* group_ = nullptr;
   uint64_t id_;
   absl::Duration opened_;
   Timer timer_;

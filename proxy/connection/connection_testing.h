@@ -41,6 +41,7 @@ class ConnectionTest : public testing::Test {
     context_.pool = &pool_;
     context_.table = &table_;
     context_.counters = &counters_;
+    context_.close_log = &close_log_;
     context_.dialer = &dialer_;
     context_.resolver = &resolver_;
     context_.sessions = &sessions_;
@@ -57,8 +58,9 @@ class ConnectionTest : public testing::Test {
   }
   void View(std::shared_ptr<MeshView> view) {
     view->version = ++version_;
+    const ViewChange change = CompareViews(context_.view.get(), *view);
     context_.view = std::move(view);
-    table_.Recheck();
+    table_.Recheck(change, [] {});
   }
   // What a worker of "web" knows: to call `peers`.
   std::shared_ptr<MeshView> OutboundView(RouteAction action, const std::vector<std::string>& peers = {kApiId}) {
@@ -131,8 +133,9 @@ class ConnectionTest : public testing::Test {
   FakeClock clock_{absl::Now()};
   std::unique_ptr<EventLoop> loop_ = EventLoop::Create(std::make_unique<FakePoller>(&clock_), &clock_).value();
   BufferPool pool_{80 << 10};
-  ConnectionTable table_;
+  ConnectionTable table_{loop_.get()};
   ConnectionCounters counters_;
+  CloseLog close_log_{loop_.get()};
   FakeDialer dialer_{loop_.get()};
   Resolver resolver_{loop_.get()};
   ClientSessionCache sessions_;

@@ -80,10 +80,11 @@ void InboundConnection::OnConnected() { StartRelay(&received_); }
 
 void InboundConnection::Recheck() {
   if (!decided_) return;  // the view in force then will decide
+  if (!RecheckPeer()) return;
   const PolicyDecision decision = DecideNow();
   if (!decision.allowed) return Refuse(CloseReason::kPolicyChanged, decision.reason);
   rule_ = decision.rule;
-  RecheckReasons();
+  RecheckExpiry();
 }
 
 }  // namespace lanyard

@@ -53,6 +53,7 @@ void OutboundConnection::OnHandshake() {
 }
 
 void OutboundConnection::Recheck() {
+  if (!RecheckPeer()) return;
   const Route& route = RouteNow();
   if (route.action != action_) {
     return Close(CloseReason::kPolicyChanged, absl::StrCat("route \"", route.name, "\" now treats it differently"));
@@ -62,7 +63,7 @@ void OutboundConnection::Recheck() {
                  absl::StrCat("route \"", route.name, "\" no longer expects ", peer()->id.ToString()));
   }
   rule_ = route.name;
-  RecheckReasons();
+  RecheckExpiry();
 }
 
 }  // namespace lanyard

@@ -1,26 +1,51 @@
-// The open connections of one worker.
+// The open connections of one worker, and which of them a change of the view touches.
 #pragma once
 
 #include <cstddef>
 #include <functional>
+#include <string>
 #include <vector>
 
+#include "absl/container/node_hash_map.h"
+#include "proxy/io/event_loop.h"
 #include "proxy/mesh/observation.h"
+#include "proxy/mesh/view_change.h"
 
 namespace lanyard {
 
 class Connection;
 
+// Connections whose peer showed one SVID: what bans and bundles speak of.
+struct PeerGroup {
+  SpiffeId id;
+  std::string serial;
+  std::vector<Connection*> connections;  // each knows its place
+};
+
 // For the worker's thread. A connection enters before its first check and leaves when it
 // closes, so that no change of the view misses one. Does not own: a connection owns itself.
 class ConnectionTable {
  public:
+  // So many are looked at in a turn of the loop, so that the others are served meanwhile.
+  static constexpr size_t kRechecksPerTurn = 64;
+
+  explicit ConnectionTable(EventLoop* loop) : next_slice_(loop, [this] { Slice(); }) {}
+
   void Enter(Connection* connection);
   void Leave(Connection* connection);
+  // Once its peer is known, and again whenever that shows another SVID.
+  void SetPeer(Connection* connection, const SpiffeId& id, const std::string& serial);
   size_t size() const { return connections_.size(); }
 
-  // Each open connection against the view now in force; those that are no longer allowed close.
-  void Recheck();
+  // The view has changed by this: marks the open connections that it touches, at once, and compares each with
+  // the view in force, some now and the rest in the next turns, those of banned peers first. One that is marked
+  // moves no byte before it was looked at. `done`, which replaces an earlier one not yet called, runs after the last.
+  void Recheck(const ViewChange& change, std::function<void()> done);
+  // If it is marked: now.
+  void RecheckNow(Connection* connection);
+  uint64_t rechecked() const { return rechecked_; }  // connections looked at, ever
+  size_t marked() const { return marked_.size() - next_marked_; }
+
   // Closes all, reason drain_deadline.
   void CloseAll();
   std::vector<ConnectionRecord> List() const;
@@ -29,7 +54,18 @@ class ConnectionTable {
   void WhenEmpty(std::function<void()> callback);
 
  private:
-  std::vector<Connection*> connections_;  // each knows its place
+  void LeaveGroup(Connection* connection);
+  void Mark(Connection* connection);
+  void Unmark(Connection* connection);
+  void Slice();
+
+  std::vector<Connection*> connections_;                       // each knows its place
+  absl::node_hash_map<std::string, PeerGroup> groups_;         // by serial and ID
+  std::vector<Connection*> marked_;                            // likewise; null: looked at meanwhile, or closed
+  size_t next_marked_ = 0;
+  uint64_t rechecked_ = 0;
+  Timer next_slice_;
+  std::function<void()> when_rechecked_;
   std::function<void()> when_empty_;
 };
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "identity/policy/ban.h"
 #include "identity/policy/policy.h"
 #include "identity/policy/route.h"
 #include "identity/tls/tls_context.h"
@@ -22,6 +23,7 @@ class RouteTable {
   RouteTable() = default;  // everything is refused
   RouteTable(std::vector<Route> routes, Route fallback);
   const Route& Find(const SocketAddress& destination) const;
+  friend bool operator==(const RouteTable&, const RouteTable&) = default;
 
  private:
   std::vector<Route> routes_;
@@ -52,6 +54,7 @@ struct MeshRules {
   std::vector<Route> listener_routes;            // kOutboundStatic
   std::vector<InboundPolicy> listener_policies;  // kInboundStatic
   OnSvidExpiry on_svid_expiry = OnSvidExpiry::kKeep;
+  BanSet bans = {};  // asked before every route and policy, of callers and of those called
 };
 
 struct MeshView : MeshRules {

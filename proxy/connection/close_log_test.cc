@@ -1,0 +1,38 @@
+#include "proxy/connection/close_log.h"
+
+#include <memory>
+
+#include "gtest/gtest.h"
+#include "identity/base/fake_clock.h"
+#include "proxy/io/fake_poller.h"
+
+namespace lanyard {
+namespace {
+
+class CloseLogTest : public testing::Test {
+ protected:
+  uint32_t Admitted(CloseReason reason, uint32_t closes) {
+    uint32_t admitted = 0;
+    for (uint32_t i = 0; i < closes; ++i) admitted += log_.Admit(reason) ? 1 : 0;
+    return admitted;
+  }
+  FakeClock clock_{absl::UnixEpoch()};
+  std::unique_ptr<EventLoop> loop_ = EventLoop::Create(std::make_unique<FakePoller>(&clock_), &clock_).value();
+  CloseLog log_{loop_.get()};
+};
+
+TEST_F(CloseLogTest, OrdinaryClosesAlwaysHaveTheirLine) {
+  EXPECT_EQ(Admitted(CloseReason::kNormal, 5000), 5000u);
+  EXPECT_EQ(Admitted(CloseReason::kDeniedByPolicy, 5000), 5000u);
+}
+
+TEST_F(CloseLogTest, AStormHasSoManyLinesASecond) {
+  EXPECT_EQ(Admitted(CloseReason::kBanned, 9000), CloseLog::kStormLinesPerSecond);
+  EXPECT_EQ(Admitted(CloseReason::kPolicyChanged, 10), 0u) << "one storm, whatever the reasons";
+  EXPECT_EQ(Admitted(CloseReason::kNormal, 10), 10u);
+  loop_->RunOnce(absl::InfiniteDuration());  // the line that says how many
+  EXPECT_EQ(Admitted(CloseReason::kBanned, 9000), CloseLog::kStormLinesPerSecond);
+}
+
+}  // namespace
+}  // namespace lanyard
