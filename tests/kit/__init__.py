@@ -9,4 +9,7 @@ sockets    TCP servers and clients
 certificates  right and wrong certificates, by the openssl command
 mesh       authority, agents, proxies and capture on two nodes
 proxy      one proxy with static listeners and an identity from files
+pair       two such proxies on two nodes, without agents or capture
+holdings   what a process holds, and whether a proxy gave back what it took
+adversary  callers who mean no good, or cannot
 """

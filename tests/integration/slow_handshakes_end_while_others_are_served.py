@@ -1,0 +1,52 @@
+import time
+
+from kit import sockets, waiting
+from kit.adversary import client_hello, has_ended
+from kit.binaries import PATIENCE
+from kit.holdings import Holdings
+from kit.pair import IN_PORT, SERVER_V4, Pair
+from kit.scope import check
+
+EACH = 20
+TIMEOUT_S = 2 * PATIENCE
+
+
+def test(scope):
+    pair = Pair(scope, limits={"handshake_timeout": f"{TIMEOUT_S:g}s"})
+    pair.exchange()
+    holdings = Holdings(*pair.proxies)
+    hello = client_hello()
+
+    def dial():
+        return scope.enter_context(sockets.connect(SERVER_V4, IN_PORT, pair.client.namespace))
+
+    began = time.monotonic()
+    silent, halfway, trickling = ([dial() for _ in range(EACH)] for _ in range(3))
+    for connection in halfway:
+        connection.sendall(hello[:len(hello) // 2])
+    sent, slowest = [0], [0.0]
+
+    def all_ended():
+        # One byte a turn: far from done when the time is up.
+        for connection in list(trickling):
+            try:
+                connection.sendall(hello[sent[0]:sent[0] + 1])
+            except ConnectionError:
+                trickling.remove(connection)
+        sent[0] += 1
+        check.assertLess(sent[0], len(hello), "the whole ClientHello was sent: the test shows nothing")
+        started = time.monotonic()
+        pair.exchange()
+        slowest[0] = max(slowest[0], time.monotonic() - started)
+        for kind in (silent, halfway, trickling):
+            kind[:] = [connection for connection in kind if not has_ended(connection)]
+        return not (silent or halfway or trickling)
+    waiting.until(all_ended, "slow handshakes do not end", timeout_s=20)
+    check.assertGreaterEqual(time.monotonic() - began, TIMEOUT_S, "they ended before handshake_timeout")
+    check.assertLess(slowest[0], TIMEOUT_S, "others waited for the slow ones")
+    pair.server.proxy.wait_for_closed(direction="inbound", close_reason="handshake_timeout", count=3 * EACH)
+    ages = [record["duration_ms"] for record in pair.server.proxy.closed(close_reason="handshake_timeout")]
+    check.assertGreaterEqual(min(ages), TIMEOUT_S * 900, ages)
+    check.assertEqual(pair.server.proxy.metric("lanyard_proxy_connections_closed_total", direction="inbound",
+                                               reason="handshake_timeout"), 3 * EACH)
+    holdings.wait_until_given_back()

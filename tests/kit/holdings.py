@@ -1,0 +1,59 @@
+"""What a process holds, and whether a proxy gave back what it took."""
+
+import os
+import pathlib
+
+from kit import waiting
+
+# What an idle proxy may keep for the next caller: warm connections to its peers.
+SPARE_DESCRIPTORS = 32
+
+
+def descriptors(process):
+    return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+def pss_bytes(process):
+    """Memory, with shared pages divided among those who share them."""
+    return _kilobytes(f"/proc/{process.pid}/smaps_rollup", "Pss:")
+
+
+def resident_bytes(process):
+    return _kilobytes(f"/proc/{process.pid}/status", "VmRSS:")
+
+
+def _kilobytes(path, field):
+    return int(pathlib.Path(path).read_text().split(field)[1].split()[0]) << 10
+
+
+def cpu_seconds(process):
+    """Processor time used, user and system."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def open_connections(proxy):
+    return sum(proxy.metric("lanyard_proxy_connections_open", direction=direction)
+               for direction in ("inbound", "outbound"))
+
+
+class Holdings:
+    """Of some proxies, as of now: take it when they are warm and nobody is connected."""
+
+    def __init__(self, *proxies):
+        self._before = [(proxy, descriptors(proxy.process), pss_bytes(proxy.process)) for proxy in proxies]
+
+    def wait_until_given_back(self, memory_bytes=16 << 20, timeout_s=30):
+        """No connection and no handshake, at most SPARE_DESCRIPTORS more than before, and no more than `memory_bytes`
+        of memory more: the allocator keeps some of what was freed."""
+        for proxy, descriptors_before, pss_before in self._before:
+            def excess():
+                proxy.process.check_alive()
+                found = {"open connections": open_connections(proxy),
+                         "handshakes in flight": proxy.metric("lanyard_proxy_handshakes_in_flight"),
+                         "entries in /connections": len(proxy.connections()),
+                         "descriptors": max(0, descriptors(proxy.process) - descriptors_before - SPARE_DESCRIPTORS),
+                         "bytes of memory": max(0, pss_bytes(proxy.process) - pss_before - memory_bytes)}
+                return {what: amount for what, amount in found.items() if amount}
+            waiting.until(lambda: not excess(), lambda: f"{proxy.process.name} still holds more than before: {excess()}",
+                          timeout_s)
