@@ -15,6 +15,9 @@ absl::string_view StreamErrorName(StreamError error) {
     case StreamError::kNoPeerCertificate: return "the peer showed no certificate";
     case StreamError::kPeerNotVerified: return "the peer's SVID was refused";
     case StreamError::kProtocol: return "TLS protocol error";
+    case StreamError::kMeshRefused: return "refused by the far proxy";
+    case StreamError::kMeshProtocol: return "the far proxy broke the mesh protocol";
+    case StreamError::kCarryOverFailed: return "a link failed while the stream was being carried over to it";
     case StreamError::kOther: return "input or output error";
   }
   return "unknown";

@@ -7,6 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "proxy/io/unique_fd.h"
 
 namespace lanyard {
 
@@ -35,6 +36,9 @@ enum class StreamError : uint8_t {
   kNoPeerCertificate,   // TLS, server: the client showed none
   kPeerNotVerified,     // TLS: the peer's SVID was refused; PeerVerificationError says why
   kProtocol,            // TLS: not TLS 1.3, garbage, a record that does not decrypt
+  kMeshRefused,         // mesh protocol: the far proxy refused the stream
+  kMeshProtocol,        // mesh protocol: the far proxy broke it
+  kCarryOverFailed,     // mesh protocol: a link failed while the stream was being carried over to it
   kOther,
 };
 absl::string_view StreamErrorName(StreamError error);
@@ -72,6 +76,10 @@ class Stream {
 
   virtual StreamError error() const = 0;
   virtual std::string error_text() const = 0;  // one phrase for a log
+
+  // Gives up its socket, to be wrapped anew on another thread; only the destructor may follow. Invalid where there is
+  // none, or bytes of it are held here.
+  virtual UniqueFd ReleaseFd() { return UniqueFd(); }
 
   // Null: tell nobody. Borrowed.
   void set_observer(StreamObserver* observer) { observer_ = observer; }

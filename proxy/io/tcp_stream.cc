@@ -135,6 +135,13 @@ void TcpStream::Reset() {
   if (error_ == StreamError::kNone) error_ = StreamError::kOther;
 }
 
+UniqueFd TcpStream::ReleaseFd() {
+  if (error_ != StreamError::kNone || !connected_) return UniqueFd();
+  loop_->Unwatch(fd_.get(), this);
+  error_ = StreamError::kOther;
+  return std::move(fd_);
+}
+
 IoResult TcpStream::Fail(int error_number) {
   error_number_ = error_number;
   error_ = ErrorOf(error_number);

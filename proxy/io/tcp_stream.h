@@ -27,6 +27,7 @@ class TcpStream : public Stream, private IoHandler {
   IoResult Flush() override;
   IoResult ShutdownWrite() override;
   void Reset() override;
+  UniqueFd ReleaseFd() override;
   StreamError error() const override { return error_; }
   std::string error_text() const override;
 

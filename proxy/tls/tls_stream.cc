@@ -14,9 +14,9 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kMostPlaintextOfARecord = 16384;
-// A full record as it leaves, with what a key update or session tickets may add before it.
-constexpr size_t kRoomForARecord = kMostPlaintextOfARecord + 512;
+// What a record adds to its plaintext, and what a key update or session tickets may add before it.
+constexpr size_t kRoomBesidePlaintext = 512;
+constexpr size_t kRoomForARecord = kMaxRecordBytes + kRoomBesidePlaintext;
 
 }  // namespace
 
@@ -52,7 +52,9 @@ TlsStream::TlsStream(std::unique_ptr<Stream> lower, bssl::UniquePtr<SSL> ssl, Bu
   lower_->set_observer(this);
 }
 
-TlsStream::~TlsStream() { lower_->set_observer(nullptr); }
+TlsStream::~TlsStream() {
+  if (lower_ != nullptr) lower_->set_observer(nullptr);
+}
 
 void TlsStream::OnReady() {
   if (!out_.empty()) FlushOut();
@@ -171,7 +173,7 @@ IoResult TlsStream::Write(absl::Span<const uint8_t> from) {
     if (flushed.status != IoStatus::kOk) return flushed;
   }
   // A client's Finished, or a server's tickets, leave with the first bytes.
-  corked_ = !wrote_ || from.size() > kMostPlaintextOfARecord;
+  corked_ = !wrote_ || from.size() > kMaxRecordBytes;
   wrote_ = true;
   size_t done = 0;
   do {
@@ -186,6 +188,29 @@ IoResult TlsStream::Write(absl::Span<const uint8_t> from) {
   corked_ = true;
   if (FlushOut().status == IoStatus::kError) return Failed();
   return done > 0 ? IoResult{IoStatus::kOk, done} : IoResult{IoStatus::kWouldBlock};
+}
+
+IoResult TlsStream::WriteRecord(absl::Span<const uint8_t> record, bool more) {
+  if (error_ != StreamError::kNone) return Failed();
+  if (closed_) return Fail(StreamError::kOther, "written after its end");
+  if (!open_) return {IoStatus::kWouldBlock};
+  // What waits was either gathered for this record, or could not leave: then nothing more is taken.
+  if (out_.room() < record.size() + kRoomBesidePlaintext || (wrote_ && !gathering_ && !out_.empty())) {
+    const IoResult flushed = FlushOut();
+    gathering_ = gathering_ && flushed.status == IoStatus::kOk;
+    if (flushed.status != IoStatus::kOk) return flushed;
+  }
+  corked_ = more || gathering_ || !wrote_;
+  wrote_ = true;
+  gathering_ = more;
+  const int count = SSL_write(ssl_.get(), record.data(), static_cast<int>(record.size()));
+  corked_ = true;
+  if (count <= 0) {
+    const IoResult result = Settle(count);
+    return result.status == IoStatus::kWouldBlock ? result : Failed();
+  }
+  if (!more && FlushOut().status == IoStatus::kError) return Failed();
+  return {IoStatus::kOk, static_cast<size_t>(count)};
 }
 
 IoResult TlsStream::Flush() {
@@ -210,7 +235,36 @@ IoResult TlsStream::ShutdownWrite() {
   return Flush();
 }
 
+TlsParts TlsStream::Release() {
+  TlsParts parts;
+  if (!open_ || error_ != StreamError::kNone || ended_ || closed_ || lower_ended_ || lower_failed_) return parts;
+  parts.received.assign(in_.content().begin(), in_.content().end());
+  parts.unsent.assign(out_.content().begin(), out_.content().end());
+  in_.Drop();
+  out_.Drop();
+  lower_->set_observer(nullptr);
+  SSL_set_bio(ssl_.get(), nullptr, nullptr);  // its BIO leads here
+  parts.lower = std::move(lower_);
+  parts.ssl = std::move(ssl_);
+  Fail(StreamError::kOther, "taken apart");
+  return parts;
+}
+
+std::unique_ptr<TlsStream> TlsStream::Rebuild(TlsParts parts, BufferPool* pool) {
+  auto stream = std::make_unique<TlsStream>(std::move(parts.lower), std::move(parts.ssl), pool);
+  const auto fill = [](const std::string& bytes, Buffer& buffer) {
+    if (bytes.empty()) return;
+    std::memcpy(buffer.space().data(), bytes.data(), std::min(bytes.size(), buffer.room()));
+    buffer.Produced(std::min(bytes.size(), buffer.room()));
+  };
+  fill(parts.received, stream->in_);
+  fill(parts.unsent, stream->out_);
+  stream->open_ = stream->wrote_ = true;
+  return stream;
+}
+
 void TlsStream::Reset() {
+  if (lower_ == nullptr) return;  // taken apart
   lower_->set_observer(nullptr);
   lower_->Reset();
   if (error_ == StreamError::kNone) Fail(StreamError::kOther, "reset by this side");

@@ -4,13 +4,23 @@
 #include <memory>
 #include <string>
 
-#include <openssl/base.h>
+#include <openssl/ssl.h>
 
 #include "absl/status/status.h"
 #include "proxy/io/buffer_pool.h"
 #include "proxy/io/stream.h"
 
 namespace lanyard {
+
+inline constexpr size_t kMaxRecordBytes = 16384;  // of plaintext, RFC 8446 section 5.1
+
+// Parts of an open TlsStream, to be put together again on another thread.
+struct TlsParts {
+  std::unique_ptr<Stream> lower;  // without an observer
+  bssl::UniquePtr<SSL> ssl;
+  std::string received;           // ciphertext that BoringSSL has not seen
+  std::string unsent;             // ciphertext that the stream below has not taken
+};
 
 // BoringSSL reads and writes through buffers of this object: one large read of the stream below feeds
 // several records, several records leave in one write, and a small one goes straight down. The blocks
@@ -24,6 +34,11 @@ class TlsStream : public Stream, private StreamObserver {
   TlsStream(std::unique_ptr<Stream> lower, bssl::UniquePtr<SSL> ssl, BufferPool* pool);
   ~TlsStream() override;
 
+  // Takes an open stream apart; it is dead then. Null `ssl`: it was not open, or had ended or failed.
+  TlsParts Release();
+  // An open stream again; its bytes must fit into blocks of `pool`, as they did where it was taken apart.
+  static std::unique_ptr<TlsStream> Rebuild(TlsParts parts, BufferPool* pool);
+
   // Bytes that were read from the stream below before this one stood over it. Before the first Open.
   void Prepend(Buffer& received) { in_.Adopt(received); }
 
@@ -32,6 +47,9 @@ class TlsStream : public Stream, private StreamObserver {
   IoResult Open() override;
   IoResult Read(absl::Span<uint8_t> into) override;
   IoResult Write(absl::Span<const uint8_t> from) override;
+  // One record of at most kMaxRecordBytes: taken whole, or (kWouldBlock) not at all. With `more` it waits here, as far
+  // as there is room, to leave in one system call with what is written next.
+  IoResult WriteRecord(absl::Span<const uint8_t> record, bool more);
   IoResult Flush() override;
   IoResult ShutdownWrite() override;
   void Reset() override;
@@ -63,6 +81,7 @@ class TlsStream : public Stream, private StreamObserver {
   StreamError error_ = StreamError::kNone;
   bool open_ = false;
   bool corked_ = true;       // ciphertext gathers in out_
+  bool gathering_ = false;   // the last record said that more comes
   bool wrote_ = false;
   bool lower_ended_ = false;
   bool lower_failed_ = false;

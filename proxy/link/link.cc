@@ -1,0 +1,355 @@
+#include "proxy/link/link.h"
+
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "proxy/io/tcp_stream.h"
+
+namespace lanyard {
+namespace {
+
+absl::Span<const uint8_t> Bytes(absl::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+bool Link::Speaks(const SSL* ssl) {
+  const uint8_t* name = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl, &name, &size);
+  return absl::string_view(reinterpret_cast<const char*>(name), size) == kLinkAlpn;
+}
+
+Link::Link(EventLoop* loop, std::unique_ptr<TlsStream> tls, LinkRole role, std::shared_ptr<const TlsContext> own)
+    : loop_(loop),
+      tls_(std::move(tls)),
+      role_(role),
+      peer_(SharedPeerOf(tls_->ssl())),
+      own_(std::move(own)),
+      timer_(loop, [this] { OnTimer(); }),
+      opened_(loop->now()),
+      idle_since_(opened_) {
+  tls_->set_observer(this);
+}
+
+Link::~Link() = default;
+
+void Link::Observe(LinkObserver* observer) {
+  observer_ = observer;
+  if (observer != nullptr) Soon();
+}
+
+void Link::OnTimer() {
+  if (loop_->now() >= deadline_) {
+    const bool closing = state_ == State::kClosing;
+    Fail(StreamError::kTimedOut, closing ? "the peer did not close a stream that was reset in time"
+                                         : "the peer did not say close_notify in time");
+    tls_->Reset();
+  } else if (deadline_ != absl::InfiniteDuration()) {
+    timer_.Start(deadline_ - loop_->now());
+  }
+  Step();
+}
+
+void Link::Enter(State state, absl::Duration deadline) {
+  state_ = state;
+  deadline_ = deadline == absl::InfiniteDuration() ? deadline : loop_->now() + deadline;
+  if (state == State::kIdle) idle_since_ = loop_->now();
+  Soon();
+}
+
+void Link::Step() {
+  switch (state_) {
+    case State::kIdle: return StepIdle();
+    case State::kTaken: return static_cast<void>(FlushOwn());
+    case State::kClosing: return StepClosing();
+    case State::kRetiring: return StepRetiring();
+    case State::kClosed: return TellClosed();
+  }
+}
+
+void Link::TellClosed() {
+  timer_.Stop();
+  if (LinkObserver* observer = std::exchange(observer_, nullptr)) observer->OnClosed(this);
+}
+
+// Idle.
+
+void Link::StepIdle() {
+  if (FlushOwn() == IoStatus::kError) return TellClosed();
+  if (observer_ == nullptr) return;
+  Frame frame;
+  const IoStatus status = ReadFrame(&frame);
+  if (status == IoStatus::kOk) return OnRequest(frame);
+  if (status == IoStatus::kError) {
+    if (clean_end_) tls_->ShutdownWrite();  // so that the peer sees a proper end too
+    return TellClosed();
+  }
+  if (role_ == LinkRole::kOpener && std::exchange(go_away_due_, false)) observer_->OnGoAway(this, *going_away_);
+}
+
+void Link::OnRequest(const Frame& frame) {
+  OpenRequest open;
+  AttachRequest attach;
+  if (role_ == LinkRole::kAcceptor && frame.type == FrameType::kOpen && DecodeOpen(frame.payload, &open)) {
+    state_ = State::kTaken;
+    return observer_->OnOpen(this, open);
+  }
+  if (role_ == LinkRole::kAcceptor && frame.type == FrameType::kAttach && DecodeAttach(frame.payload, &attach)) {
+    state_ = State::kTaken;
+    return observer_->OnAttach(this, attach);
+  }
+  FailOfPeer(absl::StrCat(FrameTypeName(frame.type), " on an idle link"));
+  TellClosed();
+}
+
+void Link::GoAway(GoAwayReason reason) {
+  if (role_ != LinkRole::kAcceptor || going_away_.has_value()) return;
+  going_away_ = reason;
+  go_away_due_ = true;
+  if (FlushOwn() == IoStatus::kError) Soon();
+}
+
+void Link::Ping() {
+  if (awaits_pong() || state_ == State::kClosed || state_ == State::kRetiring) return;
+  ++ping_sent_;
+  ping_due_ = true;
+  if (FlushOwn() == IoStatus::kError) Soon();
+}
+
+void Link::RefuseAttach(RefuseReason reason, absl::string_view text) {
+  refusal_ = std::make_unique<Refusal>(Refusal{reason, std::string(text)});
+  refuse_due_ = true;
+  GoIdle();
+}
+
+void Link::Retire() {
+  if (state_ == State::kClosed || state_ == State::kRetiring) return;
+  tls_->set_observer(this);
+  Enter(State::kRetiring, kRetireDeadline);
+  // The peer is not to wait for our next turn.
+  if (tls_->ShutdownWrite().status == IoStatus::kError) FailOfTls();
+}
+
+// After a stream.
+
+void Link::Take(StreamObserver* observer) {
+  observer_ = nullptr;
+  state_ = State::kTaken;
+  deadline_ = absl::InfiniteDuration();
+  timer_.Stop();
+  tls_->set_observer(observer);
+}
+
+void Link::Leave(const StreamMachine& machine, ResetReason reset, std::unique_ptr<Refusal> refusal) {
+  if (machine.reusable()) return GoIdle();
+  tls_->set_observer(this);
+  if (state_ == State::kClosed) return;
+  if (machine.over()) return Retire();
+  closing_ = machine;
+  reset_ = reset;
+  refusal_ = std::move(refusal);
+  discarded_bytes_ = 0;
+  Enter(State::kClosing, kClosingDeadline);
+  if (!WriteClosing()) Soon();
+}
+
+void Link::StepClosing() {
+  if (!WriteClosing() || !ReadClosing()) return TellClosed();
+  if (!closing_->over()) return;
+  const bool reusable = closing_->reusable();
+  closing_.reset();
+  if (!reusable) return Retire();
+  Enter(State::kIdle, absl::InfiniteDuration());
+  if (observer_ != nullptr) observer_->OnIdle(this);
+}
+
+bool Link::WriteClosing() {
+  if (FlushOwn() == IoStatus::kError) return false;
+  while (const std::optional<FrameType> type = closing_->NextFrame(Carrier::kCurrent)) {
+    const IoStatus status = WriteFrames(*type == FrameType::kReset    ? EncodeReset(reset_)
+                                        : *type == FrameType::kRefuse ? EncodeRefuse(*refusal_)
+                                                                      : EncodeEmpty(*type));
+    if (status != IoStatus::kOk) return status != IoStatus::kError;
+    closing_->Sent(Carrier::kCurrent, *type);
+  }
+  return true;
+}
+
+bool Link::ReadClosing() {
+  uint8_t discarded[4096];
+  while (!closing_->over()) {
+    IoStatus status;
+    if (data_left() > 0) {
+      const IoResult result = ReadData(discarded);
+      status = result.status;
+      discarded_bytes_ += result.size_bytes;
+      if (discarded_bytes_ > kMaxDiscardedBytes) {
+        tls_->Reset();
+        Fail(StreamError::kOther, "the peer goes on sending to a stream that was closed");
+        return false;
+      }
+    } else {
+      Frame frame;
+      status = ReadFrame(&frame);
+      if (status == IoStatus::kOk &&
+          closing_->OnFrame(Carrier::kCurrent, frame.type) == StreamMachine::Verdict::kIllegal) {
+        FailOfPeer(absl::StrCat(FrameTypeName(frame.type), " out of turn"));
+        return false;
+      }
+    }
+    if (status != IoStatus::kOk) return status == IoStatus::kWouldBlock;
+    if (!WriteClosing()) return false;
+  }
+  return true;
+}
+
+void Link::StepRetiring() {
+  const IoStatus told = tls_->ShutdownWrite().status;
+  uint8_t discarded[1024];
+  IoStatus status = told == IoStatus::kError ? told : IoStatus::kOk;
+  while (status == IoStatus::kOk) status = tls_->Read(discarded).status;
+  if (status == IoStatus::kError) FailOfTls();
+  if (status == IoStatus::kEnd && told == IoStatus::kOk) state_ = State::kClosed;  // in good order
+  if (state_ == State::kClosed) TellClosed();
+}
+
+void Link::GoIdle() {
+  tls_->set_observer(this);
+  if (state_ == State::kTaken) Enter(State::kIdle, absl::InfiniteDuration());
+}
+
+void Link::Reset() {
+  tls_->Reset();
+  if (state_ != State::kClosed) Fail(StreamError::kOther, "reset by this side");
+}
+
+// Frames.
+
+IoStatus Link::ReadFrame(Frame* frame) {
+  for (;;) {
+    if (parser_.complete()) parser_.Next();
+    while (!parser_.complete() && parser_.data_left() == 0) {
+      const IoResult result = tls_->Read(parser_.Space());
+      if (result.status == IoStatus::kError) return FailOfTls();
+      if (result.status == IoStatus::kEnd) {
+        clean_end_ = parser_.at_boundary();
+        return Fail(clean_end_ && state_ == State::kIdle ? StreamError::kNone : StreamError::kTruncated,
+                    clean_end_ ? "the peer closed the link" : "the peer closed the link within a frame");
+      }
+      if (result.status != IoStatus::kOk) return result.status;
+      if (!parser_.Produced(result.size_bytes)) return FailOfPeer(parser_.error());
+    }
+    frame->type = parser_.type();
+    frame->payload = parser_.payload();
+    if (frame->type < FrameType::kPing) return IoStatus::kOk;
+    if (!KeepToItself()) return FailOfPeer(absl::StrCat("a bad ", FrameTypeName(frame->type)));
+    if (FlushOwn() == IoStatus::kError) return IoStatus::kError;
+  }
+}
+
+bool Link::KeepToItself() {
+  uint64_t number = 0;
+  if (parser_.type() == FrameType::kGoAway) {
+    GoAwayReason reason;
+    if (role_ != LinkRole::kOpener || !DecodeGoAway(parser_.payload(), &reason)) return false;
+    go_away_due_ = !going_away_.has_value();
+    if (go_away_due_) going_away_ = reason;
+    return true;
+  }
+  if (!DecodePing(parser_.payload(), &number)) return false;
+  if (parser_.type() == FrameType::kPing) {
+    pong_due_ = number;
+    return true;
+  }
+  if (number != ping_sent_ || !awaits_pong()) return false;
+  pong_seen_ = ping_sent_;
+  return true;
+}
+
+IoResult Link::ReadData(absl::Span<uint8_t> into) {
+  const IoResult result = tls_->Read(into.first(std::min(into.size(), parser_.data_left())));
+  if (result.status == IoStatus::kOk) parser_.Consumed(result.size_bytes);
+  if (result.status == IoStatus::kError) return {FailOfTls()};
+  if (result.status == IoStatus::kEnd) {
+    return {Fail(StreamError::kTruncated, "the peer closed the link within a frame")};
+  }
+  return result;
+}
+
+IoStatus Link::WriteFrames(absl::Span<const uint8_t> frames, bool more) {
+  const IoStatus status = tls_->WriteRecord(frames, more).status;
+  return status == IoStatus::kError ? FailOfTls() : status;
+}
+
+IoStatus Link::WriteFrames(absl::string_view frames) { return WriteFrames(Bytes(frames), false); }
+
+IoStatus Link::Flush() {
+  const IoStatus status = tls_->Flush().status;
+  return status == IoStatus::kError ? FailOfTls() : status;
+}
+
+IoStatus Link::FlushOwn() {
+  if (state_ == State::kClosed) return IoStatus::kError;
+  std::string frames;
+  const bool go_away = role_ == LinkRole::kAcceptor && go_away_due_;
+  if (refuse_due_) frames += EncodeRefuse(*refusal_);
+  if (pong_due_) frames += EncodePing(FrameType::kPong, *pong_due_);
+  if (ping_due_) frames += EncodePing(FrameType::kPing, ping_sent_);
+  if (go_away) frames += EncodeGoAway(*going_away_);
+  if (frames.empty()) return IoStatus::kOk;
+  const IoStatus status = WriteFrames(frames);
+  if (status != IoStatus::kOk) return status;
+  if (std::exchange(refuse_due_, false)) refusal_.reset();
+  pong_due_.reset();
+  ping_due_ = false;
+  if (go_away) go_away_due_ = false;
+  return status;
+}
+
+IoStatus Link::Fail(StreamError error, std::string text) {
+  if (state_ != State::kClosed) {
+    state_ = State::kClosed;
+    error_ = error;
+    error_text_ = std::move(text);
+  }
+  return IoStatus::kError;
+}
+
+IoStatus Link::FailOfTls() { return Fail(tls_->error(), tls_->error_text()); }
+
+IoStatus Link::FailOfPeer(absl::string_view what) {
+  return Fail(StreamError::kMeshProtocol, absl::StrCat("the far proxy broke the mesh protocol: ", what));
+}
+
+// To another thread.
+
+LinkParts Link::Release(std::unique_ptr<Link> link) {
+  LinkParts parts;
+  parts.role = link->role_;
+  parts.own = link->own_;
+  parts.opened = link->opened_;
+  parts.going_away = link->going_away_;
+  if (link->parser_.complete()) link->parser_.Next();
+  if (link->state_ != State::kTaken || !link->parser_.at_boundary() || link->FlushOwn() != IoStatus::kOk) return parts;
+  parts.tls = link->tls_->Release();
+  if (parts.tls.lower != nullptr) parts.fd = parts.tls.lower->ReleaseFd();
+  parts.tls.lower.reset();
+  return parts;
+}
+
+std::unique_ptr<Link> Link::Rebuild(EventLoop* loop, BufferPool* pool, LinkParts parts) {
+  parts.tls.lower = TcpStream::Accepted(loop, std::move(parts.fd));
+  auto link = std::make_unique<Link>(loop, TlsStream::Rebuild(std::move(parts.tls), pool), parts.role,
+                                     std::move(parts.own));
+  link->opened_ = parts.opened;
+  link->going_away_ = parts.going_away;
+  link->state_ = State::kTaken;
+  return link;
+}
+
+}  // namespace lanyard

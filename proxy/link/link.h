@@ -1,0 +1,198 @@
+// A verified TLS connection between two Lanyard proxies that speaks "lanyard/1" and carries one stream after another.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "identity/tls/tls_context.h"
+#include "proxy/io/event_loop.h"
+#include "proxy/link/frame.h"
+#include "proxy/link/stream_machine.h"
+#include "proxy/tls/tls_stream.h"
+
+namespace lanyard {
+
+class Link;
+
+// Told by links that no stream holds. Outlives them, or is taken from them. Every call comes from the loop, never from
+// within a call of the link, and the link may be moved away or destroyed from within.
+class LinkObserver {
+ public:
+  // Acceptor: the peer wants a stream. The link reads nothing more until it is given to MeshStream::Accepted.
+  virtual void OnOpen(Link* link, const OpenRequest& request) = 0;
+  // Acceptor: the peer wants this link to carry on a stream. Give it to MeshStream::Attach of the stream that the
+  // token names, if need be on another thread (Release), or RefuseAttach.
+  virtual void OnAttach(Link* link, const AttachRequest& request) = 0;
+  // Opener: the peer wants no more streams on it.
+  virtual void OnGoAway(Link* link, GoAwayReason reason) = 0;
+  // A link that was kClosing is kIdle.
+  virtual void OnIdle(Link* link) = 0;
+  // It is over: state() is kClosed, error() and error_text() say why (kNone: in good order). Destroy it.
+  virtual void OnClosed(Link* link) = 0;
+
+ protected:
+  ~LinkObserver() = default;
+};
+
+// Where streams leave their links. Outlives the streams that name it.
+class LinkReturn {
+ public:
+  // In state kIdle, kClosing or kRetiring. Observe it: whatever it still owes its peer it does by itself. Called from
+  // within the stream's calls and its destructor, so nothing may be done to that stream here. Destroying the link
+  // instead closes the connection; a kRetiring one may then take bytes with it that the stream's peer still needs.
+  virtual void TakeBack(std::unique_ptr<Link> link) = 0;
+
+ protected:
+  ~LinkReturn() = default;
+};
+
+// A link on its way to another thread. Destroying it closes the connection.
+struct LinkParts {
+  UniqueFd fd;
+  TlsParts tls;  // `lower` is null
+  LinkRole role;
+  std::shared_ptr<const TlsContext> own;
+  absl::Duration opened;
+  std::optional<GoAwayReason> going_away;
+};
+
+// Belongs to one loop's thread. Holds no buffer while it is idle, and reads exactly what it needs, so that whoever
+// reads next finds the next frame. At most one PONG waits to be sent: the latest.
+class Link : private StreamObserver {
+ public:
+  enum class State : uint8_t {
+    kIdle,
+    kTaken,     // by a stream, or OPEN or ATTACH was read and it waits for one
+    kClosing,   // its stream is gone; reads away what still comes of it, then is idle
+    kRetiring,  // carries nothing any more: both sides say close_notify, and let go when they read the other's
+    kClosed,
+  };
+
+  // The peer's closing frame, after this side's.
+  static constexpr absl::Duration kClosingDeadline = absl::Seconds(10);
+  // Bytes of a stream that nobody wants any more, before the connection is given up instead.
+  static constexpr uint64_t kMaxDiscardedBytes = 1 << 20;
+  // The peer's close_notify. Long, because what was sent before it may wait for a slow application there.
+  static constexpr absl::Duration kRetireDeadline = absl::Minutes(10);
+
+  // Whether both sides agreed on kLinkAlpn.
+  static bool Speaks(const SSL* ssl);
+
+  // `tls` is open, speaks lanyard/1, and its peer is verified (SharedPeerOf is not null). `own` is the identity shown.
+  Link(EventLoop* loop, std::unique_ptr<TlsStream> tls, LinkRole role, std::shared_ptr<const TlsContext> own);
+  ~Link();
+
+  // Null: tell nobody; then nothing is read either. What had come before is told in the next turn.
+  void Observe(LinkObserver* observer);
+
+  State state() const { return state_; }
+  bool idle() const { return state_ == State::kIdle; }
+  LinkRole role() const { return role_; }
+  const std::shared_ptr<const VerifiedSvid>& peer() const { return peer_; }
+  const std::shared_ptr<const TlsContext>& own() const { return own_; }
+  const SSL* ssl() const { return tls_->ssl(); }
+  absl::Duration opened() const { return opened_; }      // monotonic
+  absl::Duration idle_since() const { return idle_since_; }
+  // Opener: GOAWAY came. Acceptor: it was asked for.
+  std::optional<GoAwayReason> going_away() const { return going_away_; }
+  bool awaits_pong() const { return ping_sent_ != pong_seen_; }
+  StreamError error() const { return error_; }
+  const std::string& error_text() const { return error_text_; }
+
+  // Acceptor: asks the opener to open no more here, and to carry over what is open. Once.
+  void GoAway(GoAwayReason reason);
+  // Asks the peer for a sign of life; see awaits_pong. Does nothing while one is outstanding.
+  void Ping();
+  // Acceptor, after OnAttach: no. The link is idle then.
+  void RefuseAttach(RefuseReason reason, absl::string_view text);
+  // Ends an idle link in good order; OnClosed follows.
+  void Retire();
+
+  // After OnAttach: takes the link apart, to be rebuilt by another worker for that stream. Invalid fd: it had
+  // failed, or has no socket; destroy what is left.
+  static LinkParts Release(std::unique_ptr<Link> link);
+  // In state kTaken. `pool`'s blocks are as large as where it came from.
+  static std::unique_ptr<Link> Rebuild(EventLoop* loop, BufferPool* pool, LinkParts parts);
+
+ private:
+  friend class MeshStream;
+
+  // What came, for whoever holds the link.
+  struct Frame {
+    FrameType type = FrameType::kData;
+    absl::string_view payload;  // valid until the next call
+  };
+
+  void OnReady() override { Step(); }
+  // Each ends with at most one call of the observer, after which `this` may be gone.
+  void Step();
+  void StepIdle();
+  void StepClosing();
+  void StepRetiring();
+  void OnTimer();
+  void OnRequest(const Frame& frame);
+  // Moves a closing stream on; false when the link has failed.
+  bool WriteClosing();
+  bool ReadClosing();
+  void Enter(State state, absl::Duration deadline);
+  void Soon() { timer_.Start(absl::ZeroDuration()); }
+  IoStatus Fail(StreamError error, std::string text);  // kError
+  IoStatus FailOfTls();
+  IoStatus FailOfPeer(absl::string_view what);
+  void TellClosed();
+
+  // Reads up to the end of a control frame, or of the header of DATA; keeps PING, PONG and GOAWAY to itself. kError:
+  // error() says why.
+  IoStatus ReadFrame(Frame* frame);
+  bool KeepToItself();
+  size_t data_left() const { return parser_.data_left(); }
+  // Part of DATA's payload.
+  IoResult ReadData(absl::Span<uint8_t> into);
+  // kOk, or all of it is still to be sent.
+  IoStatus WriteFrames(absl::Span<const uint8_t> frames, bool more);
+  IoStatus WriteFrames(absl::string_view frames);
+  IoStatus Flush();
+  // Its own frames that wait: PONG, GOAWAY, PING, REFUSE of an ATTACH.
+  IoStatus FlushOwn();
+
+  // For the stream that takes it; from then on it is told instead of the link's observer.
+  void Take(StreamObserver* observer);
+  // Takes it back in a state that follows from `machine`, which is not dead and in no carry-over that goes on;
+  // `reset` and `refusal` are what such a frame says if it is still to be sent.
+  void Leave(const StreamMachine& machine, ResetReason reset, std::unique_ptr<Refusal> refusal);
+  void GoIdle();
+  void Reset();
+
+  EventLoop* loop_;
+  std::unique_ptr<TlsStream> tls_;
+  LinkRole role_;
+  State state_ = State::kIdle;
+  StreamError error_ = StreamError::kNone;
+  ResetReason reset_ = ResetReason::kOther;
+  bool go_away_due_ = false;    // to be sent, or (opener) to be told
+  bool refuse_due_ = false;
+  bool ping_due_ = false;
+  bool clean_end_ = false;      // the peer said close_notify
+  std::optional<GoAwayReason> going_away_;
+  std::optional<uint64_t> pong_due_;
+  uint32_t ping_sent_ = 0;
+  uint32_t pong_seen_ = 0;
+  std::unique_ptr<Refusal> refusal_;         // still to be sent
+  std::optional<StreamMachine> closing_;     // of the stream that is gone
+  uint64_t discarded_bytes_ = 0;
+  std::shared_ptr<const VerifiedSvid> peer_;
+  std::shared_ptr<const TlsContext> own_;
+  LinkObserver* observer_ = nullptr;
+  FrameParser parser_;
+  Timer timer_;                              // the next turn, or the deadline
+  absl::Duration deadline_ = absl::InfiniteDuration();
+  absl::Duration opened_;
+  absl::Duration idle_since_;
+  std::string error_text_;
+};
+
+}  // namespace lanyard

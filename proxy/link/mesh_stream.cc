@@ -1,0 +1,420 @@
+#include "proxy/link/mesh_stream.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace lanyard {
+
+std::unique_ptr<MeshStream> MeshStream::Open(EventLoop* loop, std::unique_ptr<Link> link, const OpenRequest& request,
+                                             LinkReturn* back) {
+  std::unique_ptr<MeshStream> stream(
+      new MeshStream(loop, LinkRole::kOpener, std::move(link), request.token, back));
+  stream->opening_ = EncodeOpen(request);
+  stream->machine_.Open();
+  stream->hold_.Start(absl::ZeroDuration());
+  return stream;
+}
+
+std::unique_ptr<MeshStream> MeshStream::Accepted(EventLoop* loop, std::unique_ptr<Link> link, const StreamToken& token,
+                                                 LinkReturn* back) {
+  return std::unique_ptr<MeshStream>(new MeshStream(loop, LinkRole::kAcceptor, std::move(link), token, back));
+}
+
+MeshStream::MeshStream(EventLoop* loop, LinkRole role, std::unique_ptr<Link> link, const StreamToken& token,
+                       LinkReturn* back)
+    : back_(back),
+      machine_(role),
+      token_(token),
+      current_(std::move(link)),
+      peer_(current_->peer()),
+      own_(current_->own()),
+      hold_(loop, [this] { PushAll(true); }),
+      carry_(loop, [this] { OnCarryTimer(); }) {
+  current_->Take(this);
+  if (current_->state() == Link::State::kClosed) Lose(Carrier::kCurrent);
+}
+
+MeshStream::~MeshStream() {
+  SendAcceptance();
+  LeaveLinks();
+}
+
+void MeshStream::Accept(uint32_t shard) {
+  if (failed()) return;
+  shard_ = shard;
+  opening_ = EncodeAccept(shard);
+  machine_.Accept();
+  hold_.Start(kAcceptHold);
+}
+
+void MeshStream::Refuse(RefuseReason reason, absl::string_view text) {
+  if (failed()) return;
+  refusal_ = Refusal{reason, std::string(text)};
+  machine_.Refuse();
+  Fail(StreamError::kOther, "refused by this side");
+}
+
+void MeshStream::ResetFor(ResetReason reason) {
+  SendAcceptance();
+  if (failed()) return;
+  reset_ = reason;
+  machine_.Abort();
+  Fail(StreamError::kOther, "reset by this side");
+}
+
+// Reading.
+
+IoResult MeshStream::Read(absl::Span<uint8_t> into) {
+  size_t done = 0;
+  IoStatus status = IoStatus::kOk;
+  while (done < into.size() && status == IoStatus::kOk && machine_.receiving_open() && !failed()) {
+    const Carrier carrier = machine_.reader();
+    Link* link = Of(carrier);
+    if (link->data_left() == 0) {
+      status = TakeFrame(carrier);
+      continue;
+    }
+    const IoResult result = link->ReadData(into.subspan(done));
+    status = result.status;
+    if (status == IoStatus::kOk) done += result.size_bytes;
+    if (status == IoStatus::kError) Lose(carrier);
+  }
+  if (machine_.received_end()) ReadQuietly();
+  if (done > 0) return {IoStatus::kOk, done};
+  if (failed()) return {IoStatus::kError};
+  return {machine_.received_end() ? IoStatus::kEnd : IoStatus::kWouldBlock};
+}
+
+IoStatus MeshStream::TakeFrame(Carrier carrier) {
+  Link::Frame frame;
+  const IoStatus status = Of(carrier)->ReadFrame(&frame);
+  if (status == IoStatus::kWouldBlock) return status;
+  if (status == IoStatus::kError) {
+    Lose(carrier);
+    return failed() ? status : IoStatus::kOk;
+  }
+  if (!Decode(carrier, frame.type, frame.payload)) {
+    Of(carrier)->FailOfPeer(absl::StrCat("a malformed ", FrameTypeName(frame.type)));
+    Lose(carrier);
+    return failed() ? IoStatus::kError : IoStatus::kOk;
+  }
+  if (machine_.OnFrame(carrier, frame.type) == StreamMachine::Verdict::kIllegal) {
+    Fail(StreamError::kMeshProtocol,
+         absl::StrCat("the far proxy broke the mesh protocol: ", FrameTypeName(frame.type), " out of turn"));
+  }
+  Settle();
+  return failed() ? IoStatus::kError : IoStatus::kOk;
+}
+
+bool MeshStream::Decode(Carrier carrier, FrameType type, absl::string_view payload) {
+  switch (type) {
+    case FrameType::kAccept: return DecodeAccept(payload, &shard_);
+    case FrameType::kRefuse:
+      return DecodeRefuse(payload, carrier == Carrier::kNext ? &next_refusal_ : &refusal_.emplace());
+    case FrameType::kReset: return DecodeReset(payload, &reset_reason_.emplace());
+    case FrameType::kEnd:
+    case FrameType::kSwitch: return payload.empty();
+    default: return true;
+  }
+}
+
+void MeshStream::ReadQuietly() {
+  while (!failed() && !machine_.over() && TakeFrame(machine_.reader()) == IoStatus::kOk) {
+  }
+}
+
+// Writing.
+
+IoResult MeshStream::Write(absl::Span<const uint8_t> from) {
+  if (failed()) return {IoStatus::kError};
+  if (from.empty()) return {IoStatus::kOk, 0};
+  if (!OpeningDue()) PushAll(false);
+  if (failed()) return {IoStatus::kError};
+  // A closing frame or SWITCH goes first.
+  if (!machine_.may_write() || (!OpeningDue() && machine_.NextFrame(machine_.writer()))) return {IoStatus::kWouldBlock};
+  return WriteData(from);
+}
+
+IoResult MeshStream::WriteData(absl::Span<const uint8_t> from) {
+  const Carrier carrier = machine_.writer();
+  uint8_t record[kMaxRecordBytes];
+  size_t done = 0;
+  while (done < from.size()) {
+    const bool opening = OpeningDue();
+    size_t size = 0;
+    if (opening) {
+      std::memcpy(record, opening_.data(), opening_.size());
+      size = opening_.size();
+    }
+    const size_t chunk = std::min(from.size() - done, kMaxRecordBytes - kFrameHeaderBytes - size);
+    WriteDataHeader(chunk, record + size);
+    std::memcpy(record + size + kFrameHeaderBytes, from.data() + done, chunk);
+    size += kFrameHeaderBytes + chunk;
+    const IoStatus status = Of(carrier)->WriteFrames({record, size}, done + chunk < from.size());
+    if (status == IoStatus::kError) {
+      Lose(carrier);
+      return {IoStatus::kError};
+    }
+    if (status != IoStatus::kOk) break;
+    if (opening) {
+      machine_.Sent(carrier, *machine_.NextFrame(carrier));
+      hold_.Stop();
+      std::string().swap(opening_);
+    }
+    done += chunk;
+  }
+  return done > 0 ? IoResult{IoStatus::kOk, done} : IoResult{IoStatus::kWouldBlock};
+}
+
+void MeshStream::SendAcceptance() {
+  if (machine_.NextFrame(Carrier::kCurrent) == FrameType::kAccept) Push(Carrier::kCurrent, true);
+}
+
+bool MeshStream::OpeningDue() const {
+  const std::optional<FrameType> type = machine_.NextFrame(Carrier::kCurrent);
+  return type == FrameType::kOpen || type == FrameType::kAccept;
+}
+
+void MeshStream::Push(Carrier carrier, bool force) {
+  while (!failed() && Of(carrier) != nullptr) {
+    const std::optional<FrameType> type = machine_.NextFrame(carrier);
+    if (!type.has_value()) return;
+    const bool opening = carrier == Carrier::kCurrent && OpeningDue();
+    if (opening && !force && hold_.running()) return;
+    const IoStatus status = Of(carrier)->WriteFrames(Encode(carrier, *type));
+    if (status == IoStatus::kWouldBlock) return;
+    if (status == IoStatus::kError) return Lose(carrier);
+    machine_.Sent(carrier, *type);
+    if (opening) {
+      hold_.Stop();
+      std::string().swap(opening_);
+    }
+    if (machine_.carried()) return Settle();
+  }
+}
+
+void MeshStream::PushAll(bool force) {
+  Push(Carrier::kCurrent, force);
+  Push(Carrier::kNext, force);
+}
+
+std::string MeshStream::Encode(Carrier carrier, FrameType type) const {
+  switch (type) {
+    case FrameType::kOpen: return opening_;
+    case FrameType::kAccept: return carrier == Carrier::kCurrent ? opening_ : EncodeAccept(shard_);
+    case FrameType::kRefuse: return EncodeRefuse(refusal_.value_or(Refusal{RefuseReason::kCancelled, ""}));
+    case FrameType::kReset: return EncodeReset(reset_);
+    case FrameType::kAttach: return EncodeAttach({token_, shard_});
+    default: return EncodeEmpty(type);
+  }
+}
+
+IoResult MeshStream::Flush() {
+  PushAll(true);
+  return FlushLinks();
+}
+
+IoResult MeshStream::FlushLinks() {
+  for (const Carrier carrier : {Carrier::kCurrent, Carrier::kNext}) {
+    if (failed()) return {IoStatus::kError};
+    if (Of(carrier) == nullptr) continue;
+    const IoStatus status = Of(carrier)->Flush();
+    if (status == IoStatus::kError) Lose(carrier);
+    if (status == IoStatus::kWouldBlock) return {status};
+  }
+  if (failed()) return {IoStatus::kError};
+  return {machine_.NextFrame(machine_.writer()) ? IoStatus::kWouldBlock : IoStatus::kOk};
+}
+
+IoResult MeshStream::ShutdownWrite() {
+  machine_.End();
+  PushAll(true);
+  const IoResult flushed = FlushLinks();
+  if (flushed.status != IoStatus::kOk) return flushed;
+  return {machine_.sent_end() ? IoStatus::kOk : IoStatus::kWouldBlock};
+}
+
+void MeshStream::OnReady() {
+  for (const Carrier carrier : {Carrier::kCurrent, Carrier::kNext}) {
+    if (!failed() && Of(carrier) != nullptr && Of(carrier)->FlushOwn() == IoStatus::kError) Lose(carrier);
+  }
+  PushAll(false);
+  while (!failed() && machine_.awaits_answer() && TakeFrame(Carrier::kNext) == IoStatus::kOk) {
+  }
+  if (machine_.received_end()) ReadQuietly();
+  if (observer_ != nullptr) observer_->OnReady();
+}
+
+// The carry-over.
+
+absl::Status MeshStream::CarryOver(std::unique_ptr<Link> next, Carried done) {
+  absl::Status status;
+  if (next->role() != LinkRole::kOpener || !next->idle()) {
+    status = absl::InvalidArgumentError("a stream is carried over to an idle link that this side opened");
+  } else if (failed() || told_.has_value() || !machine_.may_attach()) {
+    status = absl::FailedPreconditionError("the stream is not accepted yet, at its end, or being carried over");
+  } else if (next->peer()->id != peer_->id) {
+    status = absl::PermissionDeniedError(absl::StrCat("the new link's peer is ", next->peer()->id.ToString(),
+                                                      ", the stream's is ", peer_->id.ToString()));
+  }
+  if (!status.ok()) {
+    Give(std::move(next));
+    return status;
+  }
+  next_ = std::move(next);
+  next_->Take(this);
+  done_ = std::move(done);
+  machine_.Attach();
+  carry_.Start(kAttachDeadline);
+  Push(Carrier::kNext, true);
+  return absl::OkStatus();
+}
+
+absl::Status MeshStream::Attach(std::unique_ptr<Link> next, Carried done) {
+  RefuseReason reason = RefuseReason::kBusy;
+  absl::Status status;
+  if (failed() || told_.has_value() || !machine_.may_attach()) {
+    status = absl::FailedPreconditionError("the stream is at its end, or being carried over");
+  } else if (next->peer()->id != peer_->id) {
+    reason = RefuseReason::kWrongIdentity;
+    status = absl::PermissionDeniedError(absl::StrCat("the new link's peer is ", next->peer()->id.ToString(),
+                                                      ", the stream's is ", peer_->id.ToString()));
+  }
+  if (!status.ok()) {
+    next->RefuseAttach(reason, status.message());
+    Give(std::move(next));
+    return status;
+  }
+  if (next_ != nullptr) next_->Reset();
+  next_ = std::move(next);
+  next_->Take(this);
+  done_ = std::move(done);
+  machine_.Attach();
+  Push(Carrier::kNext, true);
+  return absl::OkStatus();
+}
+
+void MeshStream::OnCarryTimer() {
+  if (told_.has_value()) {
+    const absl::Status status = *std::exchange(told_, std::nullopt);
+    if (Carried done = std::exchange(done_, nullptr)) done(status);
+    return;
+  }
+  machine_.Detach();
+  if (machine_.next_lost()) {
+    next_->Fail(StreamError::kTimedOut, "the far proxy did not take the stream over in time");
+    Settle();
+  }
+}
+
+void MeshStream::Tell(absl::Status status) {
+  told_ = std::move(status);
+  carry_.Start(absl::ZeroDuration());
+}
+
+void MeshStream::Advance() {
+  machine_.Advance();
+  std::unique_ptr<Link> old = std::exchange(current_, std::move(next_));
+  peer_ = current_->peer();
+  own_ = current_->own();
+  Tell(absl::OkStatus());
+  old->Retire();
+  Give(std::move(old));
+}
+
+void MeshStream::DropNext() {
+  std::unique_ptr<Link> next = std::move(next_);
+  if (machine_.next_refused()) {
+    Tell(absl::FailedPreconditionError(absl::StrCat("the far proxy refused to carry the stream over: ",
+                                                    RefuseReasonName(next_refusal_.reason), " ",
+                                                    next_refusal_.text)));
+    next->GoIdle();
+    Give(std::move(next));
+  } else {
+    Tell(absl::UnavailableError(absl::StrCat("the new link failed: ", next->error_text())));
+    next->Reset();
+  }
+  machine_.NextDropped();
+}
+
+void MeshStream::Settle() {
+  if (failed()) return;
+  if (machine_.carried()) Advance();
+  if (machine_.next_refused() || machine_.next_lost()) DropNext();
+  if (machine_.failure() != StreamMachine::Failure::kNone) FailOfMachine();
+  PushAll(false);
+}
+
+// Failing.
+
+void MeshStream::Lose(Carrier carrier) {
+  const Link* link = Of(carrier);
+  const StreamError error = link->error() == StreamError::kNone ? StreamError::kTruncated : link->error();
+  const std::string text = link->error_text();
+  machine_.OnLost(carrier);
+  if (machine_.dead()) {
+    return carrier == Carrier::kNext ? Fail(StreamError::kCarryOverFailed,
+                                    absl::StrCat("the link it was being carried over to failed: ", text))
+                             : Fail(error, text);
+  }
+  Settle();
+}
+
+void MeshStream::FailOfMachine() {
+  switch (machine_.failure()) {
+    case StreamMachine::Failure::kRefused:
+      return Fail(StreamError::kMeshRefused, absl::StrCat("the far proxy refused the stream: ",
+                                                          RefuseReasonName(refusal_->reason), ": ", refusal_->text));
+    case StreamMachine::Failure::kPeerReset:
+      return Fail(StreamError::kReset,
+                  absl::StrCat("the far proxy reset the stream: ", ResetReasonName(*reset_reason_)));
+    case StreamMachine::Failure::kCarrierLost:
+      return Fail(StreamError::kCarryOverFailed, "the link it was being carried over to had failed here");
+    default: return Fail(StreamError::kMeshProtocol, "the far proxy broke the mesh protocol");
+  }
+}
+
+void MeshStream::Fail(StreamError error, std::string text) {
+  if (failed()) return;
+  error_ = error;
+  error_text_ = std::move(text);
+  hold_.Stop();
+  carry_.Stop();
+  LeaveLinks();
+}
+
+void MeshStream::LeaveLinks() {
+  std::unique_ptr<Link> current = std::move(current_), next = std::move(next_);
+  if (current == nullptr) return;
+  if (OpeningDue()) machine_.Abort();  // the link alone cannot send OPEN or ACCEPT
+  machine_.Abandon();
+  if (machine_.dead()) {
+    current->Reset();
+    if (next != nullptr) next->Reset();
+    return;
+  }
+  if (next != nullptr) {
+    next->Retire();
+    Give(std::move(next));
+  }
+  current->Leave(machine_, reset_,
+                 std::make_unique<Refusal>(refusal_.value_or(Refusal{RefuseReason::kCancelled, ""})));
+  Give(std::move(current));
+}
+
+void MeshStream::Give(std::unique_ptr<Link> link) {
+  if (link->state() != Link::State::kClosed) back_->TakeBack(std::move(link));
+}
+
+std::optional<GoAwayReason> MeshStream::peer_going_away() const {
+  return current_ == nullptr || current_->role() == LinkRole::kAcceptor ? std::nullopt : current_->going_away();
+}
+
+void MeshStream::GoAway(GoAwayReason reason) {
+  if (current_ != nullptr) current_->GoAway(reason);
+}
+
+}  // namespace lanyard
