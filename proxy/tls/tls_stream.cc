@@ -57,29 +57,30 @@ TlsStream::~TlsStream() {
 }
 
 void TlsStream::OnReady() {
+  lower_drained_ = false;
   if (!out_.empty()) FlushOut();
   if (observer_ != nullptr) observer_->OnReady();
 }
 
+IoStatus TlsStream::Fill() {
+  if (lower_drained_) return IoStatus::kWouldBlock;
+  if (lower_ended_) return IoStatus::kEnd;
+  const IoResult result = lower_->Read(in_.space());
+  switch (result.status) {
+    case IoStatus::kOk: in_.Produced(result.size_bytes); return IoStatus::kOk;
+    case IoStatus::kWouldBlock: lower_drained_ = true; break;
+    case IoStatus::kEnd: lower_ended_ = true; break;
+    case IoStatus::kError: lower_failed_ = true; break;
+  }
+  in_.Trim();
+  return result.status;
+}
+
 int TlsStream::BioRead(BIO* bio, absl::Span<uint8_t> into) {
   BIO_clear_retry_flags(bio);
-  if (in_.empty()) {
-    const IoResult result = lower_->Read(in_.space());
-    if (result.status != IoStatus::kOk) in_.Trim();
-    switch (result.status) {
-      case IoStatus::kOk:
-        in_.Produced(result.size_bytes);
-        break;
-      case IoStatus::kWouldBlock:
-        BIO_set_retry_read(bio);
-        return -1;
-      case IoStatus::kEnd:
-        lower_ended_ = true;
-        return 0;
-      case IoStatus::kError:
-        lower_failed_ = true;
-        return -1;
-    }
+  if (in_.empty() && Fill() != IoStatus::kOk) {
+    if (!lower_ended_ && !lower_failed_) BIO_set_retry_read(bio);
+    return lower_ended_ ? 0 : -1;
   }
   const size_t count = std::min(into.size(), in_.size());
   std::memcpy(into.data(), in_.content().data(), count);
@@ -152,6 +153,11 @@ IoResult TlsStream::Read(absl::Span<uint8_t> into) {
   size_t done = 0;
   IoResult last{IoStatus::kOk};
   while (done < into.size() && last.status == IoStatus::kOk) {
+    // To be told by BoringSSL that nothing is there costs half as much as a small record; it never holds a whole one.
+    if (in_.empty() && SSL_pending(ssl_.get()) == 0 && Fill() == IoStatus::kWouldBlock) {
+      last = {IoStatus::kWouldBlock};
+      break;
+    }
     const int count = SSL_read(ssl_.get(), into.data() + done, static_cast<int>(into.size() - done));
     if (count > 0) {
       done += static_cast<size_t>(count);

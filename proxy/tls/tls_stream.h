@@ -64,6 +64,8 @@ class TlsStream : public Stream, private StreamObserver {
   friend struct TlsBio;  // BoringSSL's way to the stream below
 
   void OnReady() override;
+  // More ciphertext for an empty `in_`, by one read of the stream below, or none while that has nothing to say.
+  IoStatus Fill();
   int BioRead(BIO* bio, absl::Span<uint8_t> into);
   int BioWrite(BIO* bio, absl::Span<const uint8_t> from);
   IoResult FlushOut();
@@ -83,6 +85,7 @@ class TlsStream : public Stream, private StreamObserver {
   bool corked_ = true;       // ciphertext gathers in out_
   bool gathering_ = false;   // the last record said that more comes
   bool wrote_ = false;
+  bool lower_drained_ = false;  // the stream below had nothing, and has not spoken since
   bool lower_ended_ = false;
   bool lower_failed_ = false;
   bool ended_ = false;       // close_notify received

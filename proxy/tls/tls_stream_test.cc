@@ -126,6 +126,27 @@ TEST_F(TlsStreamTest, HoldsNoBufferWhenIdle) {
   EXPECT_EQ(harness_.pool.lent(), 0u);
 }
 
+TEST_F(TlsStreamTest, AsksTheStreamBelowAgainOnlyOnceItHasSpoken) {
+  ASSERT_TRUE(OpenBoth());
+  uint8_t byte = 0;
+  ASSERT_EQ(ends_.right->Read({&byte, 1}).status, IoStatus::kWouldBlock);
+  const uint8_t sent = 'x';
+  ASSERT_EQ(ends_.left->Write({&sent, 1}).status, IoStatus::kOk);
+  EXPECT_EQ(ends_.right->Read({&byte, 1}).status, IoStatus::kWouldBlock) << "it is there, but nobody said so";
+  ASSERT_TRUE(harness_.TurnUntil([&] { return ends_.right->Read({&byte, 1}).status == IoStatus::kOk; }));
+  EXPECT_EQ(byte, 'x');
+}
+
+TEST_F(TlsStreamTest, WhatIsLeftOfARecordNeedsNoWordFromBelow) {
+  ASSERT_TRUE(OpenBoth());
+  Send(ends_.left.get(), "abc");
+  uint8_t byte = 0;
+  ASSERT_TRUE(harness_.TurnUntil([&] { return ends_.right->Read({&byte, 1}).status == IoStatus::kOk; }));
+  std::string got(1, static_cast<char>(byte));
+  while (ends_.right->Read({&byte, 1}).status == IoStatus::kOk) got.push_back(static_cast<char>(byte));
+  EXPECT_EQ(got, "abc");
+}
+
 TEST_F(TlsStreamTest, AnEndWithoutCloseNotifyIsTruncation) {
   ASSERT_TRUE(OpenBoth());
   Send(ends_.left.get(), "half of a message");
