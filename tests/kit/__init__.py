@@ -10,6 +10,10 @@ certificates  right and wrong certificates, by the openssl command
 mesh       authority, agents, proxies and capture on two nodes
 proxy      one proxy with static listeners and an identity from files
 pair       two such proxies on two nodes, without agents or capture
+flow       one long connection whose every byte is checked
+small_disk a disk that is easily full
+bad_link   a link that loses and reorders packets
+crowd      very many connections from few processes
 holdings   what a process holds, and whether a proxy gave back what it took
 adversary  callers who mean no good, or cannot
 """
