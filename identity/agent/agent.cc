@@ -12,7 +12,9 @@
 #include "identity/agent/authority_dialer.h"
 #include "identity/agent/authority_link.h"
 #include "identity/agent/data_dir.h"
+#include "identity/agent/mesh_service.h"
 #include "identity/agent/process_info.h"
+#include "identity/agent/proxy_reports.h"
 #include "identity/agent/svid_cache.h"
 #include "identity/agent/svid_renewer.h"
 #include "identity/agent/workload_service.h"
@@ -27,6 +29,9 @@ namespace {
 // Workloads of any user call; the kernel says who they are.
 constexpr mode_t kSocketMode = 0666;
 constexpr absl::Duration kStopGrace = absl::Seconds(2);
+constexpr absl::Duration kReportTimeout = absl::Seconds(10);
+// What callers send is small.
+constexpr int kMaxRequestBytes = 64 << 10;
 constexpr absl::Duration kLongestReconnect = absl::Seconds(30);
 constexpr absl::Duration kShortestReconnect = absl::Milliseconds(500);
 
@@ -72,7 +77,7 @@ struct Agent::Parts {
         processes(NewProcProcessInfo()) {}
   ~Parts();
 
-  absl::Status Serve(const std::string& socket_path);
+  absl::Status Serve(const std::string& socket_path, const Clock& clock);
   void Restore();
   void Connect(std::optional<NodeIdentity> node, const Clock& clock, Random& random);
   void StateChanged();
@@ -86,7 +91,9 @@ struct Agent::Parts {
   std::unique_ptr<ProcessInfo> processes;
   std::atomic<bool> serving_logged = false;
   std::unique_ptr<WorkloadStreams> streams;
-  std::unique_ptr<grpc::Service> service;
+  std::unique_ptr<ProxyReports> reports;
+  std::unique_ptr<grpc::Service> workload_service;
+  std::unique_ptr<grpc::Service> mesh_service;
   std::atomic<const LocalServer*> server_of_calls = nullptr;
   std::unique_ptr<LocalServer> server;
   std::unique_ptr<AuthorityLink> link;
@@ -96,17 +103,21 @@ struct Agent::Parts {
   std::unique_ptr<SvidRenewer> renewer;
 };
 
-absl::Status Agent::Parts::Serve(const std::string& path) {
-  service = NewWorkloadService(*streams, [this](const grpc::ServerContextBase& call) {
+absl::Status Agent::Parts::Serve(const std::string& path, const Clock& clock) {
+  const auto peer_of = [this](const grpc::ServerContextBase& call) {
     const LocalServer* const at = server_of_calls.load();
     return at == nullptr ? nullptr : at->PeerOf(call);
-  });
+  };
+  workload_service = NewWorkloadService(*streams, peer_of);
+  mesh_service = NewMeshService(*streams, *reports, clock, peer_of);
   std::error_code ignored;  // LocalServer says what is wrong
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   LocalServer::Options options;
   options.path = path;
   options.mode = kSocketMode;
-  absl::StatusOr<std::unique_ptr<LocalServer>> started = LocalServer::Start(options, {service.get()});
+  options.max_message_bytes = kMaxRequestBytes;
+  absl::StatusOr<std::unique_ptr<LocalServer>> started =
+      LocalServer::Start(options, {workload_service.get(), mesh_service.get()});
   if (!started.ok()) return started.status();
   server = *std::move(started);
   server_of_calls = server.get();
@@ -168,7 +179,11 @@ void Agent::Parts::Connect(std::optional<NodeIdentity> node, const Clock& clock,
                 if (!set.ok()) Log(LogLevel::kError, "the authority's state not used", {{"error", set}});
                 current_renewer.load()->Wake();
               },
-          .on_connected = [this] { current_renewer.load()->Wake(); },
+          .on_connected =
+              [this] {
+                current_renewer.load()->Wake();
+                reports->Connected();
+              },
           .longest_wait = [this] { return LongestReconnect(); }},
       std::move(node), clock, random);
   current_link = link.get();
@@ -181,6 +196,7 @@ Agent::Parts::~Parts() {
   renewer.reset();
   if (streams != nullptr) streams->Stop();
   if (server != nullptr) server->Shutdown(kStopGrace);
+  reports.reset();  // no call is left to report; it asks the link for a client
 }
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentSettings& settings, const Clock& clock,
@@ -196,7 +212,14 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentSettings& setting
   parts->streams = *std::move(streams);
   parts->cache.OnChange([borrowed] { borrowed->StateChanged(); });
   std::optional<NodeIdentity> node = KeptNode(*parts->data_dir, settings.trust_domain, clock.Now());
-  const absl::Status serving = parts->Serve(settings.socket_path);
+  parts->reports = std::make_unique<ProxyReports>(ProxyReports::Options{
+      .send = [borrowed](const std::vector<std::string>& statuses) -> absl::Status {
+        AuthorityLink* const link = borrowed->current_link.load();
+        const std::shared_ptr<AuthorityClient> client = link == nullptr ? nullptr : link->client();
+        if (client == nullptr) return absl::UnavailableError("not connected");
+        return client->ReportProxies(statuses, kReportTimeout);
+      }});
+  const absl::Status serving = parts->Serve(settings.socket_path, clock);
   if (!serving.ok()) return serving;
   parts->Restore();
   parts->Connect(std::move(node), clock, random);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "api/lanyard/authority/authority.grpc.pb.h"
+#include "identity/agent/node_mesh_proto.h"
 #include "identity/base/clock.h"
 #include "identity/base/logging.h"
 
@@ -75,10 +76,20 @@ absl::StatusOr<BundleSet> ReadBundles(const google::protobuf::RepeatedPtrField<p
   return set;
 }
 
-NodeState ReadEntries(const pb::NodeState& message, BundleSet bundles) {
+// Half of the rules could allow what the whole forbids: what was known before stays.
+std::shared_ptr<const NodeMesh> ReadMesh(const pb::NodeState& message) {
+  absl::StatusOr<std::shared_ptr<const NodeMesh>> mesh = ReadNodeMesh(message);
+  if (mesh.ok()) return *std::move(mesh);
+  Log(LogLevel::kError, "policies, routes and bans left as they were: what the authority sent cannot be read",
+      {{"version", message.mesh_version()}, {"error", mesh.status()}});
+  return nullptr;
+}
+
+NodeState ReadState(const pb::NodeState& message, BundleSet bundles) {
   NodeState state;
   state.revision = message.revision();
   state.bundles = std::move(bundles);
+  state.mesh = ReadMesh(message);
   std::set<std::string> ids;
   for (const pb::Entry& entry : message.entries()) {
     absl::StatusOr<SpiffeId> id = SpiffeId::Parse(entry.spiffe_id());
@@ -147,7 +158,7 @@ class GrpcAuthorityClient : public AuthorityClient {
     while (refused.ok() && stream->Read(&message)) {
       absl::StatusOr<BundleSet> bundles = ReadBundles(message.bundles(), trust_domain_);
       if (bundles.ok()) {
-        on_state(ReadEntries(message, *std::move(bundles)));
+        on_state(ReadState(message, *std::move(bundles)));
       } else {
         refused = bundles.status();
         call.context()->TryCancel();
@@ -155,6 +166,16 @@ class GrpcAuthorityClient : public AuthorityClient {
     }
     const absl::Status ended = ToAbsl(stream->Finish());
     return refused.ok() ? ended : refused;
+  }
+
+  absl::Status ReportProxies(const std::vector<std::string>& statuses, absl::Duration timeout) override {
+    pb::ReportProxiesRequest request;
+    for (const std::string& status : statuses) {
+      if (!request.add_proxies()->ParseFromString(status)) return absl::InternalError("a status is no ProxyStatus");
+    }
+    pb::ReportProxiesResponse response;
+    Call call(*this, timeout);
+    return ToAbsl(stub_->ReportProxies(call.context(), request, &response));
   }
 
   void Cancel() override {

@@ -50,8 +50,12 @@ class AuthorityClient {
   virtual absl::StatusOr<std::vector<Signed>> SignX509Svids(absl::Span<const SignRequest> requests,
                                                             absl::Duration timeout) = 0;
   // Calls `on_state` on this thread at once and at every change, until the stream ends; returns why. A state
-  // without a bundle of the own trust domain ends it (Internal); an entry that cannot be read is logged and left out.
+  // without a bundle of the own trust domain ends it (Internal); an entry that cannot be read is logged and left out,
+  // and so is, as a whole, what is said of the mesh.
   virtual absl::Status WatchNode(const std::function<void(NodeState)>& on_state) = 0;
+
+  // What the node's proxies run: each a serialized lanyard.mesh.v1.ProxyStatus. Replaces what was reported before.
+  virtual absl::Status ReportProxies(const std::vector<std::string>& statuses, absl::Duration timeout) = 0;
 
   // Ends running calls; later ones fail with Cancelled.
   virtual void Cancel() = 0;

@@ -117,6 +117,45 @@ TEST_P(AuthorityClientContract, WatchesAtOnceAndAtEveryChangeUntilCancelled) {
   EXPECT_LT(seen[0].revision, seen[1].revision);
 }
 
+NodeMesh SomeMesh() {
+  lanyard::mesh::v1::View policy, routes, bans;
+  policy.mutable_inbound()->add_rules()->set_name("p/callers");
+  policy.mutable_inbound()->mutable_rules(0)->add_peers("spiffe://example.org/shop");
+  routes.add_routes()->set_name("r/db");
+  routes.mutable_routes(0)->add_ports(5432);
+  bans.add_bans()->set_serial("0a0b");
+  const std::vector<PeerPattern> workloads = {*PeerPattern::Parse("spiffe://example.org/*")};
+  return {.version = 5,
+          .rules = {{"p", workloads, policy.SerializeAsString()}, {"r", workloads, routes.SerializeAsString()}},
+          .bans = bans.SerializeAsString()};
+}
+
+TEST_P(AuthorityClientContract, WatchesWhatTheMeshKnows) {
+  std::vector<NodeState> seen;
+  const absl::Status ended = client().WatchNode([&](NodeState state) {
+    seen.push_back(std::move(state));
+    if (seen.size() == 1) authority().SetMesh(SomeMesh());
+    if (seen.size() == 2) client().Cancel();
+  });
+  EXPECT_TRUE(absl::IsCancelled(ended)) << ended;
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0].mesh, nullptr);
+  ASSERT_NE(seen[1].mesh, nullptr);
+  EXPECT_EQ(*seen[1].mesh, SomeMesh());
+}
+
+TEST_P(AuthorityClientContract, ReportsProxies) {
+  lanyard::mesh::v1::ProxyStatus one, other;
+  one.set_serial("01");
+  other.set_view_version(7);
+  ASSERT_TRUE(client().ReportProxies({one.SerializeAsString(), other.SerializeAsString()}, kTimeout).ok());
+  EXPECT_EQ(authority().reported(), (std::vector<std::string>{one.SerializeAsString(), other.SerializeAsString()}));
+  ASSERT_TRUE(client().ReportProxies({}, kTimeout).ok());
+  EXPECT_TRUE(authority().reported().empty());
+  authority().SetAway(true);
+  EXPECT_TRUE(absl::IsUnavailable(client().ReportProxies({}, kTimeout)));
+}
+
 TEST_P(AuthorityClientContract, SaysWhenTheAuthorityIsAway) {
   authority().SetAway(true);
   EXPECT_TRUE(absl::IsUnavailable(client().RenewNode(CsrFor(key_), kTimeout).status()));
@@ -206,6 +245,18 @@ TEST_F(HostileAuthorityTest, UnusableEntriesAndForeignBundlesAreLeftOut) {
   ASSERT_EQ(states[0].entries.size(), 1u);
   EXPECT_EQ(states[0].entries[0].spiffe_id.path(), "/a");
   EXPECT_EQ(states[0].bundles.bundles().size(), 1u);
+}
+
+TEST_F(HostileAuthorityTest, RulesThatCannotBeReadAreLeftOutWhole) {
+  const FakeAuthority sound(SystemClock());
+  AddBundle(sound, "example.org");
+  hostile_.state.set_mesh_version(1);
+  hostile_.state.add_policies()->add_workloads("spiffe://example.org/web");
+  hostile_.state.add_routes()->add_workloads("not an ID");
+  std::vector<NodeState> states;
+  client_->WatchNode([&](NodeState state) { states.push_back(std::move(state)); }).IgnoreError();
+  ASSERT_EQ(states.size(), 1u);
+  EXPECT_EQ(states[0].mesh, nullptr);
 }
 
 TEST_F(HostileAuthorityTest, ResultsMustMatchTheRequests) {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "identity/policy/policy.h"
 #include "identity/spiffe/bundle.h"
 #include "identity/spiffe/spiffe_id.h"
 
@@ -23,11 +25,30 @@ struct WorkloadEntry {
   friend bool operator==(const WorkloadEntry&, const WorkloadEntry&) = default;
 };
 
+// Rules of the registry for the workloads they name. They are carried, not read: proxies validate them.
+struct WorkloadRules {
+  std::string name;                    // of the policy or route set
+  std::vector<PeerPattern> workloads;
+  std::string view;                    // a piece of a serialized lanyard.mesh.v1.View: pieces in a row are one View
+
+  friend bool operator==(const WorkloadRules&, const WorkloadRules&) = default;
+};
+
+// What the registry says of who may talk to whom, as far as it concerns this node.
+struct NodeMesh {
+  uint64_t version = 0;                // grows with every change in the registry
+  std::vector<WorkloadRules> rules;    // policies by name, then route sets in the order in which they match
+  std::string bans;                    // in force; likewise a piece of a View
+
+  friend bool operator==(const NodeMesh&, const NodeMesh&) = default;
+};
+
 // Whole: it replaces what was known before.
 struct NodeState {
   uint64_t revision = 0;
   std::vector<WorkloadEntry> entries;  // in the authority's order; ids are unique
   BundleSet bundles;
+  std::shared_ptr<const NodeMesh> mesh = nullptr;  // nothing was said of it
 };
 
 }  // namespace lanyard

@@ -55,6 +55,12 @@ class FakeAuthorityClient : public AuthorityClient {
     }
   }
 
+  absl::Status ReportProxies(const std::vector<std::string>& statuses, absl::Duration) override {
+    if (cancelled_) return absl::CancelledError("cancelled");
+    if (!node_.has_value()) return absl::UnauthenticatedError("no node SVID");
+    return authority_.ReportProxies(statuses);
+  }
+
   void Cancel() override { cancelled_ = true; }
 
  private:
@@ -132,6 +138,24 @@ void FakeAuthority::SetEntries(std::vector<WorkloadEntry> entries) {
   absl::MutexLock lock(&mutex_);
   state_.entries = std::move(entries);
   ++state_.revision;
+}
+
+void FakeAuthority::SetMesh(NodeMesh mesh) {
+  absl::MutexLock lock(&mutex_);
+  state_.mesh = std::make_shared<const NodeMesh>(std::move(mesh));
+  ++state_.revision;
+}
+
+absl::Status FakeAuthority::ReportProxies(std::vector<std::string> statuses) {
+  absl::MutexLock lock(&mutex_);
+  if (away_) return absl::UnavailableError("away");
+  reported_ = std::move(statuses);
+  return absl::OkStatus();
+}
+
+std::vector<std::string> FakeAuthority::reported() const {
+  absl::MutexLock lock(&mutex_);
+  return reported_;
 }
 
 void FakeAuthority::ReplaceRoot(bool keep_old) {

@@ -32,6 +32,7 @@ class FakeAuthority {
 
   void AddToken(const std::string& token);  // for one use; the node becomes spiffe://.../lanyard/agent/<token>
   void SetEntries(std::vector<WorkloadEntry> entries);
+  void SetMesh(NodeMesh mesh);
   // Another root and intermediate; `keep_old` leaves the old root in the bundle.
   void ReplaceRoot(bool keep_old);
   void SetLifetimes(absl::Duration workload, absl::Duration node);
@@ -45,6 +46,9 @@ class FakeAuthority {
   // What a watcher that has seen `seen` (0: nothing) is told next. Blocks; an error when the stream ends, which
   // `cancelled` does too.
   absl::StatusOr<NodeState> NextState(uint64_t seen, const std::function<bool()>& cancelled);
+
+  absl::Status ReportProxies(std::vector<std::string> statuses);
+  std::vector<std::string> reported() const;
 
   int attested() const;
   int renewed() const;
@@ -70,6 +74,7 @@ class FakeAuthority {
   absl::Duration node_lifetime_ ABSL_GUARDED_BY(mutex_) = absl::Hours(1);
   bool away_ ABSL_GUARDED_BY(mutex_) = false;
   bool banned_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::string> reported_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, absl::Status> refused_ ABSL_GUARDED_BY(mutex_);
   int attested_ ABSL_GUARDED_BY(mutex_) = 0;
   int renewed_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -44,6 +44,34 @@ void Fill(const NodeState& state, pb::NodeState& out) {
   }
 }
 
+// The pieces were made by what reads this message: a policy's rules are named after it already.
+void Fill(const NodeMesh& mesh, pb::NodeState& out) {
+  out.set_mesh_version(mesh.version);
+  for (const WorkloadRules& rules : mesh.rules) {
+    lanyard::mesh::v1::View piece;
+    piece.ParseFromString(rules.view);
+    const auto fill = [&](auto* set) {
+      set->set_name(rules.name);
+      for (const PeerPattern& workload : rules.workloads) set->add_workloads(workload.ToString());
+    };
+    const auto bare = [&](const std::string& name) { return name.substr(rules.name.size() + 1); };
+    if (piece.routes().empty()) {
+      pb::WorkloadPolicy* const policy = out.add_policies();
+      fill(policy);
+      *policy->mutable_rules() = piece.inbound().rules();
+      for (lanyard::mesh::v1::InboundRule& rule : *policy->mutable_rules()) rule.set_name(bare(rule.name()));
+    } else {
+      pb::WorkloadRoutes* const routes = out.add_routes();
+      fill(routes);
+      *routes->mutable_routes() = piece.routes();
+      for (lanyard::mesh::v1::Route& route : *routes->mutable_routes()) route.set_name(bare(route.name()));
+    }
+  }
+  lanyard::mesh::v1::View bans;
+  bans.ParseFromString(mesh.bans);
+  *out.mutable_bans() = bans.bans();
+}
+
 class FakeAuthorityService : public pb::Authority::Service {
  public:
   FakeAuthorityService(FakeAuthority& authority,
@@ -90,8 +118,17 @@ class FakeAuthorityService : public pb::Authority::Service {
       seen = state->revision;
       pb::NodeState message;
       Fill(*state, message);
+      if (state->mesh != nullptr) Fill(*state->mesh, message);
       if (!writer->Write(message)) return grpc::Status::CANCELLED;
     }
+  }
+
+  grpc::Status ReportProxies(grpc::ServerContext* context, const pb::ReportProxiesRequest* request,
+                             pb::ReportProxiesResponse*) override {
+    if (!node_of_(*context).has_value()) return {grpc::StatusCode::UNAUTHENTICATED, "no node SVID"};
+    std::vector<std::string> statuses;
+    for (const auto& status : request->proxies()) statuses.push_back(status.SerializeAsString());
+    return ToGrpc(authority_.ReportProxies(std::move(statuses)));
   }
 
  private:

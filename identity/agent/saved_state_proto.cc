@@ -82,6 +82,32 @@ absl::StatusOr<WorkloadEntry> ReadEntry(const agent::SavedEntry& saved) {
                        .hint = saved.hint()};
 }
 
+void FillMesh(const NodeMesh& mesh, agent::SavedMesh& out) {
+  out.set_version(mesh.version);
+  for (const WorkloadRules& rules : mesh.rules) {
+    agent::SavedMesh::Rules* const saved = out.add_rules();
+    saved->set_name(rules.name);
+    for (const PeerPattern& workload : rules.workloads) saved->add_workloads(workload.ToString());
+    saved->set_view(rules.view);
+  }
+  out.set_bans(mesh.bans);
+}
+
+absl::StatusOr<std::shared_ptr<const NodeMesh>> ReadMesh(const agent::SavedMesh& saved) {
+  auto mesh = std::make_shared<NodeMesh>();
+  mesh->version = saved.version();
+  for (const agent::SavedMesh::Rules& rules : saved.rules()) {
+    WorkloadRules& read = mesh->rules.emplace_back(WorkloadRules{rules.name(), {}, rules.view()});
+    for (const std::string& workload : rules.workloads()) {
+      absl::StatusOr<PeerPattern> pattern = PeerPattern::Parse(workload);
+      if (!pattern.ok()) return Damaged("a kept policy or route set", pattern.status());
+      read.workloads.push_back(*std::move(pattern));
+    }
+  }
+  mesh->bans = saved.bans();
+  return mesh;
+}
+
 template <typename Message>
 Secret Serialize(const Message& message) {
   Secret bytes(message.ByteSizeLong());
@@ -122,6 +148,7 @@ Secret EncodeWorkloads(const KeptWorkloads& workloads) {
   message.set_revision(workloads.state.revision);
   for (const WorkloadEntry& entry : workloads.state.entries) FillEntry(entry, *message.add_entries());
   FillBundles(workloads.state.bundles, message);
+  if (workloads.state.mesh != nullptr) FillMesh(*workloads.state.mesh, *message.mutable_mesh());
   for (const KeptSvid& kept : workloads.svids) {
     agent::SavedSvid* saved = message.add_svids();
     saved->set_entry_id(kept.entry_id);
@@ -145,6 +172,11 @@ absl::StatusOr<KeptWorkloads> DecodeWorkloads(absl::Span<const uint8_t> bytes) {
   absl::StatusOr<BundleSet> bundles = ReadBundles(message);
   if (!bundles.ok()) return bundles.status();
   workloads.state.bundles = *std::move(bundles);
+  if (message.has_mesh()) {
+    absl::StatusOr<std::shared_ptr<const NodeMesh>> mesh = ReadMesh(message.mesh());
+    if (!mesh.ok()) return mesh.status();
+    workloads.state.mesh = *std::move(mesh);
+  }
   for (agent::SavedSvid& saved : *message.mutable_svids()) {
     absl::StatusOr<X509Svid> svid = ReadSvid(saved);
     CleanseKey(saved);

@@ -32,17 +32,30 @@ TEST_F(SavedStateProtoTest, WorkloadsComeBackWhole) {
                      .dns_names = {"web.example.org"}, .hint = "internal"},
                     {.id = "e2", .spiffe_id = *SpiffeId::Parse("spiffe://example.org/db"), .selectors = {},
                      .dns_names = {}, .hint = ""}},
-                authority_.bundles()};
+                authority_.bundles(),
+                std::make_shared<const NodeMesh>(NodeMesh{
+                    .version = 9, .rules = {{"p", {*PeerPattern::Parse("spiffe://example.org/*")}, "\x01\xff"}},
+                    .bans = "\x02"})};
   kept.svids.push_back({"e1", authority_.Mint("spiffe://example.org/web", absl::Hours(1)), clock_.Now()});
   const auto back = DecodeWorkloads(EncodeWorkloads(kept).bytes());
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->state.revision, 7u);
   EXPECT_EQ(back->state.entries, kept.state.entries);
   EXPECT_EQ(back->state.bundles, kept.state.bundles);
+  ASSERT_NE(back->state.mesh, nullptr);
+  EXPECT_EQ(*back->state.mesh, *kept.state.mesh);
   ASSERT_EQ(back->svids.size(), 1u);
   EXPECT_EQ(back->svids[0].entry_id, "e1");
   EXPECT_EQ(back->svids[0].svid.chain(), kept.svids[0].svid.chain());
   EXPECT_EQ(back->svids[0].obtained_at, clock_.Now());
+}
+
+TEST_F(SavedStateProtoTest, NothingKnownOfTheMeshStaysNothing) {
+  KeptWorkloads kept;
+  kept.state.bundles = authority_.bundles();
+  const auto back = DecodeWorkloads(EncodeWorkloads(kept).bytes());
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->state.mesh, nullptr);
 }
 
 TEST_F(SavedStateProtoTest, BytesOfAnotherKindAreDataLoss) {

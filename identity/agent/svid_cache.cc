@@ -51,6 +51,7 @@ absl::Status SvidCache::Replace(NodeState state) {
   revision_ = state.revision;
   const bool bundles_changed = bundles_ != state.bundles;
   bundles_ = std::move(state.bundles);
+  if (state.mesh != nullptr) mesh_ = std::move(state.mesh);
   if (bundles_changed) DropUnverifiable();
   MakeView();
   return absl::OkStatus();
@@ -111,6 +112,7 @@ KeptWorkloads SvidCache::Keep() const {
   KeptWorkloads kept;
   kept.state.revision = revision_;
   kept.state.bundles = bundles_;
+  kept.state.mesh = mesh_;
   for (const std::string& id : order_) {
     const Identity& identity = identities_.at(id);
     kept.state.entries.push_back(*identity.entry);
@@ -224,7 +226,8 @@ void SvidCache::MakeView() {
   auto view = std::make_shared<WorkloadView>(WorkloadView{.version = view_ == nullptr ? 1 : view_->version + 1,
                                                           .trust_domain = trust_domain_,
                                                           .items = {},
-                                                          .bundles = bundles_});
+                                                          .bundles = bundles_,
+                                                          .mesh = mesh_});
   view->items.reserve(order_.size());
   for (const std::string& id : order_) {
     const Identity& identity = identities_.at(id);

@@ -53,7 +53,8 @@ class SvidCache {
 
   SvidCache(TrustDomain trust_domain, const Clock& clock, Random& random);
 
-  // Replaces entries and bundles. A new entry, one whose ID, lifetime or DNS names changed, and one whose SVID the
+  // Replaces entries, bundles, and what the mesh knows unless nothing is said of it.
+  // A new entry, one whose ID, lifetime or DNS names changed, and one whose SVID the
   // new bundles no longer verify are due at once; the SVID of a removed entry, of a changed ID, and one that
   // no longer verifies are dropped. ResourceExhausted (nothing changes) beyond kMaxEntries.
   absl::Status SetState(NodeState state);
@@ -115,6 +116,7 @@ class SvidCache {
   std::vector<std::string> order_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Identity> identities_ ABSL_GUARDED_BY(mutex_);
   BundleSet bundles_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const NodeMesh> mesh_ ABSL_GUARDED_BY(mutex_);
   bool unseen_ ABSL_GUARDED_BY(mutex_) = false;  // something is held that the view does not show
   std::shared_ptr<const WorkloadView> view_ ABSL_GUARDED_BY(mutex_);
 };

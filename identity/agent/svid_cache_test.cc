@@ -22,7 +22,7 @@ class SvidCacheTest : public testing::Test {
   SvidCacheTest() { cache_.OnChange([this] { ++changes_; }); }
 
   void Set(std::vector<WorkloadEntry> entries) {
-    ASSERT_TRUE(cache_.SetState({++revision_, std::move(entries), authority_.bundles()}).ok());
+    ASSERT_TRUE(cache_.SetState({++revision_, std::move(entries), authority_.bundles(), mesh_}).ok());
   }
   X509Svid Mint(const SvidCache::Task& task, absl::Duration lifetime) {
     return authority_.Mint(task.entry->spiffe_id.ToString(), lifetime);
@@ -43,6 +43,7 @@ class SvidCacheTest : public testing::Test {
   FakeRandom random_;
   FakeAuthority authority_{clock_};
   SvidCache cache_{*TrustDomain::Parse("example.org"), clock_, random_};
+  std::shared_ptr<const NodeMesh> mesh_;
   uint64_t revision_ = 0;
   int changes_ = 0;
 };
@@ -269,6 +270,20 @@ TEST_F(SvidCacheTest, AClockSetBackMakesWhatIsNotYetValidDue) {
   RenewDue(absl::Hours(1));
   clock_.JumpTo(clock_.Now() - absl::Hours(24));
   ASSERT_EQ(cache_.TakeDue(10).size(), 1u);
+}
+
+TEST_F(SvidCacheTest, WhatTheMeshKnowsIsKeptUntilSomethingNewIsSaid) {
+  Set({});
+  EXPECT_EQ(cache_.view()->mesh, nullptr);
+  mesh_ = std::make_shared<const NodeMesh>(NodeMesh{.version = 3, .rules = {}, .bans = "[bans]"});
+  const auto first = mesh_;
+  Set({});
+  mesh_ = nullptr;
+  Set({});
+  EXPECT_EQ(cache_.view()->mesh, first);
+  SvidCache restarted(*TrustDomain::Parse("example.org"), clock_, random_);
+  ASSERT_TRUE(restarted.Restore(cache_.Keep()).ok());
+  EXPECT_EQ(restarted.view()->mesh, first);
 }
 
 TEST_F(SvidCacheTest, TooManyEntriesChangeNothing) {

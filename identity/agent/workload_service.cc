@@ -1,34 +1,14 @@
 #include "identity/agent/workload_service.h"
 
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/server_callback.h>
-
-#include <optional>
 #include <string>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "api/spiffe/workload.grpc.pb.h"
+#include "identity/agent/stream_call.h"
 #include "identity/base/secret.h"
 
 namespace lanyard {
 namespace {
-
-constexpr char kSecurityHeader[] = "workload.spiffe.io";
-
-// The codes are the same numbers in both.
-grpc::Status ToGrpc(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
-}
-
-bool HasSecurityHeader(const grpc::ServerContextBase& context) {
-  const auto [begin, end] = context.client_metadata().equal_range(kSecurityHeader);
-  for (auto header = begin; header != end; ++header) {
-    if (header->second != "true") return false;
-  }
-  return begin != end;
-}
 
 void Fill(const WorkloadAnswer& answer, X509SVIDResponse& response) {
   response.Clear();
@@ -66,105 +46,14 @@ void Forget(X509SVIDResponse& response) {
 
 void Forget(X509BundlesResponse& response) { response.Clear(); }
 
-// One open call. gRPC's reactions and the deciding thread's orders meet here; at most one write is under way, and
-// only the newest answer waits behind it. No lock is held while gRPC is called, as it may call back at once.
 template <typename Response>
-class Call : public grpc::ServerWriteReactor<Response>, public WorkloadCall {
+class WorkloadServiceCall : public StreamCall<grpc::ServerWriteReactor<Response>, Response> {
  public:
-  static Call* Start(WorkloadStreams::Kind kind, WorkloadStreams& streams, std::shared_ptr<const LocalPeer> peer) {
-    auto call = std::make_shared<Call>(streams);
-    Call* const borrowed = call.get();
-    call->self_ = call;
-    const absl::StatusOr<uint64_t> id = streams.Add(kind, std::move(peer), std::move(call));
-    // OnDone cannot come before the handler has returned: `id_` needs no lock.
-    if (id.ok()) {
-      borrowed->id_ = *id;
-    } else {
-      borrowed->End(id.status());
-    }
-    return borrowed;
-  }
+  using StreamCall<grpc::ServerWriteReactor<Response>, Response>::StreamCall;
 
-  explicit Call(WorkloadStreams& streams) : streams_(streams) {}
-
-  void Send(std::shared_ptr<const WorkloadAnswer> answer) override {
-    {
-      absl::MutexLock lock(&mutex_);
-      if (end_.has_value()) return;
-      if (writing_) {
-        waiting_ = std::move(answer);
-        return;
-      }
-      writing_ = true;
-    }
-    Write(*answer);
-  }
-
-  void End(const absl::Status& status) override { Finish(ToGrpc(status)); }
-
-  void OnWriteDone(bool ok) override {
-    Forget(message_);
-    std::shared_ptr<const WorkloadAnswer> next;
-    {
-      absl::MutexLock lock(&mutex_);
-      if (!ok && !end_.has_value()) end_ = grpc::Status(grpc::StatusCode::CANCELLED, "the client went away");
-      if (!end_.has_value()) next = std::exchange(waiting_, nullptr);
-      writing_ = next != nullptr;
-      if (next == nullptr && !end_.has_value()) return;
-    }
-    if (next != nullptr) return Write(*next);
-    FinishNow();
-  }
-
-  void OnCancel() override { Finish(grpc::Status::CANCELLED); }
-
-  void OnDone() override {
-    streams_.Remove(id_);
-    self_.reset();  // the last of this object, unless the deciding thread is at it
-  }
-
- private:
-  void Write(const WorkloadAnswer& answer) {
-    Fill(answer, message_);
-    this->StartWrite(&message_);
-  }
-
-  void Finish(grpc::Status status) {
-    {
-      absl::MutexLock lock(&mutex_);
-      if (end_.has_value()) return;
-      end_ = std::move(status);
-      waiting_ = nullptr;
-      if (writing_) return;  // OnWriteDone finishes
-    }
-    FinishNow();
-  }
-
-  void FinishNow() {
-    grpc::Status status;
-    {
-      absl::MutexLock lock(&mutex_);
-      status = *end_;
-    }
-    grpc::ServerWriteReactor<Response>::Finish(std::move(status));
-  }
-
-  WorkloadStreams& streams_;
-  uint64_t id_ = 0;
-  std::shared_ptr<Call> self_;  // gRPC borrows this object until OnDone
-  Response message_;            // of whoever set writing_
-  absl::Mutex mutex_;
-  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  std::shared_ptr<const WorkloadAnswer> waiting_ ABSL_GUARDED_BY(mutex_);
-  std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mutex_);
-};
-
-// A call that is refused before it has anything to do with a stream.
-template <typename Response>
-class RefusedCall : public grpc::ServerWriteReactor<Response> {
- public:
-  explicit RefusedCall(grpc::Status status) { this->Finish(std::move(status)); }
-  void OnDone() override { delete this; }
+ protected:
+  void Fill(const StreamAnswer& answer, Response& response) override { lanyard::Fill(*answer.workload, response); }
+  void Forget(Response& response) override { lanyard::Forget(response); }
 };
 
 class WorkloadService : public SpiffeWorkloadAPI::CallbackService {
@@ -186,15 +75,18 @@ class WorkloadService : public SpiffeWorkloadAPI::CallbackService {
  private:
   template <typename Response>
   grpc::ServerWriteReactor<Response>* Start(WorkloadStreams::Kind kind, const grpc::ServerContextBase& context) {
-    if (!HasSecurityHeader(context)) {
-      return new RefusedCall<Response>(
-          {grpc::StatusCode::INVALID_ARGUMENT, "the metadata \"workload.spiffe.io: true\" is missing"});
+    using Reactor = grpc::ServerWriteReactor<Response>;
+    if (grpc::Status header = CheckSecurityHeader(context); !header.ok()) {
+      return new RefusedCall<Reactor>(std::move(header));
     }
     std::shared_ptr<const LocalPeer> peer = peer_of_(context);
     if (peer == nullptr) {
-      return new RefusedCall<Response>({grpc::StatusCode::UNAVAILABLE, "the connection's process is not known"});
+      return new RefusedCall<Reactor>({grpc::StatusCode::UNAVAILABLE, "the connection's process is not known"});
     }
-    return Call<Response>::Start(kind, streams_, std::move(peer));
+    auto call = std::make_shared<WorkloadServiceCall<Response>>(streams_);
+    Reactor* const reactor = call.get();
+    WorkloadServiceCall<Response>::Begin(std::move(call), kind, std::move(peer));
+    return reactor;
   }
 
   WorkloadStreams& streams_;

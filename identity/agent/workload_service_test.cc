@@ -38,7 +38,7 @@ class WorkloadServiceTest : public testing::Test {
   void Publish(std::vector<std::string> paths) {
     auto view = std::make_shared<WorkloadView>(WorkloadView{.version = ++version_,
                                                             .trust_domain = authority_.trust_domain(), .items = {},
-                                                            .bundles = authority_.bundles()});
+                                                            .bundles = authority_.bundles(), .mesh = nullptr});
     view->bundles.Set(*X509Bundle::Create(*TrustDomain::Parse("other.org"), {}));
     for (const std::string& path : paths) {
       svids_.push_back(authority_.Mint("spiffe://example.org" + path, absl::Hours(1)));

@@ -78,6 +78,7 @@ absl::StatusOr<uint64_t> WorkloadStreams::Add(Kind kind, std::shared_ptr<const L
                               .call = std::move(call),
                               .selectors = std::nullopt,
                               .sent = std::nullopt,
+                              .sent_mesh = std::nullopt,
                               .logged = {}});
   }
   watch_->Wake();
@@ -192,6 +193,7 @@ void WorkloadStreams::AnswerAll() {
 void WorkloadStreams::Answer(uint64_t id, Stream& stream) {
   // An entry that asks for the caller's hash came after the caller did.
   if (wants_sha256_ && !stream.asked_for_sha256) return Recognize(id, stream);
+  if (stream.kind == Kind::kMesh) return AnswerMesh(id, stream);
   absl::StatusOr<WorkloadAnswer> answer = AnswerFor(*current_, *stream.selectors, clock_.Now());
   if (!answer.ok()) return End(id, answer.status());
   const bool has_something = stream.kind == Kind::kBundles || !answer->identities.empty();
@@ -203,6 +205,18 @@ void WorkloadStreams::Answer(uint64_t id, Stream& stream) {
   if (now < stream.deadline) return;
   if (has_something) return Deliver(stream, *std::move(answer));
   End(id, absl::UnavailableError("no valid SVID could be had from the authority in time; try again"));
+}
+
+void WorkloadStreams::AnswerMesh(uint64_t id, Stream& stream) {
+  const absl::StatusOr<std::vector<SpiffeId>> ids = IdsFor(*current_, *stream.selectors);
+  if (!ids.ok()) return End(id, ids.status());
+  if (current_->mesh == nullptr) {
+    return End(id, absl::UnavailableError("the authority has said nothing of policies, routes and bans yet"));
+  }
+  MeshAnswer answer = MeshAnswerFor(*current_->mesh, *ids);
+  if (stream.sent_mesh == answer || !stream.peer->Alive()) return;
+  stream.sent_mesh = answer;
+  Send(stream, {.workload = std::nullopt, .mesh = std::move(answer)});
 }
 
 void WorkloadStreams::Deliver(Stream& stream, WorkloadAnswer answer) {
@@ -223,11 +237,15 @@ void WorkloadStreams::Deliver(Stream& stream, WorkloadAnswer answer) {
     }
     stream.logged = std::move(serials);
   }
+  Send(stream, {.workload = std::move(answer), .mesh = std::nullopt});
+}
+
+void WorkloadStreams::Send(Stream& stream, StreamAnswer answer) {
   {
     absl::MutexLock lock(&mutex_);
     ++stats_.answers_sent;
   }
-  stream.call->Send(std::make_shared<const WorkloadAnswer>(std::move(answer)));
+  stream.call->Send(std::make_shared<const StreamAnswer>(std::move(answer)));
 }
 
 void WorkloadStreams::End(uint64_t id, const absl::Status& status) {

@@ -1,5 +1,5 @@
-// The open calls of the Workload API: who is at the other end, what each was sent last, and what is
-// next. Knows no gRPC (workload_service.h does).
+// The open calls of the agent's socket, of the Workload API and of the mesh: who is at the other end, what each was
+// sent last, and what is next. Knows no gRPC (workload_service.h and mesh_service.h do).
 #pragma once
 
 #include <cstdint>
@@ -19,18 +19,25 @@
 #include "absl/time/time.h"
 #include "identity/agent/caller_recognition.h"
 #include "identity/agent/caller_watch.h"
+#include "identity/agent/mesh_answer.h"
 #include "identity/agent/workload_view.h"
 #include "identity/base/clock.h"
 #include "identity/channel/local_server.h"
 
 namespace lanyard {
 
+// What a call is sent: by its Kind one or the other.
+struct StreamAnswer {
+  std::optional<WorkloadAnswer> workload;  // kSvids, kBundles
+  std::optional<MeshAnswer> mesh;          // kMesh
+};
+
 // One open call. Used by one thread at a time; neither function may block.
 class WorkloadCall {
  public:
   virtual ~WorkloadCall() = default;
   // What was given before and is not sent yet may be left out.
-  virtual void Send(std::shared_ptr<const WorkloadAnswer> answer) = 0;
+  virtual void Send(std::shared_ptr<const StreamAnswer> answer) = 0;
   virtual void End(const absl::Status& status) = 0;  // nothing follows
 };
 
@@ -39,7 +46,7 @@ class WorkloadCall {
 // PermissionDenied when no entry matches the caller (any more) or its process has exited.
 class WorkloadStreams {
  public:
-  enum class Kind { kSvids, kBundles };
+  enum class Kind { kSvids, kBundles, kMesh };
   struct Options {
     size_t max_streams = 8192;
     size_t max_streams_per_uid = 2048;
@@ -75,7 +82,8 @@ class WorkloadStreams {
     std::shared_ptr<WorkloadCall> call;
     std::optional<SelectorSet> selectors;   // once the caller is recognised
     bool asked_for_sha256 = false;
-    std::optional<std::string> sent;        // version of the last answer
+    std::optional<std::string> sent;        // version of the last answer of the Workload API
+    std::optional<MeshAnswer> sent_mesh;    // the last one of the mesh
     std::set<std::string> logged;           // serials handed out
     absl::Duration deadline = absl::InfiniteDuration();
   };
@@ -92,7 +100,9 @@ class WorkloadStreams {
   void Recognize(uint64_t id, Stream& stream);
   void AnswerAll();
   void Answer(uint64_t id, Stream& stream);
+  void AnswerMesh(uint64_t id, Stream& stream);
   void Deliver(Stream& stream, WorkloadAnswer answer);
+  void Send(Stream& stream, StreamAnswer answer);
   void End(uint64_t id, const absl::Status& status);
   absl::Duration UntilNextDeadline() const;
   bool TakeSlot(uid_t uid, uint64_t& id);

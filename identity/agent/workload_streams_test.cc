@@ -15,7 +15,7 @@ using Kind = WorkloadStreams::Kind;
 
 class FakeCall : public WorkloadCall {
  public:
-  void Send(std::shared_ptr<const WorkloadAnswer> answer) override {
+  void Send(std::shared_ptr<const StreamAnswer> answer) override {
     absl::MutexLock lock(&mutex_);
     EXPECT_FALSE(ended_.has_value());
     answers_.push_back(std::move(answer));
@@ -36,14 +36,18 @@ class FakeCall : public WorkloadCall {
     const auto ended = [&] { return ended_.has_value(); };
     return mutex_.AwaitWithTimeout(absl::Condition(&ended), kLong) ? ended_->code() : absl::StatusCode::kOk;
   }
-  std::shared_ptr<const WorkloadAnswer> last() {
+  std::optional<WorkloadAnswer> last() {
     absl::MutexLock lock(&mutex_);
-    return answers_.back();
+    return answers_.back()->workload;
+  }
+  std::optional<MeshAnswer> last_mesh() {
+    absl::MutexLock lock(&mutex_);
+    return answers_.back()->mesh;
   }
 
  private:
   absl::Mutex mutex_;
-  std::vector<std::shared_ptr<const WorkloadAnswer>> answers_;
+  std::vector<std::shared_ptr<const StreamAnswer>> answers_;
   std::optional<absl::Status> ended_;
 };
 
@@ -70,7 +74,7 @@ class WorkloadStreamsTest : public testing::Test {
   void Publish() {
     auto view = std::make_shared<WorkloadView>(WorkloadView{.version = ++version_,
                                                             .trust_domain = authority_.trust_domain(), .items = {},
-                                                            .bundles = authority_.bundles()});
+                                                            .bundles = authority_.bundles(), .mesh = mesh_});
     for (const auto& [id, item] : items_) view->items.push_back(item);
     {
       absl::MutexLock lock(&mutex_);
@@ -89,10 +93,17 @@ class WorkloadStreamsTest : public testing::Test {
     return call;
   }
 
+  void PutMesh(uint64_t version, const std::string& workload, const std::string& rules) {
+    mesh_ = std::make_shared<const NodeMesh>(NodeMesh{
+        .version = version, .rules = {{"p", {*PeerPattern::Parse("spiffe://example.org/" + workload)}, rules}},
+        .bans = "[bans]"});
+  }
+
   const std::string me_ = absl::StrCat("unix:uid:", getuid());
   FakeAuthority authority_{SystemClock()};
   FakeProcessInfo processes_;
   std::map<std::string, WorkloadView::Item> items_;
+  std::shared_ptr<const NodeMesh> mesh_;
   uint64_t version_ = 0, last_id_ = 0;
   absl::Mutex mutex_;
   std::shared_ptr<const WorkloadView> view_;
@@ -255,6 +266,41 @@ TEST_F(WorkloadStreamsTest, StopEndsEveryCall) {
   ASSERT_TRUE(call->WaitForAnswers(1));
   streams_->Stop();
   EXPECT_EQ(call->WaitForEnd(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(WorkloadStreamsTest, AMeshCallIsToldWhatConcernsItAtOnceAndAtEveryChangeOfThat) {
+  Start();
+  Put("web", {me_}, absl::ZeroDuration());  // rules need no SVID
+  PutMesh(1, "web", "[a]");
+  Publish();
+  const auto call = Call(Kind::kMesh);
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  EXPECT_EQ(call->last_mesh()->version, 1u);
+  EXPECT_EQ(call->last_mesh()->view, "[a][bans]");
+  EXPECT_EQ(call->last_mesh()->spiffe_ids.at(0).path(), "/web");
+  Put("web", {me_});
+  Publish();  // an SVID: nothing of the mesh
+  PutMesh(2, "db", "[b]");
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(2));
+  EXPECT_FALSE(call->last_mesh()->has_rules);
+  Put("db", {me_});
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(3));
+  EXPECT_EQ(call->last_mesh()->view, "[b][bans]");
+  items_.clear();
+  Publish();
+  EXPECT_EQ(call->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(WorkloadStreamsTest, AMeshCallIsUnavailableWhileNothingIsKnownOfTheMesh) {
+  Start();
+  Put("web", {me_});
+  Publish();
+  EXPECT_EQ(Call(Kind::kMesh)->WaitForEnd(), absl::StatusCode::kUnavailable);
+  Put("web", {"unix:uid:424242"});
+  Publish();
+  EXPECT_EQ(Call(Kind::kMesh)->WaitForEnd(), absl::StatusCode::kPermissionDenied);
 }
 
 TEST_F(WorkloadStreamsTest, AThousandCallsAreAnsweredByAHandfulOfThreads) {

@@ -13,6 +13,11 @@ bool Matches(const WorkloadEntry& entry, const SelectorSet& caller) {
                                                  [&](const std::string& s) { return caller.contains(s); });
 }
 
+absl::Status NoEntry() {
+  return absl::PermissionDeniedError(
+      "no entry matches this workload; register one with `lanyard entry create` whose selectors it has");
+}
+
 bool ValidAt(const X509Svid& svid, absl::Time now) { return svid.not_before() <= now && now < svid.not_after(); }
 
 }  // namespace
@@ -33,6 +38,16 @@ std::string WorkloadAnswer::Version() const {
   return version;
 }
 
+absl::StatusOr<std::vector<SpiffeId>> IdsFor(const WorkloadView& view, const SelectorSet& caller) {
+  std::vector<SpiffeId> ids;
+  for (const WorkloadView::Item& item : view.items) {
+    if (!Matches(*item.entry, caller)) continue;
+    if (std::find(ids.begin(), ids.end(), item.entry->spiffe_id) == ids.end()) ids.push_back(item.entry->spiffe_id);
+  }
+  if (ids.empty()) return NoEntry();
+  return ids;
+}
+
 absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const SelectorSet& caller, absl::Time now) {
   WorkloadAnswer answer{.identities = {}, .complete = true, .trust_domain = view.trust_domain, .bundles = view.bundles};
   bool entitled = false;
@@ -47,10 +62,7 @@ absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const Selecto
     const bool unused = hints.insert(item.entry->hint).second;
     answer.identities.push_back({item.entry->id, *item.svid, unused ? item.entry->hint : ""});
   }
-  if (!entitled) {
-    return absl::PermissionDeniedError(
-        "no entry matches this workload; register one with `lanyard entry create` whose selectors it has");
-  }
+  if (!entitled) return NoEntry();
   return answer;
 }
 

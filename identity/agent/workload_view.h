@@ -29,6 +29,7 @@ struct WorkloadView {
   TrustDomain trust_domain;
   std::vector<Item> items;
   BundleSet bundles;
+  std::shared_ptr<const NodeMesh> mesh;  // null while nothing is known of it
 };
 
 // True if some entry asks for the caller's unix:sha256, which costs reading its whole binary.
@@ -49,6 +50,9 @@ struct WorkloadAnswer {
   // Equal for equal answers: an answer that was sent need not be sent again.
   std::string Version() const;
 };
+
+// The IDs of every entry that matches the caller, with or without an SVID, in the entries' order. Errors as AnswerFor.
+absl::StatusOr<std::vector<SpiffeId>> IdsFor(const WorkloadView& view, const SelectorSet& caller);
 
 // PermissionDenied when no entry matches the caller. An entry matches when the caller has every one of its
 // selectors; an entry without selectors matches nobody. SVIDs that are not valid at `now` are left out.

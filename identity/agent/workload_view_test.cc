@@ -11,7 +11,7 @@ namespace {
 class WorkloadViewTest : public testing::Test {
  protected:
   WorkloadViewTest() : view_{.version = 1, .trust_domain = authority_.trust_domain(), .items = {},
-                             .bundles = authority_.bundles()} {}
+                             .bundles = authority_.bundles(), .mesh = nullptr} {}
 
   void Add(const std::string& id, std::vector<std::string> selectors, absl::Duration lifetime,
            const std::string& hint = "") {
@@ -47,6 +47,19 @@ TEST_F(WorkloadViewTest, AnEntryWithoutSelectorsMatchesNobody) {
 TEST_F(WorkloadViewTest, SelectorsAreComparedWhole) {
   Add("web", {"unix:uid:1"}, absl::Hours(1));
   EXPECT_FALSE(Answer({"unix:uid:10", "unix:uid:", "UNIX:UID:1"}).ok());
+}
+
+TEST_F(WorkloadViewTest, IdsNeedNoSvidAndAreThereOnce) {
+  Add("b", {"unix:uid:1"}, absl::ZeroDuration());
+  Add("foreign", {"unix:uid:2"}, absl::Hours(1));
+  Add("a", {"unix:uid:1"}, absl::Hours(1));
+  Add("b", {"unix:uid:1"}, absl::Hours(1));
+  const auto ids = IdsFor(view_, {"unix:uid:1"});
+  ASSERT_TRUE(ids.ok());
+  ASSERT_EQ(ids->size(), 2u);
+  EXPECT_EQ((*ids)[0].path(), "/b");
+  EXPECT_EQ((*ids)[1].path(), "/a");
+  EXPECT_TRUE(absl::IsPermissionDenied(IdsFor(view_, {"unix:uid:3"}).status()));
 }
 
 TEST_F(WorkloadViewTest, AllIdentitiesInTheEntriesOrder) {

@@ -19,10 +19,11 @@ struct GrpcHost::State {
 GrpcHost::GrpcHost(std::unique_ptr<State> state) : state_(std::move(state)) {}
 GrpcHost::~GrpcHost() { Shutdown(absl::ZeroDuration()); }
 
-absl::StatusOr<std::unique_ptr<GrpcHost>> GrpcHost::Start(const std::vector<grpc::Service*>& services) {
+absl::StatusOr<std::unique_ptr<GrpcHost>> GrpcHost::Start(const std::vector<grpc::Service*>& services,
+                                                           int max_request_bytes) {
   grpc::ServerBuilder builder;
   for (grpc::Service* service : services) builder.RegisterService(service);
-  builder.SetMaxReceiveMessageSize(kMaxMessageSizeBytes);
+  builder.SetMaxReceiveMessageSize(max_request_bytes);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

@@ -25,7 +25,8 @@ inline constexpr int kKeepaliveTimeoutMs = 10000;
 // Thread-safe.
 class GrpcHost {
  public:
-  static absl::StatusOr<std::unique_ptr<GrpcHost>> Start(const std::vector<grpc::Service*>& services);
+  static absl::StatusOr<std::unique_ptr<GrpcHost>> Start(const std::vector<grpc::Service*>& services,
+                                                         int max_request_bytes = kMaxMessageSizeBytes);
   ~GrpcHost();   // Shutdown(now)
 
   // A non-blocking connected socket; closed unserved after Shutdown.

@@ -97,7 +97,7 @@ absl::StatusOr<std::unique_ptr<LocalServer>> LocalServer::Start(Options options,
   absl::StatusOr<LocalSocket> socket = LocalSocket::Create(options.path, options.mode);
   if (!socket.ok()) return socket.status();
   auto state = std::make_unique<State>(std::move(options), *std::move(socket));
-  auto host = GrpcHost::Start(services);
+  auto host = GrpcHost::Start(services, state->options.max_message_bytes);
   if (!host.ok()) return host.status();
   auto loop = EventLoop::Start("local-server");
   if (!loop.ok()) return loop.status();

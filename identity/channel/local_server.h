@@ -48,6 +48,7 @@ class LocalServer {
     mode_t mode = 0600;                 // in force before the first connection can be made
     size_t max_connections = 4096;      // more are closed at accept, and counted
     size_t max_connections_per_uid = 1024;
+    int max_message_bytes = 16 << 20;   // larger requests are refused
     std::vector<uid_t> allowed_uids = {};  // empty: anyone; others are closed at accept and logged with uid and pid
   };
   static absl::StatusOr<std::unique_ptr<LocalServer>> Start(Options options, std::vector<grpc::Service*> services);

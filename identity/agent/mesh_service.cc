@@ -1,0 +1,125 @@
+#include "identity/agent/mesh_service.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "api/lanyard/mesh/mesh.grpc.pb.h"
+#include "identity/agent/node_mesh_proto.h"
+#include "identity/agent/stream_call.h"
+#include "identity/base/logging.h"
+
+namespace lanyard {
+namespace {
+
+using WatchReactor = grpc::ServerBidiReactor<mesh::v1::WatchRequest, mesh::v1::View>;
+
+class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
+ public:
+  WatchCall(WorkloadStreams& streams, ProxyReports& reports, const Clock& clock)
+      : StreamCall(streams),
+        reports_(reports),
+        clock_(clock),
+        report_id_(reports.NewStream()),
+        refilled_at_(clock.Monotonic()) {}
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return;  // the proxy has nothing more to say; what it is told goes on
+    const absl::Status taken = Take();
+    if (!taken.ok()) {
+      Log(LogLevel::kWarning, "a proxy's status refused", {{"error", taken}});
+      return End(taken);
+    }
+    StartRead(&request_);
+  }
+
+  // Before gRPC may call OnReadDone.
+  void Read() { StartRead(&request_); }
+
+ protected:
+  void Fill(const StreamAnswer& answer, mesh::v1::View& view) override {
+    absl::StatusOr<mesh::v1::View> made = ViewOf(*answer.mesh);
+    // Cannot be, as the authority's client made the pieces. A view without a version is refused by proxies.
+    if (made.ok()) {
+      view = *std::move(made);
+    } else {
+      Log(LogLevel::kError, "a proxy's view is empty", {{"error", made.status()}});
+    }
+    absl::MutexLock lock(&status_mutex_);
+    recognized_ = true;
+    if (status_.has_value()) reports_.Set(report_id_, *status_);
+  }
+
+  void Gone() override { reports_.Remove(report_id_); }
+
+ private:
+  absl::Status Take() {
+    const absl::Duration now = clock_.Monotonic();
+    allowance_ = std::min(kWatchRequestBurst,
+                          allowance_ + absl::ToDoubleSeconds(now - refilled_at_) * kWatchRequestsPerSecond);
+    refilled_at_ = now;
+    if (allowance_ < 1) return absl::ResourceExhaustedError("too many statuses a second; send fewer");
+    allowance_ -= 1;
+    if (request_.ByteSizeLong() > kMaxWatchRequestBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("a request is larger than ", kMaxWatchRequestBytes, " bytes"));
+    }
+    if (!request_.has_status()) return absl::OkStatus();
+    if (const absl::Status good = CheckProxyStatus(request_.status()); !good.ok()) return good;
+    absl::MutexLock lock(&status_mutex_);
+    status_ = request_.status().SerializeAsString();
+    if (recognized_) reports_.Set(report_id_, *status_);
+    return absl::OkStatus();
+  }
+
+  ProxyReports& reports_;
+  const Clock& clock_;
+  const uint64_t report_id_;
+  // Of the read under way.
+  mesh::v1::WatchRequest request_;
+  double allowance_ = kWatchRequestBurst;
+  absl::Duration refilled_at_;
+
+  absl::Mutex status_mutex_;
+  bool recognized_ ABSL_GUARDED_BY(status_mutex_) = false;
+  std::optional<std::string> status_ ABSL_GUARDED_BY(status_mutex_);
+};
+
+class MeshService : public mesh::v1::MeshService::CallbackService {
+ public:
+  MeshService(WorkloadStreams& streams, ProxyReports& reports, const Clock& clock,
+              std::function<std::shared_ptr<const LocalPeer>(const grpc::ServerContextBase&)> peer_of)
+      : streams_(streams), reports_(reports), clock_(clock), peer_of_(std::move(peer_of)) {}
+
+  WatchReactor* Watch(grpc::CallbackServerContext* context) override {
+    if (grpc::Status header = CheckSecurityHeader(*context); !header.ok()) {
+      return new RefusedCall<WatchReactor>(std::move(header));
+    }
+    std::shared_ptr<const LocalPeer> peer = peer_of_(*context);
+    if (peer == nullptr) {
+      return new RefusedCall<WatchReactor>({grpc::StatusCode::UNAVAILABLE, "the connection's process is not known"});
+    }
+    auto call = std::make_shared<WatchCall>(streams_, reports_, clock_);
+    WatchCall* const borrowed = call.get();
+    WatchCall::Begin(std::move(call), WorkloadStreams::Kind::kMesh, std::move(peer));
+    borrowed->Read();
+    return borrowed;
+  }
+
+ private:
+  WorkloadStreams& streams_;
+  ProxyReports& reports_;
+  const Clock& clock_;
+  const std::function<std::shared_ptr<const LocalPeer>(const grpc::ServerContextBase&)> peer_of_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> NewMeshService(
+    WorkloadStreams& streams, ProxyReports& reports, const Clock& clock,
+    std::function<std::shared_ptr<const LocalPeer>(const grpc::ServerContextBase&)> peer_of) {
+  return std::make_unique<MeshService>(streams, reports, clock, std::move(peer_of));
+}
+
+}  // namespace lanyard

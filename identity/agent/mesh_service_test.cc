@@ -1,0 +1,201 @@
+#include "identity/agent/mesh_service.h"
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "api/lanyard/mesh/mesh.grpc.pb.h"
+#include "identity/agent/fake_process_info.h"
+#include "identity/agent/process_testing.h"
+#include "identity/base/fake_clock.h"
+
+namespace lanyard {
+namespace {
+
+namespace pb = ::lanyard::mesh::v1;
+
+constexpr absl::Duration kLong = absl::Seconds(20);
+
+class MeshServiceTest : public testing::Test {
+ protected:
+  MeshServiceTest() {
+    streams_ = *WorkloadStreams::Start(
+        {},
+        [this] {
+          absl::MutexLock lock(&mutex_);
+          return view_;
+        },
+        processes_, SystemClock());
+    service_ =
+        NewMeshService(*streams_, reports_, clock_, [this](const grpc::ServerContextBase&) { return peer_; });
+    grpc::ServerBuilder builder;
+    builder.RegisterService(service_.get());
+    server_ = builder.BuildAndStart();
+    stub_ = pb::MeshService::NewStub(server_->InProcessChannel({}));
+  }
+  ~MeshServiceTest() override { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  void Publish(uint64_t version, const std::string& rule) {
+    pb::View rules, bans;
+    rules.mutable_inbound()->add_rules()->set_name(rule);
+    bans.add_bans()->set_serial("0a");
+    auto view = std::make_shared<WorkloadView>(
+        WorkloadView{.version = version, .trust_domain = *TrustDomain::Parse("example.org"), .items = {},
+                     .bundles = {}, .mesh = nullptr});
+    view->items.push_back({std::make_shared<const WorkloadEntry>(WorkloadEntry{
+                               .id = "web", .spiffe_id = *SpiffeId::Parse("spiffe://example.org/web"),
+                               .selectors = {absl::StrCat("unix:uid:", getuid())}, .dns_names = {}, .hint = ""}),
+                           std::nullopt});
+    view->mesh = std::make_shared<const NodeMesh>(
+        NodeMesh{.version = version,
+                 .rules = {{"p", {*PeerPattern::Parse("spiffe://example.org/*")}, rules.SerializeAsString()}},
+                 .bans = bans.SerializeAsString()});
+    {
+      absl::MutexLock lock(&mutex_);
+      view_ = std::move(view);
+    }
+    streams_->Changed();
+  }
+  static std::unique_ptr<grpc::ClientContext> Context(const char* header = "true") {
+    auto context = std::make_unique<grpc::ClientContext>();
+    if (header != nullptr) context->AddMetadata("workload.spiffe.io", header);
+    context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    return context;
+  }
+  static pb::WatchRequest Status(const std::string& serial) {
+    pb::WatchRequest request;
+    request.mutable_status()->set_serial(serial);
+    return request;
+  }
+  // Until the last report is one status with this serial, or none for "".
+  bool WaitForReport(const std::string& serial) {
+    absl::MutexLock lock(&mutex_);
+    const auto there = [&] {
+      if (sent_.empty()) return false;
+      pb::ProxyStatus status;
+      if (serial.empty()) return sent_.back().empty();
+      return sent_.back().size() == 1 && status.ParseFromString(sent_.back()[0]) && status.serial() == serial;
+    };
+    return mutex_.AwaitWithTimeout(absl::Condition(&there), kLong);
+  }
+
+  FakeClock clock_;
+  FakeProcessInfo processes_;
+  std::shared_ptr<const LocalPeer> peer_ = SelfPeer();
+  absl::Mutex mutex_;
+  std::shared_ptr<const WorkloadView> view_;
+  std::vector<std::vector<std::string>> sent_;
+  ProxyReports reports_{{.gather = absl::Milliseconds(1), .send = [this](const std::vector<std::string>& all) {
+                           absl::MutexLock lock(&mutex_);
+                           sent_.push_back(all);
+                           return absl::OkStatus();
+                         }}};
+  std::unique_ptr<WorkloadStreams> streams_;
+  std::unique_ptr<grpc::Service> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<pb::MeshService::Stub> stub_;
+};
+
+TEST_F(MeshServiceTest, TheViewIsThereAtOnceAndWholeAtEveryChange) {
+  Publish(3, "p/first");
+  const auto context = Context();
+  const auto stream = stub_->Watch(context.get());
+  pb::View view;
+  ASSERT_TRUE(stream->Read(&view));
+  EXPECT_EQ(view.version(), 3u);
+  EXPECT_TRUE(view.has_rules());
+  EXPECT_EQ(view.spiffe_ids(0), "spiffe://example.org/web");
+  EXPECT_EQ(view.inbound().rules(0).name(), "p/first");
+  EXPECT_EQ(view.bans(0).serial(), "0a");
+  Publish(4, "p/second");
+  ASSERT_TRUE(stream->Read(&view));
+  EXPECT_EQ(view.version(), 4u);
+  ASSERT_EQ(view.inbound().rules_size(), 1);
+  EXPECT_EQ(view.inbound().rules(0).name(), "p/second");
+  context->TryCancel();
+}
+
+TEST_F(MeshServiceTest, TheNewestStatusOfAStreamIsReportedUntilItEnds) {
+  Publish(1, "p/a");
+  const auto context = Context();
+  const auto stream = stub_->Watch(context.get());
+  ASSERT_TRUE(stream->Write(Status("01")));
+  EXPECT_TRUE(WaitForReport("01"));
+  ASSERT_TRUE(stream->Write(Status("02")));
+  EXPECT_TRUE(WaitForReport("02"));
+  context->TryCancel();
+  EXPECT_TRUE(WaitForReport(""));
+}
+
+TEST_F(MeshServiceTest, AStreamWhoseCallerHasNoEntryIsDeniedAndNotReported) {
+  Publish(1, "p/a");
+  const auto good = Context();
+  const auto reporting = stub_->Watch(good.get());
+  ASSERT_TRUE(reporting->Write(Status("01")));
+  ASSERT_TRUE(WaitForReport("01"));
+  IdleChild child;
+  peer_ = std::make_shared<const LocalPeer>(child.pid(), 424242, getgid(), PidfdOpen(child.pid()));
+  const auto context = Context();
+  const auto stream = stub_->Watch(context.get());
+  stream->Write(Status("02"));
+  pb::View view;
+  EXPECT_FALSE(stream->Read(&view));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_TRUE(WaitForReport("01"));
+  good->TryCancel();
+}
+
+TEST_F(MeshServiceTest, WithoutTheSecurityHeaderTheArgumentIsInvalid) {
+  Publish(1, "p/a");
+  for (const char* header : {static_cast<const char*>(nullptr), "false", "1"}) {
+    const auto context = Context(header);
+    const auto stream = stub_->Watch(context.get());
+    pb::View view;
+    EXPECT_FALSE(stream->Read(&view));
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT) << (header ? header : "none");
+  }
+}
+
+TEST_F(MeshServiceTest, AProcessThatIsNotKnownIsUnavailable) {
+  Publish(1, "p/a");
+  peer_ = nullptr;
+  const auto context = Context();
+  const auto stream = stub_->Watch(context.get());
+  pb::View view;
+  EXPECT_FALSE(stream->Read(&view));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(MeshServiceTest, AStatusThatIsTooLargeOrNotPrintableEndsItsStream) {
+  Publish(1, "p/a");
+  for (const std::string& serial : {std::string(kMaxWatchRequestBytes, 'a'), std::string("\n")}) {
+    const auto context = Context();
+    const auto stream = stub_->Watch(context.get());
+    stream->Write(Status(serial));
+    pb::View view;
+    while (stream->Read(&view)) {
+    }
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  }
+}
+
+TEST_F(MeshServiceTest, TooManyStatusesASecondEndTheirStream) {
+  Publish(1, "p/a");
+  const auto context = Context();
+  const auto stream = stub_->Watch(context.get());
+  pb::View view;
+  ASSERT_TRUE(stream->Read(&view));
+  for (int i = 0; i < static_cast<int>(kWatchRequestBurst); ++i) ASSERT_TRUE(stream->Write(Status("01")));
+  ASSERT_TRUE(WaitForReport("01"));
+  clock_.Advance(absl::Seconds(2 / kWatchRequestsPerSecond));
+  for (int i = 0; i < 4; ++i) stream->Write(Status("02"));  // two may pass
+  while (stream->Read(&view)) {
+  }
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+}  // namespace
+}  // namespace lanyard
