@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "api/lanyard/config/proxy.pb.h"
 #include "identity/config/checks.h"
 #include "identity/config/config_file.h"
@@ -86,6 +88,35 @@ void IdentityFromConfig(const config::Identity& from, const ProxyEnvironment& en
   }
 }
 
+// Of several proxies on a machine each has a configuration of its own.
+std::string DefaultStateFile(absl::string_view file, const ProxyEnvironment& environment) {
+  if (!environment.state_directory.empty()) return absl::StrCat(environment.state_directory, "/mesh.view");
+  const absl::string_view name = absl::StripPrefix(file, "/");
+  return absl::StrCat(kDefaultStateDirectory, "/", absl::StrReplaceAll(name, {{"/", "-"}}), ".view");
+}
+
+void MeshFromConfig(const config::ProxyConfig& config, absl::string_view file, const ProxyEnvironment& environment,
+                    ProxySettings& settings, ConfigProblems& problems) {
+  const config::Mesh& from = config.mesh();
+  if (from.disabled()) {
+    if (from.address().empty() && from.state_file().empty()) return;
+    return problems.Add("mesh", "disabled excludes address and state_file: remove one");
+  }
+  settings.mesh_address = settings.workload_api;
+  if (!from.address().empty()) {
+    absl::StatusOr<std::string> address = WorkloadApiAddress(from.address(), "");
+    if (!address.ok()) return problems.Add("mesh.address", address.status().message());
+    settings.mesh_address = *std::move(address);
+  }
+  if (settings.mesh_address.empty()) {
+    if (from.state_file().empty()) return;
+    return problems.Add("mesh.state_file", "there is no mesh to keep a view of: set mesh.address (the agent's socket)");
+  }
+  settings.mesh_state_file = from.state_file().empty() ? DefaultStateFile(file, environment) : from.state_file();
+  settings.capture_rules = config.routes_size() > 0 || config.has_inbound() ||
+                           config.default_route() != mesh::v1::ROUTE_ACTION_UNSPECIFIED;
+}
+
 void AdminFromConfig(const config::Admin& from, ProxySettings& settings, ConfigProblems& problems) {
   if (from.disabled()) {
     if (from.address().empty()) return;
@@ -130,10 +161,11 @@ ConnectionLimits LimitsFromConfig(const config::Limits& from, ConfigProblems& pr
   return limits;
 }
 
-ProxySettings SettingsFromConfig(const config::ProxyConfig& config, const ProxyEnvironment& environment,
-                                 ConfigProblems& problems) {
+ProxySettings SettingsFromConfig(const config::ProxyConfig& config, absl::string_view file,
+                                 const ProxyEnvironment& environment, ConfigProblems& problems) {
   ProxySettings settings;
   IdentityFromConfig(config.identity(), environment, settings, problems);
+  MeshFromConfig(config, file, environment, settings, problems);
   const uint32_t processors = std::clamp(environment.processors, 1, kMaxWorkers);
   settings.workers = NumberFromConfig("workers", config.workers(), {processors, 1, kMaxWorkers}, problems);
   ConfiguredListeners listeners = ListenersFromConfig(config, problems);
@@ -145,7 +177,8 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, const ProxyE
   settings.listeners = std::move(listeners.specs);
   settings.rules = {RoutesFromConfig(config, problems), InboundFromConfig(config, problems),
                     std::move(listeners.routes), std::move(listeners.policies),
-                    config.on_svid_expiry() == config::CLOSE ? OnSvidExpiry::kClose : OnSvidExpiry::kKeep};
+                    config.on_svid_expiry() == config::CLOSE ? OnSvidExpiry::kClose : OnSvidExpiry::kKeep,
+                    BansFromConfig(config, problems)};
   AdminFromConfig(config.admin(), settings, problems);
   settings.limits = LimitsFromConfig(config.limits(), problems);
   if (settings.limits.max_connections < static_cast<uint32_t>(settings.workers)) {
@@ -182,7 +215,7 @@ absl::StatusOr<ProxySettings> ParseProxySettings(absl::string_view text, absl::s
   config::ProxyConfig config;
   ConfigProblems problems;
   ParseConfig(text, config, problems);
-  ProxySettings settings = SettingsFromConfig(config, environment, problems);
+  ProxySettings settings = SettingsFromConfig(config, file, environment, problems);
   if (!problems.empty()) return problems.ToStatus(file);
   return settings;
 }
@@ -201,6 +234,7 @@ std::vector<std::string> FixedDifferences(const ProxySettings& running, const Pr
   };
   compare("identity", running.workload_api == read.workload_api && running.identity_files == read.identity_files &&
                           running.spiffe_id == read.spiffe_id);
+  compare("mesh", running.mesh_address == read.mesh_address && running.mesh_state_file == read.mesh_state_file);
   compare("workers", running.workers == read.workers);
   compare("admin", running.admin == read.admin);
   compare("capture or listeners' names, addresses and destinations", SameListeners(running.listeners, read.listeners));

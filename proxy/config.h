@@ -22,6 +22,8 @@ struct ProxySettings {
   std::string workload_api;  // as WorkloadApiAddress gave it; empty: `identity_files`
   std::optional<IdentityFiles> identity_files;
   std::optional<SpiffeId> spiffe_id;  // which SVID; nothing: the first
+  std::string mesh_address;     // as WorkloadApiAddress gave it; empty: no mesh
+  std::string mesh_state_file;  // empty: no mesh
   int workers = 1;
   std::optional<SocketAddress> admin;   // nothing: disabled
   std::vector<ListenerSpec> listeners;  // at least one
@@ -31,21 +33,25 @@ struct ProxySettings {
   LogSettings log;
   // May change while it runs.
   MeshRules rules;
+  bool capture_rules = true;  // routes, default_route or inbound are written, or there is no mesh: they hold
 };
 
 // What the machine says.
 struct ProxyEnvironment {
   std::string spiffe_endpoint_socket;  // $SPIFFE_ENDPOINT_SOCKET, may be empty
   int processors = 1;                  // the default of `workers`
+  std::string state_directory = {};    // $STATE_DIRECTORY, may be empty
 };
 
 inline constexpr int kMaxWorkers = 256;
 inline constexpr uint32_t kMaxConnections = 1 << 20;
 inline constexpr uint32_t kMinBufferBytes = 4 << 10;
 inline constexpr uint32_t kMaxBufferBytes = 16 << 20;
+inline constexpr char kDefaultStateDirectory[] = "/var/lib/lanyard/proxy";
 inline constexpr char kDefaultAdminAddress[] = "127.0.0.1:15000";
 
-// InvalidArgument lists every mistake of `text`, each with its path, the value and the remedy; `file` is only named.
+// InvalidArgument lists every mistake of `text`, each with its path, the value and the remedy; `file` is only
+// named (and the default of mesh.state_file after it).
 absl::StatusOr<ProxySettings> ParseProxySettings(absl::string_view text, absl::string_view file,
                                                  const ProxyEnvironment& environment);
 

@@ -35,7 +35,7 @@ absl::Status ConfigReload::Read() {
   options_.settings = *std::move(settings);
   ++applied_;
   Log(LogLevel::kInfo, "configuration applied", {{"path", options_.path}});
-  options_.apply(options_.settings.rules);
+  options_.apply(options_.settings);
   return absl::OkStatus();
 }
 

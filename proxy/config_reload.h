@@ -19,7 +19,7 @@ class ConfigReload {
     std::string text;        // as it was read when `settings` were made
     ProxySettings settings;  // what runs
     ProxyEnvironment environment;
-    std::function<void(MeshRules)> apply;
+    std::function<void(const ProxySettings&)> apply;  // what may change of it
   };
   explicit ConfigReload(Options options);
 

@@ -39,8 +39,8 @@ class ConfigReloadTest : public testing::Test {
 
  private:
   ConfigReload::Options MakeOptions() {
-    return {path_, kConfig, ParseProxySettings(kConfig, path_, {}).value(), {}, [this](MeshRules rules) {
-              applied_.push_back(std::move(rules));
+    return {path_, kConfig, ParseProxySettings(kConfig, path_, {}).value(), {}, [this](const ProxySettings& settings) {
+              applied_.push_back(settings.rules);
             }};
   }
 };

@@ -117,6 +117,15 @@ InboundPolicy InboundFromConfig(const config::ProxyConfig& config, ConfigProblem
   return InboundPolicyFromProto("inbound.rules", config.inbound().rules(), RuleNames::kWritten, problems);
 }
 
+BanSet BansFromConfig(const config::ProxyConfig& config, ConfigProblems& problems) {
+  for (int i = 0; i < config.bans_size(); ++i) {
+    if (!config.bans(i).has_agent()) continue;
+    problems.Add(absl::StrCat("bans[", i, "].agent"),
+                 "an agent is banned at the authority, which knows what it was issued: `lanyard ban agent:...`");
+  }
+  return BanSet(BansFromProto("bans", config.bans(), problems));
+}
+
 ConfiguredListeners ListenersFromConfig(const config::ProxyConfig& config, ConfigProblems& problems) {
   ListenerBuilder builder{{}, {}, problems};
   builder.AddCapture(kCaptureOutbound, ListenerKind::kOutboundCapture, "capture.outbound_address",

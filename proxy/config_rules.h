@@ -18,6 +18,9 @@ RouteTable RoutesFromConfig(const config::ProxyConfig& config, ConfigProblems& p
 // "inbound", for captured inbound connections.
 InboundPolicy InboundFromConfig(const config::ProxyConfig& config, ConfigProblems& problems);
 
+// "bans". Of agents none: only the authority knows which SVIDs were issued through one.
+BanSet BansFromConfig(const config::ProxyConfig& config, ConfigProblems& problems);
+
 // "capture" and "listeners": where the proxy listens, and the rules of each, by the same index.
 struct ConfiguredListeners {
   std::vector<ListenerSpec> specs;

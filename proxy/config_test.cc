@@ -193,6 +193,54 @@ TEST(ProxySettings, FewerConnectionsThanWorkersIsAMistake) {
               HasSubstr("3 is fewer than the 4 workers"));
 }
 
+TEST(ProxySettings, TheMeshIsThatOfTheWorkloadApisAgentUnlessNamed) {
+  EXPECT_EQ(Parse(kMinimal)->mesh_address, "unix:/run/lanyard/agent.sock");
+  EXPECT_EQ(Parse(kMinimal)->mesh_state_file, "/var/lib/lanyard/proxy/proxy.yaml.view");
+  EXPECT_EQ(Parse(kMinimal, {"", 3, "/run/state"})->mesh_state_file, "/run/state/mesh.view");
+  EXPECT_EQ(ParseProxySettings(kMinimal, "/etc/lanyard/web.yaml", {"", 3})->mesh_state_file,
+            "/var/lib/lanyard/proxy/etc-lanyard-web.yaml.view");
+  const auto named = Parse(std::string(kMinimal) + "mesh: {address: 'unix:///m.sock', state_file: /v.view}");
+  EXPECT_EQ(named->mesh_address, "unix:/m.sock");
+  EXPECT_EQ(named->mesh_state_file, "/v.view");
+  const auto disabled = Parse(std::string(kMinimal) + "mesh: {disabled: true}");
+  EXPECT_EQ(disabled->mesh_address, "");
+  EXPECT_EQ(disabled->mesh_state_file, "");
+}
+
+TEST(ProxySettings, RulesOfTheFileHoldWhereThereAreAny) {
+  const std::string capture =
+      std::string(kMinimal) + "capture: {outbound_address: ':15001', inbound_address: ':15006'}\n";
+  EXPECT_FALSE(Parse(capture)->capture_rules);
+  EXPECT_TRUE(Parse(capture + "mesh: {disabled: true}")->capture_rules);
+  EXPECT_TRUE(Parse(capture + "default_route: refuse")->capture_rules);
+  EXPECT_TRUE(Parse(capture + "routes: [{name: a, action: refuse}]")->capture_rules);
+  EXPECT_TRUE(Parse(capture + "inbound: {rules: []}")->capture_rules);
+}
+
+TEST(ProxySettings, BansAreReadWithTheirEnd) {
+  const auto settings = Parse(std::string(kMinimal) + R"(
+bans:
+  - {spiffe_id: "spiffe://td/mallory", reason: stolen, expires_at: "2026-01-31T12:00:00Z"}
+  - {serial: "0A0B"}
+)");
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  ASSERT_EQ(settings->rules.bans.all().size(), 2u);
+  const Ban* const mallory =
+      settings->rules.bans.FindSubject(*BanSubject::Parse("spiffe://td/mallory"), absl::InfinitePast());
+  ASSERT_NE(mallory, nullptr);
+  EXPECT_EQ(absl::FormatTime(mallory->expires_at, absl::UTCTimeZone()), "2026-01-31T12:00:00+00:00");
+  EXPECT_EQ(mallory->reason, "stolen");
+}
+
+TEST(ProxySettings, MistakesOfMeshAndBansAreNamed) {
+  const std::string text = kMinimal;
+  EXPECT_THAT(Mistakes(text + "mesh: {disabled: true, address: 'unix:///a'}"), HasSubstr("mesh: disabled excludes"));
+  EXPECT_THAT(Mistakes(text + "mesh: {address: 'somewhere'}"), HasSubstr("mesh.address:"));
+  EXPECT_THAT(Mistakes(text + "bans: [{agent: 'spiffe://td/lanyard/agent/a'}]"), HasSubstr("bans[0].agent: an agent"));
+  EXPECT_THAT(Mistakes(text + "bans: [{serial: 0a, expires_at: tomorrow}]"), HasSubstr("bans[0].expires_at:"));
+  EXPECT_THAT(Mistakes(text + "bans: [{reason: none}]"), HasSubstr("bans[0]"));
+}
+
 TEST(WorkerLimits, AreSharesOfTheProcess) {
   ConnectionLimits process;
   process.max_connections = 10;
@@ -220,7 +268,9 @@ TEST(FixedDifferences, RulesMayChangeAndAddressesMayNot) {
   EXPECT_THAT(FixedDifferences(running, Parse(text + "limits: {buffer_bytes: 8192}\ndrain_deadline: 1s").value()),
               ElementsAre("limits", "drain_deadline"));
   EXPECT_THAT(FixedDifferences(running, Parse(text + "tls: {full_handshakes: true}").value()), ElementsAre("tls"));
-  EXPECT_THAT(FixedDifferences(running, replaced("agent.sock", "other.sock")), ElementsAre("identity"));
+  EXPECT_THAT(FixedDifferences(running, replaced("agent.sock", "other.sock")), ElementsAre("identity", "mesh"));
+  EXPECT_THAT(FixedDifferences(running, Parse(text + "mesh: {disabled: true}").value()), ElementsAre("mesh"));
+  EXPECT_THAT(FixedDifferences(running, Parse(text + "bans: [{serial: 0a}]").value()), IsEmpty());
 }
 
 }  // namespace

@@ -97,7 +97,9 @@ int Serve(Proxy::Options options) {
 
 int Run(const Arguments& arguments) {
   const char* endpoint_socket = getenv("SPIFFE_ENDPOINT_SOCKET");
-  ProxyEnvironment environment{endpoint_socket == nullptr ? "" : endpoint_socket, AvailableProcessors()};
+  const char* state_directory = getenv("STATE_DIRECTORY");
+  ProxyEnvironment environment{endpoint_socket == nullptr ? "" : endpoint_socket, AvailableProcessors(),
+                               state_directory == nullptr ? "" : state_directory};
   absl::StatusOr<std::string> text = ReadFile(arguments.config_path, kConfigSizeLimitBytes);
   if (!text.ok()) return Failed(text.status());
   absl::StatusOr<ProxySettings> settings = ParseProxySettings(*text, arguments.config_path, environment);

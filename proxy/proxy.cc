@@ -17,8 +17,10 @@
 #include "proxy/control/control_loop.h"
 #include "proxy/control/identity_rotation.h"
 #include "proxy/control/identity_source.h"
+#include "proxy/control/mesh_watch.h"
 #include "proxy/control/process_stats.h"
 #include "proxy/control/publisher.h"
+#include "proxy/control/rules_in_force.h"
 #include "proxy/control/worker_handle.h"
 #include "proxy/io/address_in_use.h"
 #include "proxy/worker.h"
@@ -28,6 +30,8 @@ namespace {
 
 constexpr absl::Duration kFirstAcknowledgementCheck = absl::Milliseconds(5);
 constexpr absl::Duration kLastAcknowledgementCheck = absl::Seconds(1);
+// How often the agent is told how many connections are open.
+constexpr absl::Duration kStatusInterval = absl::Seconds(10);
 // Beside connections: listeners, logs, files, the admin address, event loops.
 constexpr uint64_t kSpareDescriptors = 128;
 
@@ -81,6 +85,14 @@ void WarnOfFewDescriptors(const ProxySettings& settings) {
       {{"max_connections", settings.limits.max_connections}, {"open_files", available}, {"needed", needed}});
 }
 
+bool Captures(const ProxySettings& settings) {
+  return std::any_of(settings.listeners.begin(), settings.listeners.end(), [](const ListenerSpec& spec) {
+    return spec.kind == ListenerKind::kInboundCapture || spec.kind == ListenerKind::kOutboundCapture;
+  });
+}
+
+FileRules RulesOf(const ProxySettings& settings) { return {settings.rules, settings.capture_rules}; }
+
 std::string SourceName(const ProxySettings& settings) {
   return settings.identity_files.has_value() ? settings.identity_files->certificate : settings.workload_api;
 }
@@ -95,7 +107,8 @@ struct Proxy::State {
         clock(*options.clock),
         start_time(options.clock->Now()),
         workers(std::move(created)),
-        publisher(Handles(workers), settings.rules, clock),
+        rules(RulesOf(settings), settings.mesh_address, Captures(settings)),
+        publisher(Handles(workers), rules.Combined(), clock),
         rotation({settings.spiffe_id,
                   SourceName(settings),
                   &clock,
@@ -103,12 +116,29 @@ struct Proxy::State {
                   [this](std::shared_ptr<const TlsContext> tls) { TakeIdentity(std::move(tls)); }}),
         source({settings.workload_api, settings.identity_files, poll_interval}, loop, rotation),
         reload({options.config_path, options.config_text, settings, options.environment,
-                [this](MeshRules rules) { TakeRules(std::move(rules)); }}),
-        pages({&loop, Handles(workers), &rotation, [this] { return Ready(); }, [this] { return Counters(); }}) {}
+                [this](const ProxySettings& read) { TakeFile(read); }}),
+        mesh({.address = settings.mesh_address,
+              .state_file = settings.mesh_state_file,
+              .clock = &clock,
+              .on_view = [this](std::shared_ptr<const MeshUpdate> view,
+                                RulesInForce::Source from) { TakeView(std::move(view), from); }},
+             loop),
+        pages({.loop = &loop,
+               .workers = Handles(workers),
+               .identity = &rotation,
+               .publisher = &publisher,
+               .rules = &rules,
+               .mesh = &mesh,
+               .ready = [this] { return Ready(); },
+               .counters = [this] { return Counters(); }}) {}
 
   absl::Status ListenAdmin();
   void TakeIdentity(std::shared_ptr<const TlsContext> tls);
-  void TakeRules(MeshRules rules);
+  void TakeFile(const ProxySettings& read);
+  void TakeView(std::shared_ptr<const MeshUpdate> view, RulesInForce::Source from);
+  void PublishRules();
+  void ReportApplied();
+  void ReportOpenConnections();
   void Serve();
   void AnnounceServing();
   void CheckAcknowledgements(absl::Duration delay);
@@ -122,16 +152,19 @@ struct Proxy::State {
   const absl::Time start_time;
   ControlLoop loop;
   Workers workers;
+  RulesInForce rules;
   Publisher publisher;
   IdentityRotation rotation;
   IdentitySource source;
   ConfigReload reload;
+  MeshWatch mesh;
   AdminPages pages;
   std::unique_ptr<AdminServer> admin;
   bool serving = false;    // the workers run
   bool announced = false;  // and each has a view
   bool draining = false;
   bool checking_acknowledgements = false;
+  uint64_t rules_published_as = 0;  // the publisher's version that holds what `rules` are now; 0: none does yet
 
   absl::Mutex latch;
   int busy_workers ABSL_GUARDED_BY(latch) = 0;
@@ -154,14 +187,49 @@ absl::Status Proxy::State::ListenAdmin() {
 }
 
 void Proxy::State::TakeIdentity(std::shared_ptr<const TlsContext> tls) {
+  const X509Svid& svid = *tls->svid();
+  mesh.Shows(svid.id().ToString(), svid.leaf().serial(), svid.not_after());
+  const bool dropped = rules.DropKeptViewOfAnother(svid.id());
+  if (dropped) {
+    Log(LogLevel::kError, "the kept view of the mesh is not used: it is of another workload",
+        {{"path", settings.mesh_state_file}, {"spiffe_id", svid.id().ToString()}});
+    publisher.SetRules(rules.Combined());
+  }
   publisher.SetTls(std::move(tls));
+  rules_published_as = publisher.version();
   CheckAcknowledgements(kFirstAcknowledgementCheck);
   if (!serving && !draining) Serve();
 }
 
-void Proxy::State::TakeRules(MeshRules rules) {
-  publisher.SetRules(std::move(rules));
+void Proxy::State::TakeFile(const ProxySettings& read) {
+  rules.SetFile(RulesOf(read));
+  PublishRules();
+}
+
+void Proxy::State::TakeView(std::shared_ptr<const MeshUpdate> view, RulesInForce::Source from) {
+  if (rules.SetView(std::move(view), from)) return PublishRules();
+  ReportApplied();
+}
+
+void Proxy::State::PublishRules() {
+  publisher.SetRules(rules.Combined());
+  rules_published_as = publisher.version();
   CheckAcknowledgements(kFirstAcknowledgementCheck);
+}
+
+// A view counts as applied once every worker has it.
+void Proxy::State::ReportApplied() {
+  if (rules.view() == nullptr || rules_published_as == 0) return;
+  if (publisher.acknowledged_version() >= rules_published_as) mesh.Applied(rules.view()->version);
+}
+
+void Proxy::State::ReportOpenConnections() {
+  uint64_t open = 0;
+  for (const auto& worker : workers) {
+    const WorkerCounters counters = worker->Counters();
+    open += counters.open_inbound + counters.open_outbound;
+  }
+  mesh.OpenConnections(open);
 }
 
 void Proxy::State::Serve() {
@@ -191,6 +259,7 @@ void Proxy::State::CheckAcknowledgements(absl::Duration delay) {
   loop.After(delay, [this, delay] {
     checking_acknowledgements = false;
     if (publisher.CollectAcknowledgements()) CheckAcknowledgements(std::min(2 * delay, kLastAcknowledgementCheck));
+    ReportApplied();
     if (!announced && publisher.acknowledged_version() > 0) AnnounceServing();
   });
 }
@@ -199,7 +268,9 @@ absl::Status Proxy::State::Ready() const {
   if (draining) return absl::UnavailableError("draining");
   if (const absl::Status usable = rotation.Usable(); !usable.ok()) return usable;
   if (publisher.acknowledged_version() == 0) return absl::UnavailableError("the workers are starting");
-  return absl::OkStatus();
+  const absl::Status usable = rules.Usable();
+  if (usable.ok() || mesh.last_error().empty()) return usable;
+  return absl::Status(usable.code(), absl::StrCat(usable.message(), "; its agent said last: ", mesh.last_error()));
 }
 
 ControlCounters Proxy::State::Counters() const {
@@ -208,6 +279,13 @@ ControlCounters Proxy::State::Counters() const {
   counters.view_version = publisher.version();
   counters.view_acknowledged_version = publisher.acknowledged_version();
   counters.view_acknowledgement_delay = publisher.acknowledgement_delay();
+  counters.has_mesh = !mesh.address().empty();
+  counters.mesh_connected = mesh.connected();
+  counters.mesh_source = NameOf(rules.source());
+  counters.mesh_view_version = rules.view() == nullptr ? 0 : rules.view()->version;
+  counters.mesh_views = mesh.views();
+  counters.mesh_views_refused = mesh.refused();
+  counters.mesh_keep_failures = mesh.keep_failures();
   counters.has_identity = rotation.current() != nullptr;
   if (counters.has_identity) counters.identity_not_after = rotation.current()->svid()->not_after();
   counters.identity_rotations = rotation.rotations();
@@ -258,6 +336,8 @@ void Proxy::Start() {
     state->reload.Poll();
     state->rotation.CheckExpiry();
   });
+  state->loop.Every(kStatusInterval, [state] { state->ReportOpenConnections(); });
+  state->mesh.Start();
   state->source.Start();
   state->loop.Start();
 }

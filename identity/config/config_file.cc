@@ -36,6 +36,9 @@ class Walker {
     if (message.GetDescriptor()->full_name() == "google.protobuf.Duration") {
       return Report(path, node, SetDuration(node, message));
     }
+    if (message.GetDescriptor()->full_name() == "google.protobuf.Timestamp") {
+      return Report(path, node, SetTimestamp(node, message));
+    }
     if (node.kind != Kind::kMap) {
       return Report(path, node, absl::StrCat("it is ", Describe(node), ", must be a map of fields"));
     }

@@ -19,9 +19,10 @@ namespace lanyard {
 inline constexpr size_t kConfigSizeLimitBytes = 4 << 20;
 inline constexpr int kConfigDepthLimit = 32;
 
-// Fills `message` from YAML (of which JSON is a subset). Field names are the proto's (snake_case).
-// Durations are written "90s", "1h30m", "500ms" and are not negative; enums by name in any case ("close"), never the
-// unspecified one; bytes are not supported. A message, list or map left empty counts as not written.
+// Fills `message` from YAML (of which JSON is a subset). Field names are the proto's (snake_case). Durations are
+// written "90s", "1h30m", "500ms" and are not negative; times "2026-01-31T12:00:00Z"; enums by name in any case
+// ("close"), never the unspecified one; bytes are not supported. A message, list or map left empty counts as not
+// written.
 // Mistakes, each with its line: unknown field (with the nearest known name), wrong type, number out of range,
 // duplicate key, unknown enum value, two fields of one oneof, a key without a value, anchors/aliases, tags, a second
 // document, depth, syntax (with line and column).

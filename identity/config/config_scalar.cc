@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/timestamp.pb.h>
 
 #include <cmath>
 #include <limits>
@@ -127,6 +128,21 @@ std::string SetDuration(const ConfigNode& node, Message& duration) {
   parsed.set_seconds(absl::IDivDuration(value, absl::Seconds(1), &value));
   parsed.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(value)));
   duration.CopyFrom(parsed);
+  return "";
+}
+
+std::string SetTimestamp(const ConfigNode& node, Message& timestamp) {
+  absl::Time value;
+  std::string ignored;
+  if (node.kind != ConfigNode::Kind::kScalar || !absl::ParseTime(absl::RFC3339_full, node.text, &value, &ignored) ||
+      value == absl::InfiniteFuture() || value == absl::InfinitePast()) {
+    return absl::StrCat(node.kind == ConfigNode::Kind::kScalar ? "" : "it is ", Describe(node),
+                        " must be a time such as 2026-01-31T12:00:00Z");
+  }
+  google::protobuf::Timestamp parsed;
+  parsed.set_seconds(absl::ToUnixSeconds(value));
+  parsed.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(value - absl::FromUnixSeconds(parsed.seconds()))));
+  timestamp.CopyFrom(parsed);
   return "";
 }
 

@@ -20,4 +20,7 @@ std::string SetScalar(const ConfigNode& node, const google::protobuf::FieldDescr
 // Sets a google.protobuf.Duration from "90s", "1h30m", "500ms". The same result.
 std::string SetDuration(const ConfigNode& node, google::protobuf::Message& duration);
 
+// Sets a google.protobuf.Timestamp from "2026-01-31T12:00:00Z" (RFC 3339). The same result.
+std::string SetTimestamp(const ConfigNode& node, google::protobuf::Message& timestamp);
+
 }  // namespace lanyard

@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/duration.pb.h>
+#include <google/protobuf/timestamp.pb.h>
 #include <google/protobuf/wrappers.pb.h>
 
 #include <string>
@@ -101,6 +102,18 @@ TEST(SetDuration, ReadsLengthsOfTime) {
   EXPECT_DOUBLE_EQ(seconds("87600h"), 315360000);
   for (const char* text : {"30", "-1s", "inf", "", "s", "1d", "1 h", "99999999999999999999h"}) {
     EXPECT_EQ(seconds(text), -1.0) << text;
+  }
+}
+
+TEST(SetTimestamp, ReadsTimes) {
+  const auto seconds = [](absl::string_view text) -> int64_t {
+    google::protobuf::Timestamp timestamp;
+    return SetTimestamp(Scalar(text), timestamp).empty() ? timestamp.seconds() : -1;
+  };
+  EXPECT_EQ(seconds("2026-01-31T12:00:00Z"), 1769860800);
+  EXPECT_EQ(seconds("2026-01-31T13:00:00.5+01:00"), 1769860800);
+  for (const char* text : {"", "tomorrow", "2026-01-31", "2026-02-31T12:00:00Z", "infinite-future", "1769860800"}) {
+    EXPECT_EQ(seconds(text), -1) << text;
   }
 }
 

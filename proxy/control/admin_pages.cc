@@ -49,6 +49,59 @@ Json ConnectionJson(const ConnectionRecord& connection) {
   return json;
 }
 
+template <typename Values>
+Json Texts(const Values& values) {
+  Json json = Json::array();
+  for (const auto& value : values) json.push_back(value.ToString());
+  return json;
+}
+
+const char* NameOf(RouteAction action) {
+  switch (action) {
+    case RouteAction::kPassThrough:
+      return "pass_through";
+    case RouteAction::kMutualTls:
+      return "mutual_tls";
+    case RouteAction::kRefuse:
+      break;
+  }
+  return "refuse";
+}
+
+Json RouteJson(const Route& route) {
+  return {{"name", route.name},
+          {"destinations", Texts(route.destinations)},
+          {"ports", route.ports},
+          {"action", NameOf(route.action)},
+          {"peers", Texts(route.peers)}};
+}
+
+Json BanJson(const Ban& ban) {
+  return {{"subject", ban.subject.ToString()},
+          {"reason", ban.reason},
+          {"expires_at", ban.expires_at == absl::InfiniteFuture() ? Json(nullptr) : Json(Utc(ban.expires_at))}};
+}
+
+Json MeshJson(const RulesInForce& rules, const MeshWatch& mesh) {
+  if (mesh.address().empty()) return nullptr;
+  const MeshUpdate* const view = rules.view().get();
+  const ProxyStatus& status = mesh.status();
+  Json refused = nullptr;
+  if (status.refused_view_version != 0) {
+    refused = {{"version", status.refused_view_version}, {"error", status.refused_view_error}};
+  }
+  return {{"address", mesh.address()},
+          {"connected", mesh.connected()},
+          {"source", NameOf(rules.source())},
+          {"view_version", view == nullptr ? 0 : view->version},
+          {"applied_version", status.view_version},
+          {"speaks_of_this_workload", view != nullptr && view->has_rules},
+          {"spiffe_ids", view == nullptr ? Json::array() : Texts(view->spiffe_ids)},
+          {"received_at", mesh.views() == 0 ? Json(nullptr) : Json(Utc(mesh.received_at()))},
+          {"refused", std::move(refused)},
+          {"last_error", mesh.last_error()}};
+}
+
 // Answers of several workers on their way to one HTTP answer. On the control thread only.
 struct Gathering {
   size_t missing = 0;
@@ -80,6 +133,27 @@ std::string IdentityJson(const IdentityRotation& rotation) {
                {"bundles", std::move(bundles)}});
 }
 
+std::string ViewJson(const Publisher& publisher, const RulesInForce& rules, const MeshWatch& mesh) {
+  const MeshRules combined = rules.Combined();
+  Json inbound = Json::array(), routes = Json::array(), bans = Json::array();
+  for (const PolicyRule& rule : combined.inbound.rules()) {
+    inbound.push_back({{"name", rule.name},
+                       {"ports", rule.ports},
+                       {"peers", Texts(rule.peers)},
+                       {"allow_plaintext", rule.allow_plaintext}});
+  }
+  for (const Route& route : combined.routes.routes()) routes.push_back(RouteJson(route));
+  for (const Ban& ban : combined.bans.all()) bans.push_back(BanJson(ban));
+  return Dump({{"version", publisher.version()},
+               {"acknowledged_version", publisher.acknowledged_version()},
+               {"rules_from", rules.rules_from_file() ? "file" : "mesh"},
+               {"inbound", std::move(inbound)},
+               {"routes", std::move(routes)},
+               {"default_route", NameOf(combined.routes.fallback().action)},
+               {"bans", std::move(bans)},
+               {"mesh", MeshJson(rules, mesh)}});
+}
+
 std::string ConnectionsJson(const std::vector<ConnectionRecord>& connections) {
   Json json = Json::array();
   for (const ConnectionRecord& connection : connections) json.push_back(ConnectionJson(connection));
@@ -102,8 +176,12 @@ void AdminPages::Handle(const std::string& path, AdminServer::Respond respond) c
     const int status = options_.identity->current() == nullptr ? 503 : 200;
     return respond({status, kJsonContentType, IdentityJson(*options_.identity)});
   }
+  if (path == "/view") {
+    return respond({200, kJsonContentType, ViewJson(*options_.publisher, *options_.rules, *options_.mesh)});
+  }
   if (path == "/connections") return RespondConnections(std::move(respond));
-  respond({.status = 404, .body = "no such page: /live, /ready, /metrics, /connections and /identity are here\n"});
+  respond({.status = 404,
+           .body = "no such page: here are /live, /ready, /metrics, /connections, /identity and /view\n"});
 }
 
 void AdminPages::RespondConnections(AdminServer::Respond respond) const {

@@ -1,4 +1,4 @@
-// What the admin address answers: /live, /ready, /metrics, /connections, /identity.
+// What the admin address answers: /live, /ready, /metrics, /connections, /identity, /view.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,9 @@
 #include "proxy/control/control_loop.h"
 #include "proxy/control/identity_rotation.h"
 #include "proxy/control/metrics.h"
+#include "proxy/control/mesh_watch.h"
+#include "proxy/control/publisher.h"
+#include "proxy/control/rules_in_force.h"
 #include "proxy/control/worker_handle.h"
 
 namespace lanyard {
@@ -18,6 +21,10 @@ namespace lanyard {
 // JSON of /identity: spiffe_id, serial, not_before, not_after, source, and each trust domain's
 // authorities (fingerprint, serial, not_before, not_after). Certificates only: nothing here knows a key.
 std::string IdentityJson(const IdentityRotation& rotation);
+
+// JSON of /view: the version published and acknowledged, where the rules come from, the rules of captured connections
+// and the bans, and what the agent says of the mesh.
+std::string ViewJson(const Publisher& publisher, const RulesInForce& rules, const MeshWatch& mesh);
 
 // JSON array of /connections.
 std::string ConnectionsJson(const std::vector<ConnectionRecord>& connections);
@@ -32,6 +39,9 @@ class AdminPages {
     ControlLoop* loop = nullptr;
     std::vector<WorkerHandle*> workers;
     const IdentityRotation* identity = nullptr;
+    const Publisher* publisher = nullptr;
+    const RulesInForce* rules = nullptr;
+    const MeshWatch* mesh = nullptr;
     std::function<absl::Status()> ready;  // not OK: 503 with its message
     std::function<ControlCounters()> counters;
     absl::Duration worker_timeout = kWorkerTimeout;

@@ -45,12 +45,18 @@ class AdminPagesTest : public testing::Test {
   IdentityRotation rotation_{{std::nullopt, "svid.pem", &clock_, {}, [](auto) {}}};
   absl::Status ready_;
   ControlCounters counters_;
-  AdminPages pages_{{&loop_,
-                     {&a_, &b_},
-                     &rotation_,
-                     [this] { return ready_; },
-                     [this] { return counters_; },
-                     absl::Milliseconds(100)}};
+  RulesInForce rules_{{}, "unix:/agent", true};
+  Publisher publisher_{{&a_, &b_}, {}, clock_};
+  MeshWatch mesh_{{.address = "unix:/agent", .state_file = "", .clock = &clock_, .on_view = [](auto, auto) {}}, loop_};
+  AdminPages pages_{{.loop = &loop_,
+                     .workers = {&a_, &b_},
+                     .identity = &rotation_,
+                     .publisher = &publisher_,
+                     .rules = &rules_,
+                     .mesh = &mesh_,
+                     .ready = [this] { return ready_; },
+                     .counters = [this] { return counters_; },
+                     .worker_timeout = absl::Milliseconds(100)}};
 };
 
 TEST_F(AdminPagesTest, LiveAsLongAsTheControlThreadRuns) { EXPECT_EQ(Get("/live").status, 200); }
@@ -96,6 +102,36 @@ TEST_F(AdminPagesTest, IdentityShowsCertificatesAndNoKey) {
   EXPECT_EQ(identity["bundles"]["td"][0]["fingerprint_sha256"].get<std::string>().size(), 64u);
   EXPECT_THAT(response.body, Not(HasSubstr("PRIVATE")));
   EXPECT_THAT(response.body, Not(HasSubstr("key")));
+}
+
+TEST_F(AdminPagesTest, ViewShowsWhatIsInForceAndWhereItIsFrom) {
+  FileRules file;
+  file.of_capture = false;
+  rules_.SetFile(file);
+  EXPECT_EQ(json::parse(Get("/view").body)["mesh"]["source"], "none");
+  auto update = std::make_shared<MeshUpdate>();
+  update->version = 12;
+  update->spiffe_ids = {*SpiffeId::Parse("spiffe://td/web")};
+  update->has_rules = true;
+  update->routes = {
+      {"out/db", {*AddressBlock::Parse("10.0.0.0/8")}, {5432}, RouteAction::kMutualTls,
+       {*PeerPattern::Parse("spiffe://td/db")}}};
+  update->inbound = *InboundPolicy::Create({{"shop/callers", {80}, {*PeerPattern::Parse("spiffe://td/shop")}, true}});
+  update->bans = {{*BanSubject::Parse("serial:0a"), "stolen", absl::InfinitePast(), absl::FromUnixSeconds(0)}};
+  rules_.SetView(update, RulesInForce::Source::kDisk);
+  const json view = json::parse(Get("/view").body);
+  EXPECT_EQ(view["rules_from"], "mesh");
+  EXPECT_EQ(view["mesh"]["source"], "disk");
+  EXPECT_EQ(view["mesh"]["view_version"], 12);
+  EXPECT_EQ(view["mesh"]["connected"], false);
+  EXPECT_EQ(view["mesh"]["spiffe_ids"], json({"spiffe://td/web"}));
+  EXPECT_EQ(view["inbound"][0]["name"], "shop/callers");
+  EXPECT_EQ(view["inbound"][0]["allow_plaintext"], true);
+  EXPECT_EQ(view["routes"][0]["destinations"], json({"10.0.0.0/8"}));
+  EXPECT_EQ(view["routes"][0]["action"], "mutual_tls");
+  EXPECT_EQ(view["default_route"], "pass_through");
+  EXPECT_EQ(view["bans"][0]["subject"], "serial:0a");
+  EXPECT_EQ(view["bans"][0]["expires_at"], "1970-01-01T00:00:00Z");
 }
 
 TEST_F(AdminPagesTest, ConnectionsOfEveryWorker) {

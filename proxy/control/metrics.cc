@@ -113,6 +113,17 @@ void AddControl(const std::vector<WorkerCounters>& workers, const ControlCounter
       .Value(absl::ToDoubleSeconds(control.view_acknowledgement_delay));
   out.Gauge("worker_view_version", "Mesh view in force in each worker.");
   for (size_t i = 0; i < workers.size(); ++i) out.Value(workers[i].view_version, {{"worker", absl::StrCat(i)}});
+  if (control.has_mesh) {
+    out.Gauge("mesh_connected", "1 while the agent's newest view of the mesh is here.")
+        .Value(control.mesh_connected ? 1.0 : 0.0);
+    out.Gauge("mesh_view_version", "The registry's version of the view of the mesh in use, by where it came from.")
+        .Value(control.mesh_view_version, {{"source", control.mesh_source}});
+    out.Counter("mesh_views_total", "Views of the mesh received from the agent.")
+        .Value(control.mesh_views, {{"result", "taken"}})
+        .Value(control.mesh_views_refused, {{"result", "refused"}});
+    out.Counter("mesh_keep_failures_total", "Views of the mesh that could not be kept on disk.")
+        .Value(control.mesh_keep_failures);
+  }
   if (control.has_identity) {
     out.Gauge("identity_not_after_timestamp_seconds", "When the SVID in force expires, in Unix time.")
         .Value(static_cast<double>(absl::ToUnixSeconds(control.identity_not_after)));

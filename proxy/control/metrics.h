@@ -1,7 +1,7 @@
 // /metrics: everything this proxy counts, in Prometheus' text format. Pure.
 //
 // Labels are bounded: direction (2), reason (the close reasons), defect (the SVID defects), kind (2),
-// limit (2), worker (their number), result (2). No label holds an address or a SPIFFE ID.
+// limit (2), worker (their number), result (2), source (3). No label holds an address or a SPIFFE ID.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,13 @@ struct ControlCounters {
   uint64_t view_version = 0;
   uint64_t view_acknowledged_version = 0;
   absl::Duration view_acknowledgement_delay;
+  bool has_mesh = false;                  // the configuration names an agent to ask
+  bool mesh_connected = false;
+  std::string mesh_source = "none";       // "agent", "disk", "none"
+  uint64_t mesh_view_version = 0;
+  uint64_t mesh_views = 0;
+  uint64_t mesh_views_refused = 0;
+  uint64_t mesh_keep_failures = 0;
   bool has_identity = false;
   absl::Time identity_not_after;
   uint64_t identity_rotations = 0;

@@ -74,6 +74,20 @@ TEST(MetricsText, BeforeTheFirstIdentityThereIsNoExpiry) {
 
 // The text format of Prometheus 0.0.4: HELP and TYPE once, before the samples of their family;
 // counters end in _total; no series twice.
+TEST(MetricsText, SaysWhichViewOfTheMeshIsInUseWhereThereIsAMesh) {
+  EXPECT_THAT(Text(), Not(HasSubstr("lanyard_proxy_mesh_connected")));
+  ControlCounters control;
+  control.has_mesh = true;
+  control.mesh_connected = true;
+  control.mesh_source = "agent";
+  control.mesh_view_version = 42;
+  control.mesh_views_refused = 3;
+  const std::string text = Text(control);
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_mesh_connected 1\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_mesh_view_version{source=\"agent\"} 42\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_mesh_views_total{result=\"refused\"} 3\n"));
+}
+
 TEST(MetricsText, IsWellFormed) {
   const auto sample = testing::MatchesRegex(R"([a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? -?[0-9.e+-]+)");
   std::map<std::string, std::string> types;

@@ -23,6 +23,8 @@ class RouteTable {
   RouteTable() = default;  // everything is refused
   RouteTable(std::vector<Route> routes, Route fallback);
   const Route& Find(const SocketAddress& destination) const;
+  const std::vector<Route>& routes() const { return routes_; }
+  const Route& fallback() const { return fallback_; }
   friend bool operator==(const RouteTable&, const RouteTable&) = default;
 
  private:

@@ -2,6 +2,7 @@
 capturing proxy and capture rules in each, one authority in the server's."""
 
 import json
+import os
 
 from kit import namespaces, processes, proxy, sockets, waiting
 
@@ -40,8 +41,12 @@ class Node:
         waiting.until(self.socket.exists, lambda: f"the agent made no socket:\n{self.agent.tail()}")
 
     def start_proxy(self, configuration, wait=True, **options):
+        kept = self.mesh.folder / f"{self.name}-proxy"
+        kept.mkdir(exist_ok=True)
+        os.chown(kept, self.uid, self.uid)
         base = {
             "identity": {"workload_api": f"unix://{self.socket}"},
+            "mesh": {"state_file": str(kept / "mesh.view")},
             "capture": {"outbound_address": ":15001", "inbound_address": ":15006"},
         }
         self.proxy = proxy.Proxy(self.mesh.scope, f"{self.name}-proxy", {**base, **configuration}, self.namespace,
@@ -128,6 +133,17 @@ class Mesh:
         done = self.run_cli(*words, "-o", "json", **options)
         assert done.returncode == 0, f"lanyard {' '.join(words)}: exit {done.returncode}: {done.stderr}"
         return json.loads(done.stdout)
+
+    def apply(self, policies=(), routes=()):
+        """`lanyard policy apply` of these records."""
+        path = self.folder / "rules.json"
+        path.write_text(json.dumps({"policies": list(policies), "routes": list(routes)}))
+        return self.cli("policy", "apply", "-f", path)
+
+    def apply_rules(self):
+        """The rules that the proxies' files have by default, as records of the registry."""
+        return self.apply([{"name": "server", "workloads": [SERVER_ID], **self.server_rules()["inbound"]}],
+                          [{"name": "client", "workloads": [CLIENT_ID], **self.client_rules()}])
 
     def create_entry(self, spiffe_id, node, selectors=None):
         words = [word for selector in (selectors or [f"unix:uid:{node.uid}"]) for word in ("--selector", selector)]

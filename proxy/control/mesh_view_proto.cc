@@ -1,0 +1,82 @@
+#include "proxy/control/mesh_view_proto.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "identity/base/version.h"
+#include "identity/config/config_problems.h"
+#include "identity/policy/rules_proto.h"
+
+namespace lanyard {
+namespace {
+
+constexpr size_t kMaxStatusTextBytes = 512;
+
+std::string Printable(std::string text) {
+  for (char& c : text) {
+    if (!absl::ascii_isprint(static_cast<unsigned char>(c))) c = ' ';
+  }
+  if (text.size() > kMaxStatusTextBytes) text.resize(kMaxStatusTextBytes);
+  return text;
+}
+
+std::vector<SpiffeId> ReadIds(const mesh::v1::View& view, ConfigProblems& problems) {
+  std::vector<SpiffeId> ids;
+  for (int i = 0; i < view.spiffe_ids_size(); ++i) {
+    absl::StatusOr<SpiffeId> id = SpiffeId::Parse(view.spiffe_ids(i));
+    if (id.ok()) {
+      ids.push_back(*std::move(id));
+    } else {
+      problems.Add(absl::StrCat("spiffe_ids[", i, "]"), id.status().message());
+    }
+  }
+  return ids;
+}
+
+std::string ContentOf(mesh::v1::View view) {
+  view.clear_version();
+  return view.SerializeAsString();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const MeshUpdate>> ReadView(const mesh::v1::View& view) {
+  ConfigProblems problems;
+  auto update = std::make_shared<MeshUpdate>();
+  if (view.version() == 0) problems.Add("version", "a view has a version of at least 1");
+  update->version = view.version();
+  update->spiffe_ids = ReadIds(view, problems);
+  update->has_rules = view.has_rules();
+  update->routes = RoutesFromProto("routes", view.routes(), RuleNames::kJoined, {}, problems);
+  update->inbound = InboundPolicyFromProto("inbound.rules", view.inbound().rules(), RuleNames::kJoined, problems);
+  update->bans = BansFromProto("bans", view.bans(), problems);
+  if (!problems.empty()) return problems.ToStatus(absl::StrCat("view ", view.version()));
+  update->content = ContentOf(view);
+  update->bytes = view.SerializeAsString();
+  return update;
+}
+
+absl::StatusOr<std::shared_ptr<const MeshUpdate>> ParseView(absl::string_view bytes) {
+  mesh::v1::View view;
+  if (bytes.size() > kMaxViewBytes || !view.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::DataLossError("it is no view");
+  }
+  return ReadView(view);
+}
+
+mesh::v1::ProxyStatus ToProto(const ProxyStatus& status) {
+  mesh::v1::ProxyStatus proto;
+  proto.set_version(kVersion);
+  proto.set_view_version(status.view_version);
+  proto.set_refused_view_error(Printable(status.refused_view_error));
+  proto.set_refused_view_version(status.refused_view_version);
+  proto.set_spiffe_id(status.spiffe_id);
+  proto.set_serial(status.serial);
+  proto.set_not_after_unix(absl::ToUnixSeconds(status.not_after));
+  proto.set_open_connections(status.open_connections);
+  return proto;
+}
+
+}  // namespace lanyard

@@ -1,0 +1,84 @@
+#include "proxy/control/mesh_view_proto.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+using testing::HasSubstr;
+
+mesh::v1::View View() {
+  mesh::v1::View view;
+  view.set_version(7);
+  view.set_has_rules(true);
+  view.add_spiffe_ids("spiffe://td/web");
+  mesh::v1::InboundRule* const rule = view.mutable_inbound()->add_rules();
+  rule->set_name("shop/callers");
+  rule->add_peers("spiffe://td/shop");
+  mesh::v1::Route* const route = view.add_routes();
+  route->set_name("out/db");
+  route->add_destinations("10.0.0.0/8");
+  route->set_action(mesh::v1::MUTUAL_TLS);
+  route->add_peers("spiffe://td/db");
+  view.add_bans()->set_spiffe_id("spiffe://td/mallory");
+  return view;
+}
+
+TEST(MeshViewProto, AViewIsReadWhole) {
+  const auto update = ReadView(View());
+  ASSERT_TRUE(update.ok()) << update.status();
+  EXPECT_EQ((*update)->version, 7u);
+  EXPECT_TRUE((*update)->has_rules);
+  EXPECT_EQ((*update)->spiffe_ids.at(0).ToString(), "spiffe://td/web");
+  EXPECT_EQ((*update)->inbound.rules().at(0).name, "shop/callers");
+  EXPECT_EQ((*update)->routes.at(0).name, "out/db");
+  EXPECT_EQ((*update)->bans.at(0).subject.ToString(), "spiffe://td/mallory");
+  const auto again = ParseView((*update)->bytes);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ((*again)->bytes, (*update)->bytes);
+}
+
+TEST(MeshViewProto, EveryMistakeRefusesItAndAllAreNamed) {
+  mesh::v1::View view = View();
+  view.set_version(0);
+  view.set_spiffe_ids(0, "web");
+  view.mutable_inbound()->mutable_rules(0)->set_peers(0, "shop");
+  view.mutable_routes(0)->add_ports(70000);
+  view.add_bans();
+  const auto update = ReadView(view);
+  EXPECT_TRUE(absl::IsInvalidArgument(update.status()));
+  for (const char* path : {"version", "spiffe_ids[0]", "inbound.rules[0].peers[0]", "routes[0].ports[0]", "bans[1]"}) {
+    EXPECT_THAT(std::string(update.status().message()), HasSubstr(path));
+  }
+}
+
+TEST(MeshViewProto, ContentIsEqualWhateverTheVersion) {
+  mesh::v1::View later = View();
+  later.set_version(8);
+  EXPECT_EQ((*ReadView(View()))->content, (*ReadView(later))->content);
+  later.add_bans()->set_serial("0a");
+  EXPECT_NE((*ReadView(View()))->content, (*ReadView(later))->content);
+}
+
+TEST(MeshViewProto, BytesThatAreNoViewAreDataLoss) {
+  EXPECT_TRUE(absl::IsDataLoss(ParseView("\xff\xff\xff").status()));
+}
+
+TEST(MeshViewProto, AStatusIsCutToWhatTheAgentTakes) {
+  ProxyStatus status;
+  status.view_version = 3;
+  status.refused_view_error = "line\none" + std::string(1000, 'x');
+  status.not_after = absl::FromUnixSeconds(99);
+  const mesh::v1::ProxyStatus proto = ToProto(status);
+  EXPECT_EQ(proto.view_version(), 3u);
+  EXPECT_EQ(proto.not_after_unix(), 99);
+  EXPECT_FALSE(proto.version().empty());
+  EXPECT_THAT(proto.refused_view_error(), HasSubstr("line one"));
+  EXPECT_EQ(proto.refused_view_error().size(), 512u);
+}
+
+}  // namespace
+}  // namespace lanyard

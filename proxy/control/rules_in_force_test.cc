@@ -1,0 +1,122 @@
+#include "proxy/control/rules_in_force.h"
+
+#include <string>
+#include <utility>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+using testing::HasSubstr;
+using Source = RulesInForce::Source;
+
+Ban BanOf(const std::string& subject) { return {*BanSubject::Parse(subject), "", absl::InfinitePast()}; }
+
+InboundPolicy Allowing(const std::string& rule) {
+  return InboundPolicy::Create({{rule, {}, {PeerPattern::Parse("spiffe://td/*").value()}, false}}).value();
+}
+
+FileRules File(bool of_capture) {
+  FileRules file;
+  file.of_capture = of_capture;
+  file.rules.routes = RouteTable({}, {"of-file", {}, {}, RouteAction::kPassThrough, {}});
+  file.rules.inbound = Allowing("of-file");
+  file.rules.listener_policies = {Allowing("of-listener")};
+  file.rules.bans = BanSet({BanOf("serial:0a")});
+  return file;
+}
+
+std::shared_ptr<const MeshUpdate> View(uint64_t version, bool has_rules, const std::string& content) {
+  auto view = std::make_shared<MeshUpdate>();
+  view->version = version;
+  view->spiffe_ids = {*SpiffeId::Parse("spiffe://td/web")};
+  view->has_rules = has_rules;
+  view->routes = {{"of-mesh", {}, {443}, RouteAction::kRefuse, {}}};
+  view->inbound = Allowing("of-mesh");
+  view->bans = {BanOf("spiffe://td/mallory")};
+  view->content = content;
+  return view;
+}
+
+SocketAddress At(const std::string& text) { return SocketAddress::Parse(text).value(); }
+
+TEST(RulesInForce, RulesOfTheFileHoldAndBansOfTheMeshAreAdded) {
+  RulesInForce rules(File(true), "unix:/agent", true);
+  EXPECT_TRUE(rules.Usable().ok());
+  EXPECT_EQ(rules.Combined().bans.all().size(), 1u);
+  EXPECT_TRUE(rules.SetView(View(1, true, "a"), Source::kAgent));
+  const MeshRules combined = rules.Combined();
+  EXPECT_EQ(combined.routes.Find(At("10.0.0.1:443")).name, "of-file");
+  EXPECT_EQ(combined.inbound.rules()[0].name, "of-file");
+  EXPECT_EQ(combined.bans.all().size(), 2u);
+}
+
+TEST(RulesInForce, WithoutRulesOfTheFileNothingPassesUntilThereIsAView) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  EXPECT_EQ(rules.Combined().routes.Find(At("10.0.0.1:80")).action, RouteAction::kRefuse);
+  EXPECT_TRUE(rules.Combined().inbound.rules().empty());
+  EXPECT_EQ(rules.Combined().listener_policies[0].rules()[0].name, "of-listener");
+  EXPECT_EQ(rules.Combined().bans.all().size(), 1u);
+  EXPECT_THAT(std::string(rules.Usable().message()), HasSubstr("waiting for the first view of the mesh from unix:/"));
+}
+
+TEST(RulesInForce, ThenThoseOfTheMeshHold) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  rules.SetView(View(1, true, "a"), Source::kAgent);
+  EXPECT_TRUE(rules.Usable().ok());
+  const MeshRules combined = rules.Combined();
+  EXPECT_EQ(combined.routes.Find(At("10.0.0.1:443")).name, "of-mesh");
+  EXPECT_EQ(combined.routes.Find(At("10.0.0.1:80")).action, RouteAction::kPassThrough);
+  EXPECT_EQ(combined.inbound.rules()[0].name, "of-mesh");
+  EXPECT_EQ(combined.listener_policies[0].rules()[0].name, "of-listener");
+}
+
+TEST(RulesInForce, AWorkloadThatNobodySpeaksOfIsShutAndToldSo) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  rules.SetView(View(1, false, "a"), Source::kAgent);
+  EXPECT_EQ(rules.Combined().routes.Find(At("10.0.0.1:80")).action, RouteAction::kRefuse);
+  EXPECT_TRUE(rules.Combined().inbound.rules().empty());
+  EXPECT_THAT(std::string(rules.Usable().message()), HasSubstr("speaks of spiffe://td/web"));
+}
+
+TEST(RulesInForce, WhereNothingIsCapturedNothingWaits) {
+  EXPECT_TRUE(RulesInForce(File(false), "unix:/agent", false).Usable().ok());
+}
+
+TEST(RulesInForce, TheSameContentUnderANewVersionChangesNothing) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  EXPECT_TRUE(rules.SetView(View(1, true, "a"), Source::kDisk));
+  EXPECT_FALSE(rules.SetView(View(2, true, "a"), Source::kAgent));
+  EXPECT_EQ(rules.view()->version, 2u);
+  EXPECT_EQ(rules.source(), Source::kAgent);
+  EXPECT_TRUE(rules.SetView(View(3, true, "b"), Source::kAgent));
+}
+
+TEST(RulesInForce, AKeptViewOfAnotherWorkloadIsDropped) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  rules.SetView(View(1, true, "a"), Source::kDisk);
+  EXPECT_FALSE(rules.DropKeptViewOfAnother(*SpiffeId::Parse("spiffe://td/web")));
+  EXPECT_TRUE(rules.DropKeptViewOfAnother(*SpiffeId::Parse("spiffe://td/db")));
+  EXPECT_EQ(rules.view(), nullptr);
+  EXPECT_FALSE(rules.Usable().ok());
+  EXPECT_FALSE(rules.DropKeptViewOfAnother(*SpiffeId::Parse("spiffe://td/db")));
+}
+
+TEST(RulesInForce, TheAgentKnowsWhoseViewItSends) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  rules.SetView(View(1, true, "a"), Source::kAgent);
+  EXPECT_FALSE(rules.DropKeptViewOfAnother(*SpiffeId::Parse("spiffe://td/db")));
+}
+
+TEST(RulesInForce, AChangedFileIsCombinedAnew) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  rules.SetView(View(1, true, "a"), Source::kAgent);
+  rules.SetFile(File(true));
+  EXPECT_TRUE(rules.rules_from_file());
+  EXPECT_EQ(rules.Combined().inbound.rules()[0].name, "of-file");
+}
+
+}  // namespace
+}  // namespace lanyard
