@@ -12,6 +12,7 @@ proxy      one proxy with static listeners and an identity from files
 pair       two such proxies on two nodes, without agents or capture
 flow       one long connection whose every byte is checked
 small_disk a disk that is easily full
+shifted_clock a wall clock that can be set without setting the machine's
 bad_link   a link that loses and reorders packets
 crowd      very many connections from few processes
 holdings   what a process holds, and whether a proxy gave back what it took

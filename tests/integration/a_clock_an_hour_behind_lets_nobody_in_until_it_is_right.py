@@ -1,0 +1,44 @@
+from kit import sockets, waiting
+from kit.holdings import cpu_seconds
+from kit.mesh import SERVER_V4, Mesh
+from kit.scope import check
+from kit.shifted_clock import ShiftedClock
+
+HOUR_S, TRIES = 3600, 20
+# Of one process, while its clock is wrong: far below one that spins.
+MOST_CPU_S = 2
+
+
+def test(scope):
+    clock = ShiftedClock(scope)
+    mesh = Mesh(scope)
+    server = mesh.serve()
+    mesh.exchange(server.port)
+    used = [(process, cpu_seconds(process)) for process in scope.processes]
+
+    # The SVIDs, and every authority above them, begin in the future now.
+    clock.jump(-HOUR_S)
+
+    def is_refused():
+        return sockets.is_refused(SERVER_V4, server.port, mesh.client.namespace)
+    waiting.until(is_refused, "SVIDs that are not valid yet are taken")  # a process may notice two seconds later
+    accepted = server.accepted
+    for _ in range(TRIES):
+        check.assertTrue(is_refused())
+    # The client's proxy sees the server's SVID first, and says so by an alert.
+    mesh.client.proxy.wait_for_closed(close_reason="svid_not_yet_valid", count=TRIES)
+    mesh.server.proxy.wait_for_closed(close_reason="peer_refused")
+    check.assertEqual(server.accepted, accepted, "the application saw a caller whose SVID is not valid yet")
+
+    clock.jump(0)
+
+    def works():
+        try:
+            mesh.exchange(server.port)
+            return True
+        except (OSError, AssertionError):
+            return False
+    waiting.until(works, "nothing works although the clock is right again")
+    for process, cpu in used:
+        process.check_alive()
+        check.assertLess(cpu_seconds(process) - cpu, MOST_CPU_S, f"{process.name} spins")
