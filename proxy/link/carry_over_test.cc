@@ -40,7 +40,8 @@ class CarryOverTest : public testing::Test {
     EXPECT_EQ(harness_.far.attach->token, acceptor_->token());
     EXPECT_EQ(harness_.far.attach->shard, 5u);
     harness_.far.attach.reset();
-    attach_ = acceptor_->Attach(std::move(harness_.far.asked), [this](absl::Status status) { acceptor_told_ = status; });
+    attach_ =
+        acceptor_->Attach(std::move(harness_.far.asked), [this](absl::Status status) { acceptor_told_ = status; });
   }
   bool Told() const { return opener_told_.has_value() && acceptor_told_.has_value(); }
   bool Until(const std::function<bool()>& done) {
@@ -159,8 +160,8 @@ TEST_F(CarryOverTest, AnotherIdentityIsRefusedAtBothEnds) {
   ASSERT_TRUE(Until([&] { return opener_told_.has_value(); }));
   EXPECT_EQ(attach_.code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(opener_told_->message(),
-            "the far proxy refused to carry the stream over: the stream belongs to another identity the new link's peer "
-            "is spiffe://example.org/other, the stream's is spiffe://example.org/web");
+            "the far proxy refused to carry the stream over: the stream belongs to another identity: the new link's "
+            "peer is spiffe://example.org/other, the stream's is spiffe://example.org/web");
   StreamReader at_opener(opener_.get()), at_acceptor(acceptor_.get());
   EXPECT_TRUE(Finish(&at_opener, &at_acceptor)) << "the stream goes on where it is";
 }

@@ -36,7 +36,9 @@ void CheckPayload(FrameType type, absl::string_view payload) {
     Check(EncodeRefuse(refusal).substr(kFrameHeaderBytes + 1) == payload.substr(1));
   }
   if (type == FrameType::kReset && DecodeReset(payload, &reset)) Check(EncodeReset(reset).size() == frame.size());
-  if (type == FrameType::kGoAway && DecodeGoAway(payload, &go_away)) Check(EncodeGoAway(go_away).size() == frame.size());
+  if (type == FrameType::kGoAway && DecodeGoAway(payload, &go_away)) {
+    Check(EncodeGoAway(go_away).size() == frame.size());
+  }
 }
 
 // What was parsed, as text.

@@ -329,7 +329,7 @@ void MeshStream::DropNext() {
   std::unique_ptr<Link> next = std::move(next_);
   if (machine_.next_refused()) {
     Tell(absl::FailedPreconditionError(absl::StrCat("the far proxy refused to carry the stream over: ",
-                                                    RefuseReasonName(next_refusal_.reason), " ",
+                                                    RefuseReasonName(next_refusal_.reason), ": ",
                                                     next_refusal_.text)));
     next->GoIdle();
     Give(std::move(next));

@@ -283,7 +283,9 @@ std::string MachineWorld::Key() const {
     key.push_back(static_cast<char>(line.cut | line.attaching << 1 | line.to[0].ended << 2 | line.to[1].ended << 3));
     for (const Pipe& pipe : line.to) {
       key.push_back(static_cast<char>(pipe.frames.size()));
-      for (const Wire& frame : pipe.frames) key.append({static_cast<char>(frame.type), static_cast<char>(frame.number)});
+      for (const Wire& frame : pipe.frames) {
+        key.append({static_cast<char>(frame.type), static_cast<char>(frame.number)});
+      }
     }
   }
   for (const int left : {bounds_.carry_overs, bounds_.breaks, bounds_.aborts, bounds_.abandons, bounds_.detaches}) {
