@@ -23,6 +23,9 @@
 #include "identity/base/version.h"
 #include "identity/channel/local_server.h"
 #include "identity/channel/server.h"
+#include "identity/registry/mesh_registry.h"
+#include "identity/registry/mesh_rules_service.h"
+#include "identity/registry/proxy_reports.h"
 #include "identity/registry/registry.h"
 #include "identity/registry/registry_service.h"
 #include "identity/registry/sqlite_store.h"
@@ -55,7 +58,7 @@ struct Authority::State final : public AuthorityFacts {
   absl::Status OpenRecords();
   absl::Status OpenKeys();
   absl::Status StartServers();
-  // What the schedule does: rotate, write the bundle file, renew the own SVID.
+  // What the schedule does: rotate, write the bundle file, renew the own SVID, drop bans that have ended.
   absl::StatusOr<absl::Time> RunDue();
   absl::Status WriteBundleFile();
   void Stop(absl::Duration grace);
@@ -73,19 +76,22 @@ struct Authority::State final : public AuthorityFacts {
   std::optional<DataDir> data_dir;
   std::unique_ptr<SqliteStore> store;
   std::unique_ptr<Registry> registry;
+  std::unique_ptr<MeshRegistry> mesh;
   std::unique_ptr<CaRotation> rotation;
   std::unique_ptr<Issuer> issuer;
   std::unique_ptr<NodeAttestation> attestation;
   std::unique_ptr<OwnIdentity> own_identity;
   std::optional<X509Bundle> written_bundle;
   NodeWatches watches;
+  ProxyReports reports;
+  std::unique_ptr<Schedule> schedule;
   std::unique_ptr<grpc::Service> authority_service;
   std::unique_ptr<grpc::Service> registry_service;
+  std::unique_ptr<grpc::Service> mesh_rules_service;
   Started<ChannelServer> agents_started;
   Started<LocalServer> operators_started;
   std::unique_ptr<ChannelServer> agents;
   std::unique_ptr<LocalServer> operators;
-  std::unique_ptr<Schedule> schedule;
 };
 
 absl::Status Authority::State::OpenRecords() {
@@ -100,6 +106,13 @@ absl::Status Authority::State::OpenRecords() {
   if (!loaded.ok()) return loaded.status();
   registry = *std::move(loaded);
   registry->SetOnChange([this] { watches.WakeAll(); });
+  auto rules = MeshRegistry::Open(settings.trust_domain, *store, clock);
+  if (!rules.ok()) return rules.status();
+  mesh = *std::move(rules);
+  mesh->SetOnChange([this] {
+    watches.WakeAll();
+    schedule->RunBy(mesh->NextBanExpiry());
+  });
   return absl::OkStatus();
 }
 
@@ -110,8 +123,10 @@ absl::Status Authority::State::OpenKeys() {
   auto opened = CaRotation::Open(*std::move(keys), settings.ca, *registry, clock, random);
   if (!opened.ok()) return opened.status();
   rotation = *std::move(opened);
-  issuer = std::make_unique<Issuer>([this] { return rotation->current(); }, settings.svids, clock, random);
-  attestation = std::make_unique<NodeAttestation>(*registry, *issuer);
+  issuer = std::make_unique<Issuer>([this] { return rotation->current(); },
+                                    [this](const SpiffeId& id) { return mesh->CheckIssuing(id); }, settings.svids,
+                                    clock, random);
+  attestation = std::make_unique<NodeAttestation>(*registry, *mesh, *issuer);
   own_identity = std::make_unique<OwnIdentity>(*issuer, clock);
   return absl::OkStatus();
 }
@@ -123,10 +138,13 @@ absl::Status Authority::State::StartServers() {
   auto context = own_identity->Refresh(registry->snapshot()->bundle);
   if (!context.ok()) return context.status();
 
+  // Nothing is due before the servers stand; but who they serve may have something to add.
+  schedule = std::make_unique<Schedule>([this] { return RunDue(); }, absl::InfiniteFuture(), clock, random);
   authority_service =
-      NewAuthorityService({*registry, *issuer, *attestation, watches,
+      NewAuthorityService({*registry, *mesh, reports, clock, *issuer, *attestation, watches,
                            [this](const grpc::ServerContextBase& call) { return agents_started.Get()->PeerOf(call); }});
   registry_service = NewRegistryService(*registry, *this, clock, kVersion);
+  mesh_rules_service = NewMeshRulesService(*mesh, reports, *this);
   // Without require_client_svid: a node that attests has no SVID yet. Every other call asks PeerOf.
   auto agents_server = ChannelServer::Start(
       {.address = absl::StrCat(settings.agents_host, ":", settings.agents_port), .require_client_svid = false},
@@ -136,12 +154,12 @@ absl::Status Authority::State::StartServers() {
   agents_started.Set(agents.get());
   std::error_code ignored;  // LocalServer says what is wrong
   std::filesystem::create_directories(std::filesystem::path(settings.operators_socket).parent_path(), ignored);
-  auto operators_server =
-      LocalServer::Start({.path = settings.operators_socket, .allowed_uids = {0, geteuid()}}, {registry_service.get()});
+  auto operators_server = LocalServer::Start({.path = settings.operators_socket, .allowed_uids = {0, geteuid()}},
+                                             {registry_service.get(), mesh_rules_service.get()});
   if (!operators_server.ok()) return operators_server.status();
   operators = *std::move(operators_server);
   operators_started.Set(operators.get());
-  schedule = std::make_unique<Schedule>([this] { return RunDue(); }, clock.Now(), clock, random);
+  schedule->RunBy(clock.Now());
   return absl::OkStatus();
 }
 
@@ -151,10 +169,11 @@ absl::StatusOr<absl::Time> Authority::State::RunDue() {
   const auto context = own_identity->Refresh(registry->snapshot()->bundle);
   if (context.ok() && *context != nullptr) agents->SetContext(*context);
   const absl::Status written = WriteBundleFile();
-  for (const absl::Status& status : {next.status(), context.status(), written}) {
+  const absl::Status dropped = mesh->DropEndedBans();
+  for (const absl::Status& status : {next.status(), context.status(), written, dropped}) {
     if (!status.ok()) return status;
   }
-  return std::min(*next, own_identity->NextRenewal());
+  return std::min({*next, own_identity->NextRenewal(), mesh->NextBanExpiry()});
 }
 
 absl::Status Authority::State::WriteBundleFile() {
@@ -177,7 +196,7 @@ std::string Authority::State::OperatorOf(const grpc::ServerContextBase& call) co
 }
 
 void Authority::State::Stop(absl::Duration grace) {
-  schedule.reset();
+  if (schedule != nullptr) schedule->Stop();
   watches.EndAll(absl::UnavailableError("the authority is shutting down"));
   if (operators != nullptr) operators->Shutdown(grace);
   if (agents != nullptr) agents->Shutdown(grace);

@@ -1,8 +1,6 @@
 #include "identity/authority/authority_proto.h"
 
 namespace lanyard {
-namespace {
-
 namespace v1 = authority::v1;
 
 v1::Entry EntryToProto(const Entry& entry) {
@@ -16,8 +14,6 @@ v1::Entry EntryToProto(const Entry& entry) {
   return message;
 }
 
-}  // namespace
-
 v1::Svid SvidToProto(const std::vector<Certificate>& chain) {
   v1::Svid message;
   for (const Certificate& certificate : chain) message.add_chain(certificate.der());
@@ -28,16 +24,6 @@ v1::Bundle BundleToProto(const X509Bundle& bundle) {
   v1::Bundle message;
   message.set_trust_domain(bundle.trust_domain().name());
   for (const Certificate& root : bundle.authorities()) message.add_authorities(root.der());
-  return message;
-}
-
-v1::NodeState NodeStateToProto(const RegistrySnapshot& snapshot, const SpiffeId& node) {
-  v1::NodeState message;
-  message.set_revision(snapshot.revision);
-  for (const auto& [id, entry] : snapshot.entries) {
-    if (entry.IsFor(node)) *message.add_entries() = EntryToProto(entry);
-  }
-  *message.add_bundles() = BundleToProto(snapshot.bundle);
   return message;
 }
 

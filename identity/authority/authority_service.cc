@@ -1,6 +1,8 @@
 #include "identity/authority/authority_service.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "api/lanyard/authority/authority.grpc.pb.h"
@@ -13,6 +15,19 @@ namespace lanyard {
 namespace {
 
 namespace v1 = authority::v1;
+
+ProxyReport ReportFromProto(const mesh::v1::ProxyStatus& status) {
+  ProxyReport report;
+  report.version = status.version();
+  report.view_version = status.view_version();
+  report.refused_view_error = status.refused_view_error();
+  report.refused_view_version = status.refused_view_version();
+  report.spiffe_id = status.spiffe_id();
+  report.serial = status.serial();
+  report.not_after = absl::FromUnixSeconds(status.not_after_unix());
+  report.open_connections = status.open_connections();
+  return report;
+}
 
 // One-shot calls have a thread each while they run; WatchNode, which lasts, has none.
 class AuthorityService final : public v1::Authority::WithCallbackMethod_WatchNode<v1::Authority::Service> {
@@ -48,35 +63,71 @@ class AuthorityService final : public v1::Authority::WithCallbackMethod_WatchNod
                           absl::StrCat(request->requests_size(), " requests are too many; send at most ",
                                        kMaxSignRequests, " at a time"));
     }
-    const std::shared_ptr<const RegistrySnapshot> snapshot = parts_.registry.snapshot();
-    for (const v1::SignX509SvidsRequest::One& one : request->requests()) {
-      *response->add_results() = Sign(*snapshot, *node, one);
-    }
+    SignAll(*node, *request, *response);
     return grpc::Status::OK;
   }
 
   grpc::ServerWriteReactor<v1::NodeState>* WatchNode(grpc::CallbackServerContext* call,
                                                      const v1::WatchNodeRequest*) override {
-    return NewNodeStream(parts_.attestation.Recognise(parts_.peer_of(*call)), parts_.registry, parts_.watches);
+    const std::optional<VerifiedSvid> peer = parts_.peer_of(*call);
+    return NewNodeStream(parts_.attestation.Recognise(peer), peer ? peer->serial : "",
+                         {parts_.registry, parts_.mesh, parts_.watches, parts_.reports, parts_.clock});
+  }
+
+  grpc::Status ReportProxies(grpc::ServerContext* call, const v1::ReportProxiesRequest* request,
+                             v1::ReportProxiesResponse*) override {
+    const absl::StatusOr<SpiffeId> node = parts_.attestation.Recognise(parts_.peer_of(*call));
+    if (!node.ok()) return ToGrpcStatus(node.status());
+    std::vector<ProxyReport> reports;
+    for (const mesh::v1::ProxyStatus& status : request->proxies()) reports.push_back(ReportFromProto(status));
+    absl::Status kept = parts_.reports.Replace(*node, std::move(reports), parts_.clock.Now());
+    // Asked after the report is there: a stream that ends from now on takes it along.
+    if (kept.ok() && !parts_.watches.IsConnected(*node)) {
+      parts_.reports.Drop(*node);
+      kept = absl::FailedPreconditionError("a report lives as long as the node's WatchNode stream: open that first");
+    }
+    return ToGrpcStatus(kept);
   }
 
  private:
-  v1::SignX509SvidsResponse::One Sign(const RegistrySnapshot& snapshot, const SpiffeId& node,
-                                      const v1::SignX509SvidsRequest::One& one) const {
+  using SignedChain = absl::StatusOr<std::vector<Certificate>>;
+
+  // Signs each by itself, then records them together, and only then lets them out.
+  void SignAll(const SpiffeId& node, const v1::SignX509SvidsRequest& request, v1::SignX509SvidsResponse& response) {
+    const std::shared_ptr<const RegistrySnapshot> snapshot = parts_.registry.snapshot();
+    std::vector<SignedChain> chains;
+    std::vector<Issuance> issued;
+    for (const v1::SignX509SvidsRequest::One& one : request.requests()) {
+      const auto entry = snapshot->entries.find(one.entry_id());
+      // Another node's entry is not told apart from none: its existence is not this node's business.
+      if (entry == snapshot->entries.end() || !entry->second.IsFor(node)) {
+        chains.push_back(
+            absl::NotFoundError(absl::StrCat("there is no entry ", one.entry_id(), " for ", node.ToString())));
+        continue;
+      }
+      chains.push_back(parts_.issuer.SignWorkload(entry->second, one.csr()));
+      if (!chains.back().ok()) continue;
+      const Certificate& leaf = chains.back()->front();
+      issued.push_back({leaf.serial(), entry->second.spiffe_id(), node, leaf.not_after()});
+    }
+    const std::vector<absl::Status> recorded = parts_.mesh.RecordIssuances(issued);
+    size_t next = 0;
+    for (int i = 0; i < request.requests_size(); ++i) {
+      if (chains[i].ok() && !recorded[next++].ok()) chains[i] = recorded[next - 1];
+      *response.add_results() = ResultOf(request.requests(i).entry_id(), node, chains[i]);
+    }
+  }
+
+  static v1::SignX509SvidsResponse::One ResultOf(const std::string& entry_id, const SpiffeId& node,
+                                                 const SignedChain& chain) {
     v1::SignX509SvidsResponse::One result;
-    result.set_entry_id(one.entry_id());
-    const auto entry = snapshot.entries.find(one.entry_id());
-    // Another node's entry is not told apart from none: its existence is not this node's business.
-    const absl::StatusOr<std::vector<Certificate>> chain =
-        entry != snapshot.entries.end() && entry->second.IsFor(node)
-            ? parts_.issuer.SignWorkload(entry->second, one.csr())
-            : absl::NotFoundError(absl::StrCat("there is no entry ", one.entry_id(), " for ", node.ToString()));
+    result.set_entry_id(entry_id);
     if (chain.ok()) {
       *result.mutable_svid() = SvidToProto(*chain);
       return result;
     }
     Log(LogLevel::kWarning, "refused an X.509-SVID",
-        {{"entry_id", one.entry_id()}, {"agent_id", node.ToString()}, {"reason", chain.status()}});
+        {{"entry_id", entry_id}, {"agent_id", node.ToString()}, {"reason", chain.status()}});
     result.set_code(static_cast<int>(chain.status().code()));
     result.set_message(std::string(chain.status().message()));
     return result;

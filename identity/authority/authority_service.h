@@ -8,6 +8,9 @@
 #include "identity/authority/issuer.h"
 #include "identity/authority/node_attestation.h"
 #include "identity/authority/node_watches.h"
+#include "identity/base/clock.h"
+#include "identity/registry/mesh_registry.h"
+#include "identity/registry/proxy_reports.h"
 #include "identity/registry/registry.h"
 #include "identity/spiffe/verify.h"
 
@@ -23,6 +26,9 @@ inline constexpr int kMaxSignRequests = 100;
 // All borrowed; must outlive the service.
 struct AuthorityServiceParts {
   Registry& registry;
+  MeshRegistry& mesh;
+  ProxyReports& reports;
+  const Clock& clock;
   const Issuer& issuer;
   NodeAttestation& attestation;
   NodeWatches& watches;

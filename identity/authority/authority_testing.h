@@ -16,6 +16,8 @@
 #include "identity/base/fake_clock.h"
 #include "identity/base/fake_random.h"
 #include "identity/registry/fake_store.h"
+#include "identity/registry/mesh_registry.h"
+#include "identity/registry/proxy_reports.h"
 #include "identity/registry/registry.h"
 #include "identity/spiffe/csr.h"
 #include "identity/spiffe/private_key.h"
@@ -35,10 +37,14 @@ struct AuthorityParts {
   explicit AuthorityParts(CaLifetimes lifetimes = {}, Issuer::Lifetimes svids = {}) : lifetimes(lifetimes) {
     registry = *Registry::Open(trust_domain, {.max_x509_svid_ttl = lifetimes.LongestLeaf()}, store, clock, random);
     registry->SetOnChange([this] { watches.WakeAll(); });
+    mesh = *MeshRegistry::Open(trust_domain, store, clock);
+    mesh->SetOnChange([this] { watches.WakeAll(); });
     rotation = *CaRotation::Open(*OpenKeys(), lifetimes, *registry, clock, random);
     EXPECT_TRUE(rotation->Step().ok());
-    issuer = std::make_unique<Issuer>([this] { return rotation->current(); }, svids, clock, random);
-    attestation = std::make_unique<NodeAttestation>(*registry, *issuer);
+    issuer =
+        std::make_unique<Issuer>([this] { return rotation->current(); },
+                                 [this](const SpiffeId& id) { return mesh->CheckIssuing(id); }, svids, clock, random);
+    attestation = std::make_unique<NodeAttestation>(*registry, *mesh, *issuer);
   }
 
   absl::StatusOr<CaKeys> OpenKeys() {
@@ -78,7 +84,9 @@ struct AuthorityParts {
   FakeRandom random;
   FakeStore store;
   NodeWatches watches;
+  ProxyReports reports;
   std::unique_ptr<Registry> registry;
+  std::unique_ptr<MeshRegistry> mesh;
   std::unique_ptr<CaRotation> rotation;
   std::unique_ptr<Issuer> issuer;
   std::unique_ptr<NodeAttestation> attestation;

@@ -12,8 +12,12 @@ SpiffeId AuthorityId(const TrustDomain& trust_domain) {
   return *SpiffeId::FromParts(trust_domain, "/lanyard/authority");
 }
 
-Issuer::Issuer(Hierarchy hierarchy, Lifetimes lifetimes, const Clock& clock, Random& random)
-    : hierarchy_(std::move(hierarchy)), lifetimes_(lifetimes), clock_(clock), random_(random) {}
+Issuer::Issuer(Hierarchy hierarchy, Permission permission, Lifetimes lifetimes, const Clock& clock, Random& random)
+    : hierarchy_(std::move(hierarchy)),
+      permission_(std::move(permission)),
+      lifetimes_(lifetimes),
+      clock_(clock),
+      random_(random) {}
 
 absl::StatusOr<std::vector<Certificate>> Issuer::SignKey(const SpiffeId& id, EVP_PKEY* key, absl::Duration lifetime,
                                                          const std::vector<std::string>& dns_names) const {
@@ -39,6 +43,7 @@ absl::StatusOr<std::vector<Certificate>> Issuer::SignKey(const SpiffeId& id, EVP
 absl::StatusOr<std::vector<Certificate>> Issuer::SignCsr(const SpiffeId& id, absl::string_view csr_der,
                                                          absl::Duration lifetime,
                                                          const std::vector<std::string>& dns_names) const {
+  if (absl::Status permitted = permission_(id); !permitted.ok()) return permitted;
   const absl::StatusOr<Csr> csr =
       Csr::Parse(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(csr_der.data()), csr_der.size()));
   if (!csr.ok()) return csr.status();

@@ -28,11 +28,13 @@ class Issuer {
     absl::Duration backdate = absl::Seconds(10);
   };
   using Hierarchy = std::function<std::shared_ptr<const CaHierarchy>()>;
-  Issuer(Hierarchy hierarchy, Lifetimes lifetimes, const Clock& clock, Random& random);
+  // Whether an SVID may be issued to this ID now: not to who is banned (MeshRegistry::CheckIssuing).
+  using Permission = std::function<absl::Status(const SpiffeId& id)>;
+  Issuer(Hierarchy hierarchy, Permission permission, Lifetimes lifetimes, const Clock& clock, Random& random);
 
   // The chain, leaf first, without the root. `csr_der` is untrusted: InvalidArgument when malformed, badly
-  // signed or weak. Unavailable while no intermediate is valid by the clock. The lifetime is the entry's or the
-  // default one, never beyond the intermediate's.
+  // signed or weak; what the permission says. Unavailable while no intermediate is valid by the clock. The lifetime is
+  // the entry's or the default one, never beyond the intermediate's.
   absl::StatusOr<std::vector<Certificate>> SignWorkload(const Entry& entry, absl::string_view csr_der) const;
   absl::StatusOr<std::vector<Certificate>> SignNode(const SpiffeId& agent, absl::string_view csr_der) const;
   // The authority's own SVID, spiffe://<td>/lanyard/authority, with a new key; as long as a node's.
@@ -45,6 +47,7 @@ class Issuer {
   absl::StatusOr<std::vector<Certificate>> SignKey(const SpiffeId& id, EVP_PKEY* key, absl::Duration lifetime,
                                                    const std::vector<std::string>& dns_names) const;
   const Hierarchy hierarchy_;
+  const Permission permission_;
   const Lifetimes lifetimes_;
   const Clock& clock_;
   Random& random_;

@@ -69,5 +69,20 @@ TEST(IssuerTest, TheAuthorityNamesItselfAndItsNodes) {
   EXPECT_EQ(parts.Verify(*parts.issuer->SignNode(agent, NewCsr()))->id, agent);
 }
 
+TEST(IssuerTest, SignsNothingForWhoIsBanned) {
+  AuthorityParts parts;
+  const Entry web = parts.CreateEntry("/web");
+  const BanSubject subject = *BanSubject::Parse("spiffe://example.org/web");
+  ASSERT_TRUE(parts.mesh->AddBan(subject, "stolen", absl::Hours(1)).ok());
+  const absl::Status refused = parts.issuer->SignWorkload(web, NewCsr()).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  EXPECT_NE(refused.message().find("is banned until"), absl::string_view::npos) << refused;
+  EXPECT_NE(refused.message().find("stolen"), absl::string_view::npos) << refused;
+  EXPECT_TRUE(parts.issuer->SignWorkload(parts.CreateEntry("/db"), NewCsr()).ok());
+  EXPECT_TRUE(parts.issuer->MakeOwnSvid().ok());
+  ASSERT_TRUE(parts.mesh->RemoveBan(subject).ok());
+  EXPECT_TRUE(parts.issuer->SignWorkload(web, NewCsr()).ok());
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -46,6 +46,7 @@ absl::StatusOr<SpiffeId> NodeAttestation::Recognise(const std::optional<Verified
   if (peer->id.trust_domain() != registry_.trust_domain() || !IsAgentId(peer->id)) {
     return absl::PermissionDeniedError(absl::StrCat(peer->id.ToString(), " is not an agent's SPIFFE ID"));
   }
+  if (absl::Status allowed = mesh_.CheckAgent(peer->id, peer->serial); !allowed.ok()) return allowed;
   const absl::StatusOr<Node> node = registry_.GetNode(peer->id);
   if (absl::IsNotFound(node.status())) {
     return absl::PermissionDeniedError(

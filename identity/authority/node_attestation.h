@@ -8,16 +8,18 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "identity/authority/issuer.h"
+#include "identity/registry/mesh_registry.h"
 #include "identity/registry/registry.h"
 #include "identity/spiffe/certificate.h"
 #include "identity/spiffe/verify.h"
 
 namespace lanyard {
 
-// Thread-safe. Borrows both.
+// Thread-safe. Borrows all three.
 class NodeAttestation {
  public:
-  NodeAttestation(Registry& registry, const Issuer& issuer) : registry_(registry), issuer_(issuer) {}
+  NodeAttestation(Registry& registry, const MeshRegistry& mesh, const Issuer& issuer)
+      : registry_(registry), mesh_(mesh), issuer_(issuer) {}
 
   // A node SVID for an unused token. The request is checked before the token is spent; of several callers
   // with one token exactly one gets an SVID. PermissionDenied: unknown, used or expired token.
@@ -27,11 +29,12 @@ class NodeAttestation {
   absl::StatusOr<std::vector<Certificate>> Renew(const SpiffeId& node, absl::string_view csr_der);
 
   // The node behind a verified connection. Unauthenticated without an SVID; PermissionDenied when it is no node's,
-  // or the node's that the registry does not, or no longer, know.
+  // or the node's that the registry does not, or no longer, know, or one that is banned.
   absl::StatusOr<SpiffeId> Recognise(const std::optional<VerifiedSvid>& peer);
 
  private:
   Registry& registry_;
+  const MeshRegistry& mesh_;
   const Issuer& issuer_;
 };
 

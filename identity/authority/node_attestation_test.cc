@@ -101,5 +101,27 @@ TEST_F(NodeAttestationTest, RenewsForAsLongAsTheNodeIsKnown) {
   EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Renew(node.id, NewCsr()).status()));
 }
 
+TEST(BannedNodeTest, ABannedAgentIsNotRecognisedNorAttestedAgain) {
+  AuthorityParts parts;
+  const VerifiedSvid node = parts.AttestedNode("n1");
+  const BanSubject subject = *BanSubject::Parse("agent:" + node.id.ToString());
+  ASSERT_TRUE(parts.mesh->AddBan(subject, "", absl::ZeroDuration()).ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(parts.attestation->Recognise(node).status()));
+  const auto token = parts.registry->CreateJoinToken("n1", absl::ZeroDuration());
+  EXPECT_TRUE(absl::IsPermissionDenied(parts.attestation->Attest(token->text, NewCsr()).status()));
+  ASSERT_TRUE(parts.mesh->RemoveBan(subject).ok());
+  EXPECT_TRUE(parts.attestation->Recognise(node).ok());
+  EXPECT_TRUE(parts.attestation->Attest(token->text, NewCsr()).ok()) << "the token was not spent";
+}
+
+TEST(BannedNodeTest, ABannedSerialIsOneSvidOfTheAgent) {
+  AuthorityParts parts;
+  const VerifiedSvid old = parts.AttestedNode("n1");
+  const VerifiedSvid current = parts.AttestedNode("n1");
+  ASSERT_TRUE(parts.mesh->AddBan(*BanSubject::Parse("serial:" + old.serial), "", absl::ZeroDuration()).ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(parts.attestation->Recognise(old).status()));
+  EXPECT_TRUE(parts.attestation->Recognise(current).ok());
+}
+
 }  // namespace
 }  // namespace lanyard

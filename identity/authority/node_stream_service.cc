@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include "identity/authority/authority_proto.h"
+#include "identity/authority/node_state_proto.h"
 #include "identity/base/logging.h"
 #include "identity/registry/grpc_status.h"
 
@@ -23,17 +23,18 @@ class RefusedStream final : public grpc::ServerWriteReactor<NodeState> {
 // called without the lock: what they run must be free to come back.
 class NodeStream final : public grpc::ServerWriteReactor<NodeState>, public NodeWatch {
  public:
-  NodeStream(SpiffeId node, Registry& registry, NodeWatches& watches)
-      : node_(std::move(node)), registry_(registry), watches_(watches) {}
+  NodeStream(SpiffeId node, std::string serial, NodeStreamParts parts)
+      : node_(std::move(node)), serial_(std::move(serial)), parts_(parts), state_(node_) {}
 
   void Begin() {
-    if (absl::Status added = watches_.Add(node_, *this); !added.ok()) return End(added);
+    if (absl::Status added = parts_.watches.Add(node_, *this); !added.ok()) return End(added);
     Log(LogLevel::kInfo, "an agent is connected", {{"agent_id", node_.ToString()}});
     connected_ = true;
     Wake();
   }
 
   void Wake() override {
+    if (absl::Status allowed = parts_.mesh.CheckAgent(node_, serial_); !allowed.ok()) return End(allowed);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       if (finished_ || end_) return;
@@ -80,7 +81,8 @@ class NodeStream final : public grpc::ServerWriteReactor<NodeState>, public Node
   void OnCancel() override { End(absl::CancelledError("the agent is gone")); }
 
   void OnDone() override {
-    watches_.Remove(node_, *this);
+    parts_.watches.Remove(node_, *this);
+    if (!parts_.watches.IsConnected(node_)) parts_.reports.Drop(node_);
     if (connected_) Log(LogLevel::kInfo, "an agent is disconnected", {{"agent_id", node_.ToString()}});
     delete this;
   }
@@ -88,15 +90,14 @@ class NodeStream final : public grpc::ServerWriteReactor<NodeState>, public Node
  private:
   // Only while writing_ is set: nobody else touches state_ then.
   void WriteState() {
-    state_ = NodeStateToProto(*registry_.snapshot(), node_);
-    StartWrite(&state_);
+    StartWrite(&state_.Update(parts_.registry.snapshot(), *parts_.mesh.snapshot(), parts_.clock.Now()));
   }
 
   const SpiffeId node_;
-  Registry& registry_;
-  NodeWatches& watches_;
+  const std::string serial_;
+  const NodeStreamParts parts_;
   bool connected_ = false;  // of Begin and OnDone, which never meet
-  NodeState state_;
+  NodeStateMessage state_;
   std::mutex mutex_;  // guards what follows
   bool writing_ = false;
   bool stale_ = false;  // the state changed after the write in progress was composed
@@ -106,10 +107,10 @@ class NodeStream final : public grpc::ServerWriteReactor<NodeState>, public Node
 
 }  // namespace
 
-grpc::ServerWriteReactor<NodeState>* NewNodeStream(absl::StatusOr<SpiffeId> node, Registry& registry,
-                                                   NodeWatches& watches) {
+grpc::ServerWriteReactor<NodeState>* NewNodeStream(absl::StatusOr<SpiffeId> node, std::string serial,
+                                                   NodeStreamParts parts) {
   if (!node.ok()) return new RefusedStream(node.status());
-  auto* stream = new NodeStream(*std::move(node), registry, watches);
+  auto* stream = new NodeStream(*std::move(node), std::move(serial), parts);
   stream->Begin();
   return stream;
 }

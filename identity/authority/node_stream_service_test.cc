@@ -111,5 +111,56 @@ TEST_F(NodeStreamTest, ACallerThatGoesAwayIsForgotten) {
   EXPECT_TRUE(ReadUntil(*second, 1));
 }
 
+TEST_F(NodeStreamTest, ABanIsSentAtOnce) {
+  const auto stream = Watch();
+  v1::NodeState state;
+  ASSERT_TRUE(stream->reader->Read(&state));
+  EXPECT_EQ(state.bans_size(), 0);
+  ASSERT_TRUE(parts_.mesh->AddBan(*BanSubject::Parse("spiffe://example.org/web"), "stolen", absl::ZeroDuration()).ok());
+  ASSERT_TRUE(stream->reader->Read(&state));
+  ASSERT_EQ(state.bans_size(), 1);
+  EXPECT_EQ(state.bans(0).reason(), "stolen");
+  EXPECT_EQ(state.mesh_version(), parts_.mesh->snapshot()->version);
+}
+
+TEST_F(NodeStreamTest, EndsWhenTheAgentIsBanned) {
+  const auto stream = Watch();
+  v1::NodeState state;
+  ASSERT_TRUE(stream->reader->Read(&state));
+  const BanSubject subject = *BanSubject::Parse("agent:" + node_.id.ToString());
+  ASSERT_TRUE(parts_.mesh->AddBan(subject, "stolen", absl::ZeroDuration()).ok());
+  EXPECT_FALSE(stream->reader->Read(&state)) << "the agent is not told more";
+  const grpc::Status end = stream->reader->Finish();
+  EXPECT_EQ(end.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_NE(end.error_message().find("stolen"), std::string::npos) << end.error_message();
+  EXPECT_EQ(Watch()->reader->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  ASSERT_TRUE(parts_.mesh->RemoveBan(subject).ok());
+  EXPECT_TRUE(Watch()->reader->Read(&state));
+}
+
+TEST_F(NodeStreamTest, ReportsOfProxiesLiveAsLongAsTheStream) {
+  v1::ReportProxiesRequest request;
+  request.add_proxies()->set_view_version(7);
+  const auto report = [&] {
+    grpc::ClientContext call;
+    v1::ReportProxiesResponse response;
+    return served_.stub->ReportProxies(&call, request, &response);
+  };
+  EXPECT_EQ(report().error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_TRUE(parts_.reports.All().empty());
+  auto stream = Watch();
+  v1::NodeState state;
+  ASSERT_TRUE(stream->reader->Read(&state));
+  ASSERT_TRUE(report().ok());
+  ASSERT_EQ(parts_.reports.All().size(), 1u);
+  EXPECT_EQ(parts_.reports.All()[0].proxies[0].view_version, 7u);
+  parts_.watches.End(node_.id, absl::UnavailableError("enough"));
+  EXPECT_FALSE(stream->reader->Read(&state));
+  stream->reader->Finish();
+  // The reactor is done a moment after the client knows.
+  const absl::Time deadline = SystemClock().Now() + absl::Seconds(30);
+  while (!parts_.reports.All().empty()) ASSERT_LT(SystemClock().Now(), deadline);
+}
+
 }  // namespace
 }  // namespace lanyard

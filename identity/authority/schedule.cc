@@ -13,13 +13,20 @@ Schedule::Schedule(Work work, absl::Time first, const Clock& clock, Random& rand
       backoff_({.initial = absl::Milliseconds(200), .max = kMaxWait}, random),
       thread_([this, first] { Run(first); }) {}
 
-Schedule::~Schedule() {
+void Schedule::RunBy(absl::Time time) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (time >= run_by_) return;
+  run_by_ = time;
+  changed_.notify_all();
+}
+
+void Schedule::Stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
+    changed_.notify_all();
   }
-  stopped_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Schedule::Run(absl::Time next) {
@@ -40,10 +47,13 @@ void Schedule::Run(absl::Time next) {
 bool Schedule::WaitUntil(absl::Time time) {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!stopping_) {
-    const absl::Duration left = std::min(time - clock_.Now(), kMaxWait);
-    if (left <= absl::ZeroDuration()) return false;
+    const absl::Duration left = std::min(std::min(time, run_by_) - clock_.Now(), kMaxWait);
+    if (left <= absl::ZeroDuration()) {
+      run_by_ = absl::InfiniteFuture();  // whoever calls RunBy from now on is heard after this run
+      return false;
+    }
     // A little later rather than a little earlier, which would mean waking twice.
-    stopped_.wait_for(lock, absl::ToChronoMicroseconds(left) + std::chrono::microseconds(1));
+    changed_.wait_for(lock, absl::ToChronoMicroseconds(left) + std::chrono::microseconds(1));
   }
   return true;
 }

@@ -23,20 +23,26 @@ class Schedule {
 
   // Starts the thread; `work` first runs at `first`. Borrows the clock and randomness.
   Schedule(Work work, absl::Time first, const Clock& clock, Random& random);
-  // Lets a running `work` end, then joins.
-  ~Schedule();
+  ~Schedule() { Stop(); }
   Schedule(const Schedule&) = delete;
+
+  // Something is due earlier than was known: `work` runs at `time`, unless it runs before. Thread-safe; may be called
+  // from `work`.
+  void RunBy(absl::Time time);
+  // Lets a running `work` end, then joins. From then on nothing runs.
+  void Stop();
 
  private:
   void Run(absl::Time next);
-  // True when it is time to stop.
+  // Until `time`, or RunBy's. True when it is time to stop.
   bool WaitUntil(absl::Time time);
   const Work work_;
   const Clock& clock_;
   Backoff backoff_;
-  std::mutex mutex_;  // guards stopping_
-  std::condition_variable stopped_;
+  std::mutex mutex_;  // guards stopping_ and run_by_
+  std::condition_variable changed_;
   bool stopping_ = false;
+  absl::Time run_by_ = absl::InfiniteFuture();
   std::thread thread_;
 };
 

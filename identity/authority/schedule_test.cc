@@ -75,5 +75,38 @@ TEST(ScheduleTest, EndsAtOnceWhileItWaits) {
   EXPECT_LT(SystemClock().Now() - start, Schedule::kMaxWait);
 }
 
+TEST(ScheduleTest, RunsEarlierWhenSomethingIsDueEarlier) {
+  FakeRandom random;
+  const Clock& clock = SystemClock();
+  Runs runs;
+  Schedule schedule(
+      [&]() -> absl::StatusOr<absl::Time> {
+        runs.Add();
+        return absl::InfiniteFuture();
+      },
+      absl::InfiniteFuture(), clock, random);
+  schedule.RunBy(clock.Now());
+  EXPECT_TRUE(runs.WaitFor(1));
+  schedule.RunBy(clock.Now() + absl::Milliseconds(20));
+  schedule.RunBy(absl::InfiniteFuture());
+  EXPECT_TRUE(runs.WaitFor(2)) << "the earliest counts";
+}
+
+TEST(ScheduleTest, NothingRunsOnceItHasStopped) {
+  FakeRandom random;
+  const Clock& clock = SystemClock();
+  Runs runs;
+  Schedule schedule(
+      [&]() -> absl::StatusOr<absl::Time> {
+        runs.Add();
+        return absl::InfiniteFuture();
+      },
+      absl::InfiniteFuture(), clock, random);
+  schedule.Stop();
+  schedule.RunBy(clock.Now());
+  schedule.Stop();
+  EXPECT_EQ(runs.count(), 0);
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -17,7 +17,8 @@ namespace lanyard {
 class ServedAuthority {
  public:
   ServedAuthority() {
-    service_ = NewAuthorityService({*parts.registry, *parts.issuer, *parts.attestation, parts.watches,
+    service_ = NewAuthorityService({*parts.registry, *parts.mesh, parts.reports, parts.clock, *parts.issuer,
+                                    *parts.attestation, parts.watches,
                                     [this](const grpc::ServerContextBase&) { return peer(); }});
     grpc::ServerBuilder builder;
     builder.RegisterService(service_.get());

@@ -126,4 +126,50 @@ absl::StatusOr<std::vector<AuthorityRecord>> FakeStore::ListAuthorities() {
   return authorities_;
 }
 
+absl::StatusOr<MeshRecords> FakeStore::ListMeshRecords() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!error_.ok()) return error_;
+  return mesh_;
+}
+
+absl::Status FakeStore::ChangeMesh(const MeshChange& change) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!error_.ok()) return error_;
+  mesh_.version = change.version;
+  for (const std::string& name : change.delete_policies) mesh_.rules.policies.erase(name);
+  for (const std::string& name : change.delete_routes) mesh_.rules.routes.erase(name);
+  for (const PolicyRecord& record : change.put_policies) {
+    mesh_.rules.policies.insert_or_assign(record.policy.name, record);
+  }
+  for (const RoutesRecord& record : change.put_routes) mesh_.rules.routes.insert_or_assign(record.routes.name, record);
+  const auto drop = [&](const BanSubject& subject) {
+    std::erase_if(mesh_.bans, [&](const Ban& ban) { return ban.subject == subject; });
+  };
+  for (const BanSubject& subject : change.delete_bans) drop(subject);
+  for (const Ban& ban : change.put_bans) {
+    drop(ban.subject);
+    mesh_.bans.push_back(ban);
+  }
+  std::sort(mesh_.bans.begin(), mesh_.bans.end(), [](const Ban& a, const Ban& b) { return a.subject < b.subject; });
+  return absl::OkStatus();
+}
+
+absl::Status FakeStore::RecordIssuances(const std::vector<Issuance>& issuances, absl::Time now) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!error_.ok()) return error_;
+  std::erase_if(issuances_, [&](const auto& item) { return item.second.not_after < now; });
+  for (const Issuance& issuance : issuances) issuances_.insert_or_assign(issuance.serial, issuance);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Issuance>> FakeStore::ListIssuances(const SpiffeId& agent, absl::Time now) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!error_.ok()) return error_;
+  std::vector<Issuance> found;
+  for (const auto& [serial, issuance] : issuances_) {
+    if (issuance.agent == agent && issuance.not_after > now) found.push_back(issuance);
+  }
+  return found;
+}
+
 }  // namespace lanyard

@@ -28,6 +28,10 @@ class FakeStore : public Store {
   absl::StatusOr<std::vector<Node>> ListNodes() override;
   absl::Status ReplaceAuthorities(const std::vector<AuthorityRecord>& authorities) override;
   absl::StatusOr<std::vector<AuthorityRecord>> ListAuthorities() override;
+  absl::StatusOr<MeshRecords> ListMeshRecords() override;
+  absl::Status ChangeMesh(const MeshChange& change) override;
+  absl::Status RecordIssuances(const std::vector<Issuance>& issuances, absl::Time now) override;
+  absl::StatusOr<std::vector<Issuance>> ListIssuances(const SpiffeId& agent, absl::Time now) override;
 
  private:
   std::mutex mutex_;
@@ -37,6 +41,8 @@ class FakeStore : public Store {
   std::map<std::string, JoinToken> tokens_;
   std::map<SpiffeId, Node> nodes_;
   std::vector<AuthorityRecord> authorities_;
+  MeshRecords mesh_;
+  std::map<std::string, Issuance> issuances_;  // by serial
 };
 
 }  // namespace lanyard

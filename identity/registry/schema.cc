@@ -62,6 +62,32 @@ CREATE TABLE authorities (
   certificate BLOB NOT NULL
 ) STRICT;
 )sql",
+    // Rules as text (api/lanyard/registry/mesh_rules.proto in JSON), bans, and the SVIDs that still live.
+    R"sql(
+CREATE TABLE mesh (only INTEGER PRIMARY KEY CHECK (only = 1), version INTEGER NOT NULL) STRICT;
+INSERT INTO mesh VALUES (1, 0);
+
+CREATE TABLE mesh_rules (
+  kind TEXT NOT NULL CHECK (kind IN ('policy', 'route')),
+  name TEXT NOT NULL,
+  content TEXT NOT NULL,
+  PRIMARY KEY (kind, name)
+) STRICT;
+CREATE TABLE bans (
+  subject TEXT PRIMARY KEY,
+  reason TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER
+) STRICT;
+CREATE TABLE issuances (
+  serial TEXT PRIMARY KEY,
+  spiffe_id TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  not_after INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX issuances_by_agent ON issuances (agent_id);
+CREATE INDEX issuances_by_end ON issuances (not_after);
+)sql",
 };
 
 }  // namespace

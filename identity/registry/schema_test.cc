@@ -29,6 +29,22 @@ TEST_F(SchemaTest, BringsAnEmptyFileToTheNewestVersion) {
   ASSERT_TRUE(MigrateRegistrySchema(*database_).ok());
   EXPECT_EQ(Version(), RegistrySchemaVersion());
   EXPECT_TRUE(database_->Execute("SELECT * FROM entries, nodes, join_tokens, authorities, revision").ok());
+  EXPECT_TRUE(database_->Execute("SELECT * FROM mesh, mesh_rules, bans, issuances").ok());
+}
+
+TEST_F(SchemaTest, AFileOfTheFirstVersionKeepsItsRecords) {
+  ASSERT_TRUE(MigrateRegistrySchema(*database_).ok());
+  // As the first version left it.
+  ASSERT_TRUE(database_
+                  ->Execute("DROP TABLE mesh; DROP TABLE mesh_rules; DROP TABLE bans; DROP TABLE issuances;"
+                            "UPDATE revision SET value = 7; PRAGMA user_version=1")
+                  .ok());
+  ASSERT_TRUE(MigrateRegistrySchema(*database_).ok());
+  EXPECT_EQ(Version(), RegistrySchemaVersion());
+  Statement read = database_->Prepare("SELECT revision.value, mesh.version FROM revision, mesh");
+  ASSERT_TRUE(*read.Step());
+  EXPECT_EQ(read.Int(0), 7);
+  EXPECT_EQ(read.Int(1), 0);
 }
 
 TEST_F(SchemaTest, LeavesAFileOfThisVersionAlone) {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "identity/registry/schema.h"
+#include "identity/registry/sqlite_mesh.h"
 #include "identity/registry/token_rule.h"
 
 namespace lanyard {
@@ -262,6 +263,26 @@ absl::StatusOr<std::vector<AuthorityRecord>> SqliteStore::ListAuthorities() {
     if (!kind || !state) return DamagedRow("authorities", absl::InvalidArgumentError("unknown kind or state"));
     authorities.push_back({*kind, *state, *std::move(certificate)});
   }
+}
+
+absl::StatusOr<MeshRecords> SqliteStore::ListMeshRecords() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return ReadMeshRecords(*database_);
+}
+
+absl::Status SqliteStore::ChangeMesh(const MeshChange& change) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return WriteMeshChange(*database_, change);
+}
+
+absl::Status SqliteStore::RecordIssuances(const std::vector<Issuance>& issuances, absl::Time now) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return WriteIssuances(*database_, issuances, now);
+}
+
+absl::StatusOr<std::vector<Issuance>> SqliteStore::ListIssuances(const SpiffeId& agent, absl::Time now) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return ReadIssuances(*database_, agent, now);
 }
 
 }  // namespace lanyard

@@ -31,6 +31,10 @@ class SqliteStore : public Store {
   absl::StatusOr<std::vector<Node>> ListNodes() override;
   absl::Status ReplaceAuthorities(const std::vector<AuthorityRecord>& authorities) override;
   absl::StatusOr<std::vector<AuthorityRecord>> ListAuthorities() override;
+  absl::StatusOr<MeshRecords> ListMeshRecords() override;
+  absl::Status ChangeMesh(const MeshChange& change) override;
+  absl::Status RecordIssuances(const std::vector<Issuance>& issuances, absl::Time now) override;
+  absl::StatusOr<std::vector<Issuance>> ListIssuances(const SpiffeId& agent, absl::Time now) override;
 
  private:
   SqliteStore(std::unique_ptr<Database> database, TrustDomain trust_domain)

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "identity/registry/entry.h"
+#include "identity/registry/mesh_records.h"
 #include "identity/registry/records.h"
 #include "identity/spiffe/spiffe_id.h"
 
@@ -53,6 +54,15 @@ class Store {
   virtual absl::Status ReplaceAuthorities(const std::vector<AuthorityRecord>& authorities) = 0;
   // In the order they were given.
   virtual absl::StatusOr<std::vector<AuthorityRecord>> ListAuthorities() = 0;
+
+  virtual absl::StatusOr<MeshRecords> ListMeshRecords() = 0;
+  // All of the change, and its version, in one step. What is deleted need not be there.
+  virtual absl::Status ChangeMesh(const MeshChange& change) = 0;
+
+  // Remembers SVIDs until they end, and forgets those that ended before `now`, in one step.
+  virtual absl::Status RecordIssuances(const std::vector<Issuance>& issuances, absl::Time now) = 0;
+  // Those issued through `agent` that are valid after `now`, by serial.
+  virtual absl::StatusOr<std::vector<Issuance>> ListIssuances(const SpiffeId& agent, absl::Time now) = 0;
 };
 
 }  // namespace lanyard

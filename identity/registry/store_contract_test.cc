@@ -199,6 +199,53 @@ TEST_P(StoreContract, ReplacesAuthoritiesWhole) {
   EXPECT_EQ(*store_->ListAuthorities(), second);
 }
 
+TEST_P(StoreContract, ChangesTheMeshInOneStep) {
+  const PeerPattern web = *PeerPattern::Parse("spiffe://example.org/web");
+  const PolicyRecord policy{{"web", {web}, {{"all", {}, {web}, false}}}, 1, kNow + absl::Microseconds(7)};
+  const RoutesRecord routes{{"out", {web}, {{"all", {}, {}, RouteAction::kRefuse, {}}}, 3}, 1, kNow};
+  const Ban lasting{*BanSubject::Parse("spiffe://example.org/a/*"), "why", kNow + absl::Microseconds(7)};
+  const Ban ending{*BanSubject::Parse("serial:0a"), "", kNow, kNow + absl::Seconds(1)};
+  MeshChange change{.version = 1, .put_policies = {policy}, .put_routes = {routes}, .put_bans = {lasting, ending}};
+  ASSERT_TRUE(store_->ChangeMesh(change).ok());
+  auto records = store_->ListMeshRecords();
+  ASSERT_TRUE(records.ok()) << records.status();
+  EXPECT_EQ(records->version, 1u);
+  EXPECT_EQ(records->rules.policies.at("web"), policy);
+  EXPECT_EQ(records->rules.routes.at("out"), routes);
+  EXPECT_EQ(records->bans, (std::vector<Ban>{ending, lasting}));
+
+  PolicyRecord changed = policy;
+  changed.policy.rules.clear();
+  changed.version = 2;
+  Ban longer = ending;
+  longer.expires_at = absl::InfiniteFuture();
+  ASSERT_TRUE(store_
+                  ->ChangeMesh({.version = 2,
+                                .put_policies = {changed},
+                                .delete_policies = {"not there"},
+                                .delete_routes = {"out"},
+                                .put_bans = {longer},
+                                .delete_bans = {lasting.subject}})
+                  .ok());
+  records = store_->ListMeshRecords();
+  EXPECT_EQ(records->version, 2u);
+  EXPECT_EQ(records->rules.policies.at("web"), changed);
+  EXPECT_TRUE(records->rules.routes.empty());
+  EXPECT_EQ(records->bans, std::vector<Ban>{longer});
+}
+
+TEST_P(StoreContract, RemembersIssuancesUntilTheyEnd) {
+  const SpiffeId web = *SpiffeId::Parse("spiffe://example.org/web");
+  const Issuance first{"0a", web, Agent("n1"), kNow + absl::Seconds(10)};
+  const Issuance second{"0b", web, Agent("n1"), kNow + absl::Seconds(20)};
+  const Issuance other{"0c", web, Agent("n2"), kNow + absl::Seconds(20)};
+  ASSERT_TRUE(store_->RecordIssuances({second, first, other}, kNow).ok());
+  EXPECT_EQ(*store_->ListIssuances(Agent("n1"), kNow), (std::vector<Issuance>{first, second}));
+  EXPECT_EQ(*store_->ListIssuances(Agent("n1"), kNow + absl::Seconds(10)), std::vector<Issuance>{second});
+  ASSERT_TRUE(store_->RecordIssuances({}, kNow + absl::Seconds(15)).ok());
+  EXPECT_EQ(*store_->ListIssuances(Agent("n1"), kNow), std::vector<Issuance>{second}) << "the first has ended";
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, StoreContract,
                          testing::Values(Implementation{"Fake", [] { return std::make_unique<FakeStore>(); }},
                                          Implementation{"Sqlite", MakeSqlite}),

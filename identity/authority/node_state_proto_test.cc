@@ -1,0 +1,116 @@
+#include "identity/authority/node_state_proto.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "identity/authority/authority_testing.h"
+
+namespace lanyard {
+namespace {
+
+using testing::ElementsAre;
+
+class NodeStateMessageTest : public testing::Test {
+ protected:
+  const authority::v1::NodeState& Update() {
+    return message_.Update(parts_.registry->snapshot(), *parts_.mesh->snapshot(), parts_.clock.Now());
+  }
+  static WorkloadPolicy Policy(std::string name, absl::string_view workload) {
+    return {std::move(name), {*PeerPattern::Parse(workload)}, {{"a", {80}, {*PeerPattern::Parse("spiffe://td/*")}}}};
+  }
+  static WorkloadRoutes Routes(std::string name, absl::string_view workload, uint32_t order) {
+    return {std::move(name), {*PeerPattern::Parse(workload)}, {{"r", {}, {}, RouteAction::kRefuse, {}}}, order};
+  }
+  void Apply(std::vector<WorkloadPolicy> policies, std::vector<WorkloadRoutes> routes) {
+    const auto applied = parts_.mesh->Apply(std::move(policies), std::move(routes), false);
+    ASSERT_TRUE(applied.ok()) << applied.status();
+  }
+  std::vector<std::string> Policies() {
+    std::vector<std::string> names;
+    for (const auto& policy : Update().policies()) names.push_back(policy.name());
+    return names;
+  }
+
+  AuthorityParts parts_;
+  const SpiffeId node_ = *AgentId(parts_.trust_domain, "n1");
+  NodeStateMessage message_{node_};
+};
+
+TEST_F(NodeStateMessageTest, ANodeSeesItsEntriesAndNoOthers) {
+  const Entry everywhere = parts_.CreateEntry("/everywhere");
+  const Entry here = parts_.CreateEntry("/here", node_.ToString(), absl::Seconds(90));
+  parts_.CreateEntry("/there", "spiffe://example.org/lanyard/agent/n2");
+  const auto& state = Update();
+  ASSERT_EQ(state.entries_size(), 2);
+  for (const auto& entry : state.entries()) {
+    const Entry& known = entry.id() == here.id() ? here : everywhere;
+    EXPECT_EQ(entry.id(), known.id());
+    EXPECT_EQ(entry.spiffe_id(), known.spiffe_id().ToString());
+    EXPECT_EQ(entry.x509_svid_ttl_seconds(), absl::ToInt64Seconds(known.x509_svid_ttl()));
+    ASSERT_EQ(entry.selectors_size(), 1);
+    EXPECT_EQ(entry.selectors(0), "unix:uid:1000");
+  }
+  ASSERT_EQ(state.bundles_size(), 1);
+  EXPECT_EQ(state.bundles(0).trust_domain(), "example.org");
+  ASSERT_EQ(state.bundles(0).authorities_size(), 1);
+  EXPECT_EQ(state.bundles(0).authorities(0), parts_.registry->snapshot()->bundle.authorities()[0].der());
+}
+
+TEST_F(NodeStateMessageTest, ANodeSeesTheRulesOfItsEntriesAndNoOthers) {
+  parts_.CreateEntry("/ns/web", node_.ToString());
+  parts_.CreateEntry("/ns-b/db", node_.ToString());
+  parts_.CreateEntry("/other", "spiffe://example.org/lanyard/agent/n2");
+  Apply({Policy("exact", "spiffe://example.org/ns/web"), Policy("below", "spiffe://example.org/ns/*"),
+         Policy("all", "spiffe://example.org/*"), Policy("other", "spiffe://example.org/other"),
+         Policy("parent", "spiffe://example.org/ns"), Policy("longer", "spiffe://example.org/ns/web/*"),
+         Policy("elsewhere", "spiffe://other.org/*")},
+        {Routes("late", "spiffe://example.org/*", 2), Routes("early", "spiffe://example.org/ns-b/*", 1),
+         Routes("none", "spiffe://example.org/other", 0)});
+  EXPECT_THAT(Policies(), ElementsAre("all", "below", "exact"));
+  ASSERT_EQ(Update().routes_size(), 2);
+  EXPECT_EQ(Update().routes(0).name(), "early");
+  EXPECT_EQ(Update().routes(1).routes(0).name(), "r");
+  EXPECT_EQ(Update().policies(0).rules(0).ports(0), 80u);
+}
+
+TEST_F(NodeStateMessageTest, FollowsEveryChange) {
+  EXPECT_THAT(Policies(), ElementsAre());
+  const uint64_t first = Update().revision();
+  Apply({Policy("web", "spiffe://example.org/web")}, {});
+  EXPECT_THAT(Policies(), ElementsAre()) << "no entry of that ID yet";
+  const uint64_t second = Update().revision();
+  EXPECT_GT(second, first);
+  const Entry entry = parts_.CreateEntry("/web");
+  EXPECT_THAT(Policies(), ElementsAre("web"));
+  EXPECT_GT(Update().revision(), second);
+  ASSERT_TRUE(parts_.mesh->Delete({"web"}, {}).ok());
+  EXPECT_THAT(Policies(), ElementsAre());
+  EXPECT_EQ(Update().entries_size(), 1);
+}
+
+TEST_F(NodeStateMessageTest, ShowsTheBansInForce) {
+  const auto web = *BanSubject::Parse("spiffe://example.org/web");
+  const SpiffeId other = *AgentId(parts_.trust_domain, "n2");
+  ASSERT_TRUE(parts_.mesh
+                  ->RecordIssuances({{"0a", *SpiffeId::Parse("spiffe://example.org/db"), other,
+                                      parts_.clock.Now() + absl::Hours(1)}})[0]
+                  .ok());
+  ASSERT_TRUE(parts_.mesh->AddBan(web, "why", absl::Seconds(10)).ok());
+  ASSERT_TRUE(
+      parts_.mesh->AddBan(*BanSubject::Parse("agent:" + other.ToString()), "stolen", absl::ZeroDuration()).ok());
+  ASSERT_EQ(Update().bans_size(), 3);
+  EXPECT_EQ(Update().bans(0).agent(), other.ToString());
+  EXPECT_EQ(Update().bans(1).spiffe_id(), "spiffe://example.org/web");
+  EXPECT_EQ(Update().bans(2).serial(), "0a");
+  EXPECT_EQ(Update().bans(2).reason(), "stolen");
+  EXPECT_EQ(Update().mesh_version(), 2u);
+  parts_.clock.Advance(absl::Seconds(10));
+  EXPECT_EQ(Update().bans_size(), 2) << "one has ended, dropped or not";
+  ASSERT_TRUE(parts_.mesh->RemoveBan(*BanSubject::Parse("agent:" + other.ToString())).ok());
+  EXPECT_EQ(Update().bans_size(), 0);
+}
+
+}  // namespace
+}  // namespace lanyard

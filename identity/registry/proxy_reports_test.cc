@@ -1,0 +1,64 @@
+#include "identity/registry/proxy_reports.h"
+
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
+
+SpiffeId Agent(absl::string_view name) { return *SpiffeId::Parse("spiffe://td/lanyard/agent/" + std::string(name)); }
+
+ProxyReport Report(uint64_t view) {
+  ProxyReport report;
+  report.view_version = view;
+  return report;
+}
+
+TEST(ProxyReports, AReportReplacesTheOneBefore) {
+  ProxyReports reports;
+  ASSERT_TRUE(reports.Replace(Agent("b"), {Report(1), Report(2)}, kNow).ok());
+  ASSERT_TRUE(reports.Replace(Agent("a"), {Report(3)}, kNow).ok());
+  ASSERT_TRUE(reports.Replace(Agent("b"), {Report(4)}, kNow + absl::Seconds(1)).ok());
+  const auto all = reports.All();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].agent, Agent("a"));
+  ASSERT_EQ(all[1].proxies.size(), 1u);
+  EXPECT_EQ(all[1].proxies[0].view_version, 4u);
+  EXPECT_EQ(all[1].reported_at, kNow + absl::Seconds(1));
+}
+
+TEST(ProxyReports, WhatIsDroppedIsGone) {
+  ProxyReports reports;
+  ASSERT_TRUE(reports.Replace(Agent("a"), {Report(1)}, kNow).ok());
+  reports.Drop(Agent("a"));
+  reports.Drop(Agent("a"));
+  EXPECT_TRUE(reports.All().empty());
+}
+
+TEST(ProxyReports, OneAgentCannotFillTheTable) {
+  ProxyReports reports;
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      reports.Replace(Agent("a"), std::vector<ProxyReport>(ProxyReports::kMaxProxiesOfAgent + 1), kNow)));
+  ProxyReport wordy;
+  wordy.refused_view_error = std::string(ProxyReports::kMaxTextSizeBytes + 1, 'x');
+  EXPECT_TRUE(absl::IsInvalidArgument(reports.Replace(Agent("a"), {wordy}, kNow)));
+  EXPECT_TRUE(reports.All().empty());
+}
+
+TEST(ProxyReports, AllAgentsTogetherHaveALimit) {
+  ProxyReports reports;
+  const size_t agents = ProxyReports::kMaxProxies / ProxyReports::kMaxProxiesOfAgent;
+  const std::vector<ProxyReport> many(ProxyReports::kMaxProxiesOfAgent);
+  for (size_t i = 0; i < agents; ++i) ASSERT_TRUE(reports.Replace(Agent(std::to_string(i)), many, kNow).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(reports.Replace(Agent("more"), {Report(1)}, kNow)));
+  EXPECT_TRUE(reports.Replace(Agent("0"), many, kNow).ok()) << "a report that replaces one needs no room";
+  reports.Drop(Agent("1"));
+  EXPECT_TRUE(reports.Replace(Agent("more"), {Report(1)}, kNow).ok());
+}
+
+}  // namespace
+}  // namespace lanyard
