@@ -2,9 +2,7 @@
 
 #include <stdlib.h>
 
-#include <algorithm>
 #include <memory>
-#include <numeric>
 #include <utility>
 
 #include "CLI/App.hpp"
@@ -13,27 +11,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "identity/config/nearest_name.h"
 
 namespace lanyard {
 namespace {
 
 constexpr char kUsagePayload[] = "lanyard/usage";
 constexpr char kOutputFlag[] = "--output";
-
-size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row.back();
-}
 
 // CLI11 writes into these; they live as long as the parser.
 struct ParsedCommand {
@@ -47,16 +31,17 @@ using ParsedCommands = std::vector<std::unique_ptr<ParsedCommand>>;
 
 void AddFlag(CLI::App& app, const Flag& flag, ParsedCommand& parsed) {
   CLI::Option* option = nullptr;
+  const std::string names = flag.short_name.empty() ? flag.name : absl::StrCat(flag.short_name, ",", flag.name);
   switch (flag.kind) {
     case Flag::Kind::kSwitch:
       option = app.add_flag(flag.name, parsed.switches[flag.name], flag.help);
       return;
     case Flag::Kind::kList:
-      option = app.add_option(flag.name, parsed.lists[flag.name], flag.help)->allow_extra_args(false);
+      option = app.add_option(names, parsed.lists[flag.name], flag.help)->allow_extra_args(false);
       option->type_name("VALUE (may be repeated)");
       break;
     case Flag::Kind::kValue:
-      option = app.add_option(flag.name, parsed.values[flag.name], flag.help);
+      option = app.add_option(names, parsed.values[flag.name], flag.help);
       option->type_name("VALUE");
       if (!flag.fallback.empty()) option->default_val(flag.fallback);
       break;
@@ -192,19 +177,6 @@ absl::Status UsageError(absl::string_view message) {
 }
 
 bool IsUsageError(const absl::Status& status) { return status.GetPayload(kUsagePayload).has_value(); }
-
-std::string NearestName(absl::string_view word, const std::vector<std::string>& candidates) {
-  std::string nearest;
-  size_t best = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : candidates) {
-    const size_t distance = EditDistance(word, candidate);
-    if (distance < best) {
-      best = distance;
-      nearest = candidate;
-    }
-  }
-  return nearest;
-}
 
 int RunCommandLine(const Command& root, int argc, const char* const* argv) {
   CLI::App app(root.summary, root.name);

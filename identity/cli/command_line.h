@@ -27,6 +27,7 @@ struct Flag {
   bool required = false;
   std::string fallback = "";     // when neither given nor in the environment
   std::string environment = "";  // variable that stands in for it
+  std::string short_name = "";   // "-f"; of options with a value
 };
 
 // The options of one invocation, by Flag::name. Asking for a name that the command does not have is a bug.
@@ -57,9 +58,6 @@ struct Command {
 // A mistake on the command line: exit code 2 instead of 1.
 absl::Status UsageError(absl::string_view message);
 bool IsUsageError(const absl::Status& status);
-
-// The candidate closest to `word`, or "" where none is near enough to be what was meant.
-std::string NearestName(absl::string_view word, const std::vector<std::string>& candidates);
 
 // Parses, runs, prints errors to standard error; the result is the exit code.
 int RunCommandLine(const Command& root, int argc, const char* const* argv);

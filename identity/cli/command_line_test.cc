@@ -152,11 +152,5 @@ TEST_F(CommandLineTest, AServersInvalidArgumentIsNoUsageError) {
   EXPECT_EQ(Run({"thing", "make", "--name", "x"}), kExitFailure);
 }
 
-TEST(NearestNameTest, IsEmptyWhereNothingIsNear) {
-  EXPECT_EQ(NearestName("--selektor", {"--selector", "--spiffe-id"}), "--selector");
-  EXPECT_EQ(NearestName("--colour", {"--selector", "--spiffe-id"}), "");
-  EXPECT_EQ(NearestName("x", {}), "");
-}
-
 }  // namespace
 }  // namespace lanyard

@@ -31,4 +31,10 @@ absl::StatusOr<std::unique_ptr<RegistryClient>> AuthorityOf(const Arguments& arg
   return std::make_unique<RegistryClient>(arguments.Value(kAuthoritySocketFlag), *timeout);
 }
 
+absl::StatusOr<std::unique_ptr<MeshRulesClient>> MeshRulesOf(const Arguments& arguments) {
+  const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
+  if (!timeout.ok()) return timeout.status();
+  return std::make_unique<MeshRulesClient>(arguments.Value(kAuthoritySocketFlag), *timeout);
+}
+
 }  // namespace lanyard

@@ -17,9 +17,11 @@ int main(int argc, char** argv) {
           "  lanyard check\n"
           "  lanyard token create --node web-1\n"
           "  lanyard entry create --spiffe-id spiffe://example.org/web --selector unix:user:www-data\n"
+          "  lanyard policy apply -f rules.yaml\n"
           "  lanyard capture up --proxy-uid lanyard-proxy\n",
-      .children = {lanyard::EntryCommand(), lanyard::TokenCommand(), lanyard::AgentCommand(), lanyard::BundleCommand(),
-                   lanyard::SvidCommand(), lanyard::CaptureCommand(), lanyard::CheckCommand(),
-                   lanyard::VersionCommand()}};
+      .children = {lanyard::EntryCommand(), lanyard::TokenCommand(), lanyard::AgentCommand(), lanyard::PolicyCommand(),
+                   lanyard::RouteCommand(), lanyard::BanCommand(), lanyard::UnbanCommand(), lanyard::BansCommand(),
+                   lanyard::MeshCommand(), lanyard::BundleCommand(), lanyard::SvidCommand(),
+                   lanyard::CaptureCommand(), lanyard::CheckCommand(), lanyard::VersionCommand()}};
   return lanyard::RunCommandLine(root, argc, argv);
 }

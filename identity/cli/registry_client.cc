@@ -1,18 +1,10 @@
 #include "identity/cli/registry_client.h"
 
-#include <errno.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "api/lanyard/registry/registry.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
-#include "identity/base/clock.h"
-#include "identity/cli/output.h"
+#include "identity/cli/authority_call_client.h"
 
 namespace lanyard {
 namespace {
@@ -36,59 +28,23 @@ EntryRecord FromProto(const v1::Entry& entry) {
   return record;
 }
 
-// gRPC tells of an absent, refused and dead socket in the same words; the file system knows better.
-std::string WhyUnreachable(const std::string& path) {
-  struct stat facts;
-  if (stat(path.c_str(), &facts) != 0) return strerror(errno);
-  if (!S_ISSOCK(facts.st_mode)) return "not a socket";
-  if (access(path.c_str(), W_OK) != 0) return strerror(errno);
-  return "nobody answers";
-}
-
 }  // namespace
 
 struct RegistryClient::Stub {
-  std::string path;
-  absl::Duration timeout;
+  AuthorityConnection connection;
   std::unique_ptr<v1::Registry::Stub> registry;
 
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(grpc::Status (v1::Registry::Stub::*method)(grpc::ClientContext*, const Request&,
                                                                            Response*),
                                 const Request& request) {
-    const Progress progress(absl::StrCat("waiting for the authority at ", path));
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(SystemClock().Now() + timeout));
-    Response response;
-    const grpc::Status status = (registry.get()->*method)(&context, request, &response);
-    if (status.ok()) return response;
-    return Explain(status);
-  }
-
-  absl::Status Explain(const grpc::Status& status) const {
-    const auto code = static_cast<absl::StatusCode>(status.error_code());
-    if (code == absl::StatusCode::kUnavailable) {
-      return absl::UnavailableError(
-          absl::StrCat("the authority cannot be reached at ", path, " (", WhyUnreachable(path),
-                       "): start lanyard-authority, name its socket with --authority-socket, or run this as its user"));
-    }
-    if (code == absl::StatusCode::kDeadlineExceeded) {
-      return absl::DeadlineExceededError(absl::StrCat("the authority at ", path, " did not answer within ",
-                                                      absl::FormatDuration(timeout),
-                                                      ": see its log, or raise --timeout"));
-    }
-    return absl::Status(code, status.error_message());
+    return CallAuthority(connection, *registry, method, request);
   }
 };
 
-RegistryClient::RegistryClient(std::string socket_path, absl::Duration timeout) : stub_(std::make_unique<Stub>()) {
-  // What people write as an address elsewhere means the same path here.
-  absl::string_view path = socket_path;
-  if (!absl::ConsumePrefix(&path, "unix://")) absl::ConsumePrefix(&path, "unix:");
-  stub_->path = std::string(path);
-  stub_->timeout = timeout;
-  stub_->registry =
-      v1::Registry::NewStub(grpc::CreateChannel(absl::StrCat("unix:", path), grpc::InsecureChannelCredentials()));
+RegistryClient::RegistryClient(std::string socket_path, absl::Duration timeout)
+    : stub_(std::make_unique<Stub>(Stub{ConnectToAuthority(socket_path, timeout), nullptr})) {
+  stub_->registry = v1::Registry::NewStub(stub_->connection.channel);
 }
 
 RegistryClient::~RegistryClient() = default;
