@@ -25,7 +25,7 @@
 #include "identity/channel/server.h"
 #include "identity/registry/mesh_registry.h"
 #include "identity/registry/mesh_rules_service.h"
-#include "identity/registry/proxy_reports.h"
+#include "identity/registry/mesh_reports.h"
 #include "identity/registry/registry.h"
 #include "identity/registry/registry_service.h"
 #include "identity/registry/sqlite_store.h"
@@ -83,7 +83,7 @@ struct Authority::State final : public AuthorityFacts {
   std::unique_ptr<OwnIdentity> own_identity;
   std::optional<X509Bundle> written_bundle;
   NodeWatches watches;
-  ProxyReports reports;
+  MeshReports reports;
   std::unique_ptr<Schedule> schedule;
   std::unique_ptr<grpc::Service> authority_service;
   std::unique_ptr<grpc::Service> registry_service;

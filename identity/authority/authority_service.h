@@ -10,7 +10,7 @@
 #include "identity/authority/node_watches.h"
 #include "identity/base/clock.h"
 #include "identity/registry/mesh_registry.h"
-#include "identity/registry/proxy_reports.h"
+#include "identity/registry/mesh_reports.h"
 #include "identity/registry/registry.h"
 #include "identity/spiffe/verify.h"
 
@@ -27,7 +27,7 @@ inline constexpr int kMaxSignRequests = 100;
 struct AuthorityServiceParts {
   Registry& registry;
   MeshRegistry& mesh;
-  ProxyReports& reports;
+  MeshReports& reports;
   const Clock& clock;
   const Issuer& issuer;
   NodeAttestation& attestation;

@@ -17,7 +17,7 @@
 #include "identity/base/fake_random.h"
 #include "identity/registry/fake_store.h"
 #include "identity/registry/mesh_registry.h"
-#include "identity/registry/proxy_reports.h"
+#include "identity/registry/mesh_reports.h"
 #include "identity/registry/registry.h"
 #include "identity/spiffe/csr.h"
 #include "identity/spiffe/private_key.h"
@@ -84,7 +84,7 @@ struct AuthorityParts {
   FakeRandom random;
   FakeStore store;
   NodeWatches watches;
-  ProxyReports reports;
+  MeshReports reports;
   std::unique_ptr<Registry> registry;
   std::unique_ptr<MeshRegistry> mesh;
   std::unique_ptr<CaRotation> rotation;

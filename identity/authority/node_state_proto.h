@@ -29,7 +29,7 @@ class NodeStateMessage {
 
   const SpiffeId node_;
   std::shared_ptr<const RegistrySnapshot> registry_;  // those that state_ shows
-  std::shared_ptr<const MeshRules> rules_;
+  std::shared_ptr<const RuleRecords> rules_;
   authority::v1::NodeState state_;
 };
 

@@ -11,7 +11,7 @@
 #include "identity/authority/node_watches.h"
 #include "identity/base/clock.h"
 #include "identity/registry/mesh_registry.h"
-#include "identity/registry/proxy_reports.h"
+#include "identity/registry/mesh_reports.h"
 #include "identity/registry/registry.h"
 #include "identity/spiffe/spiffe_id.h"
 
@@ -22,7 +22,7 @@ struct NodeStreamParts {
   const Registry& registry;
   const MeshRegistry& mesh;
   NodeWatches& watches;
-  ProxyReports& reports;  // those of the node end with its last stream
+  MeshReports& reports;  // those of the node end with its last stream
   const Clock& clock;
 };
 

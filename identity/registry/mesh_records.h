@@ -31,7 +31,7 @@ struct RoutesRecord {
 };
 
 // By name.
-struct MeshRules {
+struct RuleRecords {
   std::map<std::string, PolicyRecord> policies;
   std::map<std::string, RoutesRecord> routes;
 };
@@ -39,7 +39,7 @@ struct MeshRules {
 // Everything at once, as a store holds it.
 struct MeshRecords {
   uint64_t version = 0;  // of the mesh: grows with every change of any of these, and never goes back
-  MeshRules rules;
+  RuleRecords rules;
   std::vector<Ban> bans;  // ended ones too, until they are deleted
 };
 

@@ -59,7 +59,7 @@ absl::Status MeshRegistry::Load() {
   if (!records.ok()) return records.status();
   MeshSnapshot first;
   first.version = records->version;
-  first.rules = std::make_shared<const MeshRules>(std::move(records->rules));
+  first.rules = std::make_shared<const RuleRecords>(std::move(records->rules));
   first.bans = std::make_shared<const BanSet>(std::move(records->bans));
   auto issued = IssuedOf(*first.bans, {});
   if (!issued.ok()) return issued.status();
@@ -88,7 +88,7 @@ absl::StatusOr<std::vector<ApplyOutcome>> MeshRegistry::Apply(std::vector<Worklo
     std::lock_guard<std::mutex> lock(change_mutex_);
     MeshSnapshot next = *snapshot();
     const absl::Time now = Now();
-    MeshRules rules = *next.rules;
+    RuleRecords rules = *next.rules;
     MeshChange change{.version = next.version + 1};
     for (WorkloadPolicy& policy : policies) {
       outcomes.push_back(OutcomeOf(Kind::kPolicy, rules.policies, policy, &PolicyRecord::policy, change.version));
@@ -107,7 +107,7 @@ absl::StatusOr<std::vector<ApplyOutcome>> MeshRegistry::Apply(std::vector<Worklo
     if (dry_run || (change.put_policies.empty() && change.put_routes.empty())) return outcomes;
     if (absl::Status stored = store_.ChangeMesh(change); !stored.ok()) return stored;
     next.version = change.version;
-    next.rules = std::make_shared<const MeshRules>(std::move(rules));
+    next.rules = std::make_shared<const RuleRecords>(std::move(rules));
     Publish(std::move(next));
   }
   if (on_change_) on_change_();
@@ -123,11 +123,11 @@ absl::Status MeshRegistry::Delete(const std::vector<std::string>& policies, cons
     if (absl::Status there = CheckThere(next.rules->routes, routes, "route set"); !there.ok()) return there;
     const MeshChange change{.version = next.version + 1, .delete_policies = policies, .delete_routes = routes};
     if (absl::Status stored = store_.ChangeMesh(change); !stored.ok()) return stored;
-    MeshRules rules = *next.rules;
+    RuleRecords rules = *next.rules;
     for (const std::string& name : policies) rules.policies.erase(name);
     for (const std::string& name : routes) rules.routes.erase(name);
     next.version = change.version;
-    next.rules = std::make_shared<const MeshRules>(std::move(rules));
+    next.rules = std::make_shared<const RuleRecords>(std::move(rules));
     Publish(std::move(next));
   }
   if (on_change_) on_change_();

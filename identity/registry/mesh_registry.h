@@ -30,7 +30,7 @@ using IssuedBans = std::map<SpiffeId, std::vector<Ban>>;
 // One moment; immutable. What did not change is shared with the moment before: a ban copies no rules.
 struct MeshSnapshot {
   uint64_t version = 0;                    // grows with every change
-  std::shared_ptr<const MeshRules> rules;  // these three are never null
+  std::shared_ptr<const RuleRecords> rules;  // these three are never null
   std::shared_ptr<const BanSet> bans;      // as the operator gave them
   std::shared_ptr<const IssuedBans> issued;
 };

@@ -52,7 +52,7 @@ mesh::v1::ProxyStatus StatusToProto(const ProxyReport& report) {
 
 class MeshRulesService final : public v1::MeshRules::Service {
  public:
-  MeshRulesService(MeshRegistry& mesh, const ProxyReports& reports, const AuthorityFacts& facts)
+  MeshRulesService(MeshRegistry& mesh, const MeshReports& reports, const AuthorityFacts& facts)
       : mesh_(mesh), reports_(reports), facts_(facts) {}
 
   grpc::Status Apply(grpc::ServerContext* call, const v1::ApplyRequest* request, v1::ApplyResponse* response) override {
@@ -150,7 +150,7 @@ class MeshRulesService final : public v1::MeshRules::Service {
 
   grpc::Status GetMeshStatus(grpc::ServerContext*, const v1::GetMeshStatusRequest*,
                              v1::GetMeshStatusResponse* response) override {
-    for (const ProxyReports::OfAgent& node : reports_.All()) {
+    for (const MeshReports::OfAgent& node : reports_.All()) {
       for (const ProxyReport& report : node.proxies) {
         v1::GetMeshStatusResponse::Proxy* proxy = response->add_proxies();
         proxy->set_agent(node.agent.ToString());
@@ -169,13 +169,13 @@ class MeshRulesService final : public v1::MeshRules::Service {
   }
 
   MeshRegistry& mesh_;
-  const ProxyReports& reports_;
+  const MeshReports& reports_;
   const AuthorityFacts& facts_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewMeshRulesService(MeshRegistry& mesh, const ProxyReports& reports,
+std::unique_ptr<grpc::Service> NewMeshRulesService(MeshRegistry& mesh, const MeshReports& reports,
                                                    const AuthorityFacts& facts) {
   return std::make_unique<MeshRulesService>(mesh, reports, facts);
 }

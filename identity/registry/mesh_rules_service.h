@@ -5,13 +5,13 @@
 #include <memory>
 
 #include "identity/registry/mesh_registry.h"
-#include "identity/registry/proxy_reports.h"
+#include "identity/registry/mesh_reports.h"
 #include "identity/registry/registry_service.h"
 
 namespace lanyard {
 
 // Borrows all three, which must outlive it.
-std::unique_ptr<grpc::Service> NewMeshRulesService(MeshRegistry& mesh, const ProxyReports& reports,
+std::unique_ptr<grpc::Service> NewMeshRulesService(MeshRegistry& mesh, const MeshReports& reports,
                                                    const AuthorityFacts& facts);
 
 }  // namespace lanyard

@@ -61,7 +61,7 @@ class MeshRulesServiceTest : public testing::Test {
   FakeClock clock_;
   FakeStore store_;
   FakeFacts facts_;
-  ProxyReports reports_;
+  MeshReports reports_;
   std::unique_ptr<MeshRegistry> mesh_ = *MeshRegistry::Open(*TrustDomain::Parse("example.org"), store_, clock_);
   std::unique_ptr<grpc::Service> service_ = NewMeshRulesService(*mesh_, reports_, facts_);
   std::unique_ptr<grpc::Server> server_;

@@ -16,7 +16,7 @@ absl::Status DamagedRow(const Database& database, absl::string_view table, const
                                           ": ", why.message(), "; restore it from a backup"));
 }
 
-absl::Status ReadRules(Database& database, MeshRules& rules) {
+absl::Status ReadRules(Database& database, RuleRecords& rules) {
   Statement read = database.Prepare("SELECT kind, content FROM mesh_rules");
   while (true) {
     const absl::StatusOr<bool> row = read.Step();

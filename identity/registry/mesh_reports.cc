@@ -1,4 +1,4 @@
-#include "identity/registry/proxy_reports.h"
+#include "identity/registry/mesh_reports.h"
 
 #include <algorithm>
 #include <utility>
@@ -11,12 +11,12 @@ namespace {
 bool HasLongText(const ProxyReport& report) {
   const size_t longest = std::max(
       {report.version.size(), report.refused_view_error.size(), report.spiffe_id.size(), report.serial.size()});
-  return longest > ProxyReports::kMaxTextSizeBytes;
+  return longest > MeshReports::kMaxTextSizeBytes;
 }
 
 }  // namespace
 
-absl::Status ProxyReports::Replace(const SpiffeId& agent, std::vector<ProxyReport> proxies, absl::Time now) {
+absl::Status MeshReports::Replace(const SpiffeId& agent, std::vector<ProxyReport> proxies, absl::Time now) {
   if (proxies.size() > kMaxProxiesOfAgent) {
     return absl::InvalidArgumentError(
         absl::StrCat(proxies.size(), " proxies are too many for one node; at most ", kMaxProxiesOfAgent));
@@ -37,7 +37,7 @@ absl::Status ProxyReports::Replace(const SpiffeId& agent, std::vector<ProxyRepor
   return absl::OkStatus();
 }
 
-void ProxyReports::Drop(const SpiffeId& agent) {
+void MeshReports::Drop(const SpiffeId& agent) {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = agents_.find(agent);
   if (found == agents_.end()) return;
@@ -45,7 +45,7 @@ void ProxyReports::Drop(const SpiffeId& agent) {
   agents_.erase(found);
 }
 
-std::vector<ProxyReports::OfAgent> ProxyReports::All() const {
+std::vector<MeshReports::OfAgent> MeshReports::All() const {
   std::lock_guard<std::mutex> lock(mutex_);
   std::vector<OfAgent> all;
   for (const auto& [id, reports] : agents_) all.push_back(reports);

@@ -1,4 +1,4 @@
-#include "identity/registry/proxy_reports.h"
+#include "identity/registry/mesh_reports.h"
 
 #include <string>
 #include <vector>
@@ -18,8 +18,8 @@ ProxyReport Report(uint64_t view) {
   return report;
 }
 
-TEST(ProxyReports, AReportReplacesTheOneBefore) {
-  ProxyReports reports;
+TEST(MeshReports, AReportReplacesTheOneBefore) {
+  MeshReports reports;
   ASSERT_TRUE(reports.Replace(Agent("b"), {Report(1), Report(2)}, kNow).ok());
   ASSERT_TRUE(reports.Replace(Agent("a"), {Report(3)}, kNow).ok());
   ASSERT_TRUE(reports.Replace(Agent("b"), {Report(4)}, kNow + absl::Seconds(1)).ok());
@@ -31,28 +31,28 @@ TEST(ProxyReports, AReportReplacesTheOneBefore) {
   EXPECT_EQ(all[1].reported_at, kNow + absl::Seconds(1));
 }
 
-TEST(ProxyReports, WhatIsDroppedIsGone) {
-  ProxyReports reports;
+TEST(MeshReports, WhatIsDroppedIsGone) {
+  MeshReports reports;
   ASSERT_TRUE(reports.Replace(Agent("a"), {Report(1)}, kNow).ok());
   reports.Drop(Agent("a"));
   reports.Drop(Agent("a"));
   EXPECT_TRUE(reports.All().empty());
 }
 
-TEST(ProxyReports, OneAgentCannotFillTheTable) {
-  ProxyReports reports;
+TEST(MeshReports, OneAgentCannotFillTheTable) {
+  MeshReports reports;
   EXPECT_TRUE(absl::IsInvalidArgument(
-      reports.Replace(Agent("a"), std::vector<ProxyReport>(ProxyReports::kMaxProxiesOfAgent + 1), kNow)));
+      reports.Replace(Agent("a"), std::vector<ProxyReport>(MeshReports::kMaxProxiesOfAgent + 1), kNow)));
   ProxyReport wordy;
-  wordy.refused_view_error = std::string(ProxyReports::kMaxTextSizeBytes + 1, 'x');
+  wordy.refused_view_error = std::string(MeshReports::kMaxTextSizeBytes + 1, 'x');
   EXPECT_TRUE(absl::IsInvalidArgument(reports.Replace(Agent("a"), {wordy}, kNow)));
   EXPECT_TRUE(reports.All().empty());
 }
 
-TEST(ProxyReports, AllAgentsTogetherHaveALimit) {
-  ProxyReports reports;
-  const size_t agents = ProxyReports::kMaxProxies / ProxyReports::kMaxProxiesOfAgent;
-  const std::vector<ProxyReport> many(ProxyReports::kMaxProxiesOfAgent);
+TEST(MeshReports, AllAgentsTogetherHaveALimit) {
+  MeshReports reports;
+  const size_t agents = MeshReports::kMaxProxies / MeshReports::kMaxProxiesOfAgent;
+  const std::vector<ProxyReport> many(MeshReports::kMaxProxiesOfAgent);
   for (size_t i = 0; i < agents; ++i) ASSERT_TRUE(reports.Replace(Agent(std::to_string(i)), many, kNow).ok());
   EXPECT_TRUE(absl::IsResourceExhausted(reports.Replace(Agent("more"), {Report(1)}, kNow)));
   EXPECT_TRUE(reports.Replace(Agent("0"), many, kNow).ok()) << "a report that replaces one needs no room";

@@ -26,7 +26,7 @@ struct ProxyReport {
 };
 
 // Thread-safe.
-class ProxyReports {
+class MeshReports {
  public:
   static constexpr size_t kMaxProxiesOfAgent = 1000;
   static constexpr size_t kMaxProxies = 100'000;  // of all agents

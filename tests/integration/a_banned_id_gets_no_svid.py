@@ -1,0 +1,30 @@
+from kit import waiting
+from kit.mesh import CLIENT_ID, SERVER_ID, Mesh
+from kit.scope import check
+
+
+def test(scope):
+    mesh = Mesh(scope, lifetimes={"x509_svid": "6s", "backdate": "2s"}, proxies=False)
+    for node in (mesh.client, mesh.server):
+        mesh.wait_for_agent(node)
+    banned = mesh.cli("ban", CLIENT_ID, "--reason", "leaked key")
+    check.assertIsNone(banned["expires_at"])
+
+    # Its renewals stop, and with the SVID it has it ends; the other goes on.
+    waiting.until(lambda: "leaked key" in mesh.authority.log(), lambda: "the authority refuses nothing")
+    waiting.until(lambda: mesh.fetch(mesh.client, mesh.client.uid).returncode != 0,
+                  lambda: "the banned workload still has an SVID")
+    refused = [line for line in mesh.authority.log().splitlines() if "refused an X.509-SVID" in line]
+    check.assertTrue(refused and all(f"{CLIENT_ID} is banned until it is unbanned" in line for line in refused), refused)
+    check.assertEqual(mesh.fetch(mesh.server, mesh.server.uid).returncode, 0)
+
+    mesh.cli("unban", CLIENT_ID)
+    check.assertEqual(mesh.cli("bans")["bans"], [])
+    waiting.until(lambda: mesh.fetch(mesh.client, mesh.client.uid).returncode == 0,
+                  lambda: f"unbanned, and still without an SVID:\n{mesh.client.agent.tail()}")
+
+    # A ban with an end goes by itself.
+    mesh.cli("ban", SERVER_ID, "--for", "2s")
+    check.assertEqual([ban["subject"] for ban in mesh.cli("bans")["bans"]], [SERVER_ID])
+    waiting.until(lambda: mesh.cli("bans")["bans"] == [], lambda: "the ban is still there")
+    check.assertIn("a ban has ended", mesh.authority.log())

@@ -1,0 +1,78 @@
+import json
+
+from kit.mesh import Mesh
+from kit.scope import check
+
+WEB, SHOP, EVE = (f"spiffe://example.org/{name}" for name in ("web", "shop", "eve"))
+RULES = f"""
+policies:
+  - name: web
+    workloads: [{WEB}]
+    rules:
+      - {{name: shop, ports: [80], peers: [{SHOP}]}}
+      - {{name: probes, ports: [9000], allow_plaintext: true}}
+routes:
+  - name: shop
+    workloads: [{SHOP}]
+    routes:
+      - {{name: mesh, destinations: [10.0.0.0/8], action: mutual_tls, peers: ["spiffe://example.org/*"]}}
+"""
+
+
+def test(scope):
+    mesh = Mesh(scope, entries=False, proxies=False, agents=False)
+    path = scope.folder / "rules.yaml"
+    path.write_text(RULES)
+
+    def outcomes(*words):
+        return {record["name"]: record["outcome"] for record in mesh.cli(*words)["records"]}
+
+    def ask(verb, workload, port, *who):
+        return mesh.run_cli("policy", verb, "--workload", workload, "--port", str(port), *who)
+
+    # A dry run says what would be, and does nothing.
+    check.assertEqual(outcomes("policy", "apply", "-f", str(path), "--dry-run"), {"web": "created", "shop": "created"})
+    check.assertEqual(mesh.cli("policy", "list")["policies"], [])
+    check.assertEqual(outcomes("policy", "apply", "-f", str(path)), {"web": "created", "shop": "created"})
+    check.assertEqual(outcomes("route", "apply", "-f", str(path)), {"web": "unchanged", "shop": "unchanged"})
+
+    # What list prints can be changed and applied again.
+    listed = mesh.cli("policy", "list", "--workload", WEB)
+    check.assertEqual([policy["name"] for policy in listed["policies"]], ["web"])
+    listed["policies"][0]["rules"][0]["ports"].append(443)
+    path.write_text(json.dumps(listed))
+    check.assertEqual(outcomes("policy", "apply", "-f", str(path)), {"web": "changed"})
+
+    # The exit code is the answer.
+    for code, verb, port, who in ((0, "test", 443, ["--peer", SHOP]), (0, "test", 9000, ["--plaintext"]),
+                                  (1, "test", 80, ["--peer", EVE]), (1, "test", 80, ["--plaintext"]),
+                                  (0, "explain", 80, ["--peer", EVE]), (2, "test", 80, []), (2, "test", 0, ["--plaintext"]),
+                                  (2, "test", 80, ["--peer", SHOP, "--plaintext"]), (2, "test", 80, ["--peer", "shop"])):
+        done = ask(verb, WEB, port, *who)
+        check.assertEqual(done.returncode, code, f"{verb} {port} {who}: {done.stdout}{done.stderr}")
+    check.assertIn("allowed: rule web/shop allows", ask("explain", WEB, 80, "--peer", SHOP).stdout)
+    denied = ask("explain", WEB, 80, "--peer", EVE).stdout
+    check.assertIn("web/shop: it does not name this peer", denied)
+    check.assertIn("web/probes: it is for port 9000", denied)
+    check.assertIn("no policy of the registry speaks of", ask("test", EVE, 80, "--peer", SHOP).stdout)
+
+    # A ban is above every rule, and is named.
+    mesh.cli("ban", SHOP, "--for", "1h", "--reason", "leaked key")
+    done = ask("test", WEB, 80, "--peer", SHOP)
+    check.assertEqual(done.returncode, 1)
+    check.assertIn("leaked key", done.stdout)
+    for subject, code in (("nobody", 2), ("serial:xyz", 2), ("agent:spiffe://example.org/web", 1),
+                          ("spiffe://example.org/lanyard/agent/a", 1)):
+        check.assertEqual(mesh.run_cli("ban", subject).returncode, code, subject)
+    check.assertEqual(mesh.run_cli("unban", EVE).returncode, 1)
+
+    mesh.cli("policy", "delete", "web")
+    check.assertEqual(mesh.run_cli("policy", "delete", "web").returncode, 1)
+    check.assertEqual([routes["name"] for routes in mesh.cli("route", "list")["routes"]], ["shop"])
+    mesh.cli("route", "delete", "shop")
+    check.assertEqual(mesh.cli("mesh", "status")["proxies"], [])
+    for words in (["policy"], ["route"], ["mesh"], ["policy", "apply"], ["route", "list"], ["ban"], ["unban"], ["bans"],
+                  ["mesh", "status"], ["policy", "explain"]):
+        done = mesh.run_cli(*words, "--help")
+        check.assertEqual(done.returncode, 0, words)
+        check.assertIn("Examples:", done.stdout)
