@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <string>
+#include <utility>
 
 #include "gtest/gtest.h"
 #include "proxy/io/epoll_poller.h"
@@ -41,6 +42,28 @@ class TcpHarness : public StreamHarness {
 std::unique_ptr<StreamHarness> Ipv4() { return std::make_unique<TcpHarness>("127.0.0.1:0"); }
 std::unique_ptr<StreamHarness> Ipv6() { return std::make_unique<TcpHarness>("[::1]:0"); }
 INSTANTIATE_TEST_SUITE_P(Tcp, StreamContract, testing::Values(Ipv4, Ipv6));
+
+TEST(TcpStreamRelease, GivesItsSocketToAnother) {
+  TcpHarness harness("127.0.0.1:0");
+  StreamEnds ends = harness.Connect();
+  ASSERT_TRUE(harness.TurnUntil([&] { return ends.left->Open().status == IoStatus::kOk; }));
+  StreamWriter before(ends.left.get(), "before");
+  ASSERT_TRUE(before.Push());
+  UniqueFd fd = ends.right->ReleaseFd();
+  ASSERT_TRUE(fd.valid());
+  EXPECT_FALSE(ends.right->ReleaseFd().valid()) << "only once";
+  EXPECT_EQ(ends.right->Flush().status, IoStatus::kError);
+  ends.right.reset();
+  ends.right = TcpStream::Accepted(harness.loop(), std::move(fd));
+  StreamReader reader(ends.right.get());
+  ASSERT_TRUE(harness.TurnUntil([&] { return reader.Drain() || reader.bytes() == "before"; }));
+  StreamWriter back(ends.right.get(), "back");
+  StreamReader answer(ends.left.get());
+  ASSERT_TRUE(harness.TurnUntil([&] {
+    back.Push();
+    return answer.Drain() || answer.bytes() == "back";
+  }));
+}
 
 class DiallingNobody : public testing::Test {
  protected:

@@ -5,7 +5,11 @@
 #include <utility>
 
 #include "gtest/gtest.h"
+#include "proxy/io/epoll_poller.h"
+#include "proxy/io/listener.h"
+#include "proxy/io/tcp_stream.h"
 #include "proxy/link/link_testing.h"
+#include "proxy/link/mesh_stream.h"
 
 namespace lanyard {
 namespace {
@@ -65,6 +69,203 @@ TEST_F(LinkTest, AnEndWithoutCloseNotifyIsAnError) {
   opener_lower_->Reset();
   EXPECT_TRUE(Until([&] { return harness_.far.closed == 1; }));
   EXPECT_EQ(harness_.far.last_error, StreamError::kReset);
+}
+
+TEST_F(LinkTest, ARetiredLinkWhosePeerIsSilentIsGivenUp) {
+  harness_.far.links.front()->Observe(nullptr);  // it reads nothing
+  opener_->Retire();
+  const absl::Duration start = harness_.loop()->now();
+  for (int turn = 0; turn < 30 && harness_.near.closed == 0; ++turn) harness_.loop()->RunOnce(absl::Minutes(1));
+  ASSERT_EQ(harness_.near.closed, 1);
+  EXPECT_EQ(harness_.near.last_error, StreamError::kTimedOut);
+  EXPECT_GE(harness_.loop()->now() - start, Link::kRetireDeadline);
+}
+
+// A peer that speaks TLS well and the mesh protocol as it likes.
+class HostileTest : public testing::Test {
+ protected:
+  void Start(LinkRole ours) {
+    auto [left, right] = FakeStream::Pair(harness_.loop());
+    const bool opener = ours == LinkRole::kOpener;
+    auto tls = std::make_unique<TlsStream>(std::move(left), opener ? LinkIds().web->NewClient()
+                                                                   : LinkIds().web->NewServer(), &harness_.pool);
+    peer_ = std::make_unique<TlsStream>(std::move(right), opener ? LinkIds().api->NewServer()
+                                                                 : LinkIds().api->NewClient(), &harness_.pool);
+    ASSERT_TRUE(harness_.TurnUntil([&] {
+      const IoStatus one = tls->Open().status, two = peer_->Open().status;
+      return one == IoStatus::kOk && two == IoStatus::kOk;
+    }));
+    auto link = std::make_unique<Link>(harness_.loop(), std::move(tls), ours, LinkIds().web);
+    link_ = link.get();
+    keeper_.Keep(std::move(link));
+  }
+  void Send(const std::string& bytes) {
+    StreamWriter writer(peer_.get(), bytes);
+    ASSERT_TRUE(harness_.TurnUntil([&] { return writer.Push(); }));
+  }
+
+  LinkHarness harness_;
+  std::unique_ptr<TlsStream> peer_;
+  LinkKeeper keeper_;
+  Link* link_ = nullptr;
+};
+
+TEST_F(HostileTest, WhatDoesNotBelongOnAnIdleLinkEndsIt) {
+  std::string data;
+  AppendHeader(FrameType::kData, 1, &data);
+  data += "x";
+  const OpenRequest open{TestToken(1), "10.0.0.7:80", ""};
+  const std::string for_both[] = {data,
+                                  EncodeEmpty(FrameType::kEnd),
+                                  EncodeEmpty(FrameType::kSwitch),
+                                  EncodeReset(ResetReason::kStream),
+                                  EncodeAccept(1),
+                                  EncodeRefuse({RefuseReason::kOther, ""}),
+                                  EncodePing(FrameType::kPong, 1),
+                                  "GET / HTTP/1.1\r\n\r\n",
+                                  std::string("\x09\x00\x00\x01x", 5)};  // a short PING
+  for (const std::string& bytes : for_both) {
+    for (const LinkRole role : {LinkRole::kOpener, LinkRole::kAcceptor}) {
+      Start(role);
+      Send(bytes);
+      ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.links.empty(); })) << bytes;
+      EXPECT_EQ(keeper_.last_error, StreamError::kMeshProtocol) << bytes;
+    }
+  }
+  for (const std::string& bytes : {EncodeOpen(open), EncodeAttach({TestToken(1), 0})}) {
+    Start(LinkRole::kOpener);
+    Send(bytes);
+    ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.links.empty(); })) << bytes;
+    EXPECT_EQ(keeper_.last_error, StreamError::kMeshProtocol);
+  }
+  Start(LinkRole::kAcceptor);
+  Send(EncodeGoAway(GoAwayReason::kDraining));
+  ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.links.empty(); }));
+  EXPECT_EQ(keeper_.last_error, StreamError::kMeshProtocol);
+  EXPECT_EQ(keeper_.asked, nullptr);
+}
+
+TEST_F(HostileTest, AFloodOfPingsHoldsNoMemory) {
+  Start(LinkRole::kAcceptor);
+  std::string flood;
+  for (uint64_t i = 0; i < 20000; ++i) flood += EncodePing(FrameType::kPing, i);
+  StreamWriter writer(peer_.get(), flood);
+  // Its answers are not read until all is sent: the link stops at what the way back holds, and no more.
+  for (int turn = 0; turn < 2000; ++turn) {
+    writer.Push();
+    harness_.loop()->RunOnce(absl::ZeroDuration());
+  }
+  EXPECT_LE(harness_.pool.lent(), 4u);
+  StreamReader answers(peer_.get());
+  ASSERT_TRUE(harness_.TurnUntil([&] {
+    const bool sent = writer.Push();
+    answers.Drain();
+    return sent && answers.bytes().ends_with(EncodePing(FrameType::kPong, 19999));
+  }));
+  EXPECT_EQ(harness_.pool.lent(), 0u);
+}
+
+TEST_F(HostileTest, AStreamThatIsClosedHereAndSentOnIsCutOff) {
+  Start(LinkRole::kAcceptor);
+  Send(EncodeOpen({TestToken(1), "10.0.0.7:80", ""}));
+  ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.asked != nullptr; }));
+  auto stream = MeshStream::Accepted(harness_.loop(), std::move(keeper_.asked), TestToken(1), &keeper_);
+  stream->Refuse(RefuseReason::kNotAllowed, "");
+  stream.reset();
+  std::string data;
+  AppendHeader(FrameType::kData, kMaxDataBytes, &data);
+  data.append(kMaxDataBytes, 'x');
+  std::string all;
+  for (size_t sent = 0; sent <= Link::kMaxDiscardedBytes; sent += kMaxDataBytes) all += data;
+  StreamWriter writer(peer_.get(), all);
+  ASSERT_TRUE(harness_.TurnUntil([&] {
+    writer.Push();
+    return keeper_.closed == 1;
+  }));
+  EXPECT_EQ(keeper_.last_text, "the peer goes on sending to a stream that was closed");
+}
+
+TEST_F(HostileTest, AStreamThatIsClosedHereOnlyIsGivenUpAfterTheDeadline) {
+  Start(LinkRole::kAcceptor);
+  Send(EncodeOpen({TestToken(1), "10.0.0.7:80", ""}));
+  ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.asked != nullptr; }));
+  auto stream = MeshStream::Accepted(harness_.loop(), std::move(keeper_.asked), TestToken(1), &keeper_);
+  stream->Refuse(RefuseReason::kNotAllowed, "");
+  stream.reset();
+  ASSERT_EQ(keeper_.links.size(), 1u);
+  EXPECT_EQ(keeper_.links.front()->state(), Link::State::kClosing);
+  const absl::Duration start = harness_.loop()->now();
+  ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.closed == 1; }));
+  EXPECT_EQ(keeper_.last_error, StreamError::kTimedOut);
+  EXPECT_GE(harness_.loop()->now() - start, Link::kClosingDeadline);
+}
+
+// Two workers' loops in one thread, over loopback.
+TEST(LinkRelease, MovesALinkWithWhatItHasNotReadToAnotherLoop) {
+  BufferPool pool(80 << 10), other_pool(80 << 10);
+  auto loop = EventLoop::Create(EpollPoller::Create().value(), &SystemClock()).value();
+  auto other = EventLoop::Create(EpollPoller::Create().value(), &SystemClock()).value();
+  const auto until = [&](const std::function<bool()>& done) {
+    for (int turn = 0; turn < 5000 && !done(); ++turn) {
+      loop->RunOnce(absl::Milliseconds(1));
+      other->RunOnce(absl::Milliseconds(1));
+    }
+    return done();
+  };
+  auto listener = Listener::Bind(loop.get(), SocketAddress::Parse("127.0.0.1:0").value()).value();
+  std::unique_ptr<TcpStream> accepted;
+  ASSERT_TRUE(listener->Start({[&](UniqueFd fd, const SocketAddress&) {
+                                 accepted = TcpStream::Accepted(loop.get(), std::move(fd));
+                               },
+                               [](int) {}})
+                  .ok());
+  auto client = std::make_unique<TlsStream>(TcpStream::Dialling(loop.get(), listener->address()),
+                                            LinkIds().web->NewClient(), &pool);
+  ASSERT_TRUE(until([&] { return accepted != nullptr; }));
+  auto server = std::make_unique<TlsStream>(std::move(accepted), LinkIds().api->NewServer(), &pool);
+  ASSERT_TRUE(until([&] {
+    const IoStatus one = client->Open().status, two = server->Open().status;
+    return one == IoStatus::kOk && two == IoStatus::kOk;
+  }));
+  LinkKeeper keeper;
+  keeper.Keep(std::make_unique<Link>(loop.get(), std::move(server), LinkRole::kAcceptor, LinkIds().api));
+  // ATTACH, and more behind it than one read of the socket takes, all of it sent before the link moves.
+  const std::string text = TestBytes(200000, 1);
+  std::string sent = EncodeAttach({TestToken(3), 1});
+  for (size_t at = 0; at < text.size(); at += kMaxDataBytes) {
+    const std::string part = text.substr(at, kMaxDataBytes);
+    AppendHeader(FrameType::kData, part.size(), &sent);
+    sent += part;
+  }
+  StreamWriter writer(client.get(), sent);
+  ASSERT_TRUE(until([&] {
+    writer.Push();
+    return keeper.asked != nullptr;
+  }));
+  LinkParts parts = Link::Release(std::move(keeper.asked));
+  ASSERT_TRUE(parts.fd.valid());
+  EXPECT_EQ(pool.lent(), 0u);
+  std::unique_ptr<Link> link = Link::Rebuild(other.get(), &other_pool, std::move(parts));
+  EXPECT_EQ(link->peer()->id.ToString(), "spiffe://example.org/web");
+  auto stream = MeshStream::Accepted(other.get(), std::move(link), TestToken(3), &keeper);
+  stream->Accept(1);
+  StreamReader reader(stream.get());
+  ASSERT_TRUE(until([&] {
+    writer.Push();
+    reader.Drain();
+    return reader.bytes().size() >= text.size();
+  }));
+  EXPECT_TRUE(reader.bytes() == text);
+  StreamWriter back(stream.get(), "answer");
+  StreamReader answer(client.get());
+  ASSERT_TRUE(until([&] {
+    back.Push();
+    answer.Drain();
+    return answer.bytes().size() >= 8 + 10;
+  }));
+  EXPECT_EQ(answer.bytes().substr(answer.bytes().size() - 6), "answer");
+  stream.reset();
+  keeper.links.clear();
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ class TlsStream : public Stream, private StreamObserver {
   IoResult Read(absl::Span<uint8_t> into) override;
   IoResult Write(absl::Span<const uint8_t> from) override;
   // One record of at most kMaxRecordBytes: taken whole, or (kWouldBlock) not at all. With `more` it waits here, as far
-  // as there is room, to leave in one system call with what is written next.
+  // as there is room, to leave in one system call with what is written next; at the latest when the stream is ready.
   IoResult WriteRecord(absl::Span<const uint8_t> record, bool more);
   IoResult Flush() override;
   IoResult ShutdownWrite() override;

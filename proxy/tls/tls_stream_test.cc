@@ -264,5 +264,77 @@ TEST_F(TlsStreamTest, RefusingTellsThePeerByAnAlert) {
   EXPECT_EQ(reader.last(), IoStatus::kError);
 }
 
+TEST_F(TlsStreamTest, RecordsThatAreToBeFollowedWaitAndLeaveTogether) {
+  ASSERT_TRUE(OpenBoth());
+  auto* client = static_cast<TlsStream*>(ends_.left.get());
+  const std::string text = TestBytes(3 * kMaxRecordBytes, 1);
+  const auto record = [&](size_t at) {
+    return absl::Span<const uint8_t>(reinterpret_cast<const uint8_t*>(text.data()) + at * kMaxRecordBytes,
+                                     kMaxRecordBytes);
+  };
+  Send(ends_.left.get(), "x");
+  StreamReader reader(ends_.right.get());
+  ASSERT_TRUE(harness_.TurnUntil([&] { return reader.Drain() || reader.bytes() == "x"; }));
+  for (const size_t at : {0u, 1u}) ASSERT_EQ(client->WriteRecord(record(at), true).status, IoStatus::kOk);
+  EXPECT_EQ(harness_.pool.lent(), 1u) << "gathered";
+  ASSERT_EQ(client->WriteRecord(record(2), false).status, IoStatus::kOk);
+  EXPECT_EQ(harness_.pool.lent(), 0u) << "all has left";
+  ASSERT_TRUE(harness_.TurnUntil([&] { return reader.Drain() || reader.bytes().size() == text.size() + 1; }));
+  EXPECT_TRUE(reader.bytes() == "x" + text);
+  EXPECT_EQ(harness_.pool.lent(), 0u);
+}
+
+TEST_F(TlsStreamTest, ARecordIsTakenWholeOrNotAtAll) {
+  ASSERT_TRUE(OpenBoth());
+  auto* client = static_cast<TlsStream*>(ends_.left.get());
+  const std::string text = TestBytes(kMaxRecordBytes, 2);
+  const absl::Span<const uint8_t> record(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  size_t taken = 0;
+  for (const bool more : {true, false, true, true, true, true, true, true, true, true, false, false, false, false}) {
+    const IoResult result = client->WriteRecord(record, more);
+    if (result.status == IoStatus::kWouldBlock) continue;
+    ASSERT_EQ(result.size_bytes, record.size());
+    ++taken;
+  }
+  EXPECT_GT(taken, 4u);
+  EXPECT_LT(taken, 14u) << "nobody reads";
+  StreamReader reader(ends_.right.get());
+  ASSERT_TRUE(harness_.TurnUntil([&] {
+    client->Flush();
+    return reader.Drain() || reader.bytes().size() == taken * text.size();
+  }));
+  for (size_t at = 0; at < taken; ++at) EXPECT_TRUE(reader.bytes().substr(at * text.size(), text.size()) == text);
+}
+
+TEST_F(TlsStreamTest, WhatIsTakenApartIsTheSameStreamWhenPutTogether) {
+  ASSERT_TRUE(OpenBoth());
+  const std::string rightward = TestBytes(60000, 3), leftward = TestBytes(200000, 4);
+  auto* server = static_cast<TlsStream*>(ends_.right.get());
+  Send(ends_.left.get(), rightward);
+  StreamReader before(server);
+  uint8_t byte = 0;  // so that most is ciphertext and part is plaintext that nobody took
+  ASSERT_TRUE(harness_.TurnUntil([&] { return server->Read({&byte, 1}).status == IoStatus::kOk; }));
+  StreamWriter writer(server, leftward);
+  writer.Push();  // and some is on its way out
+  TlsParts parts = server->Release();
+  ASSERT_NE(parts.ssl, nullptr);
+  EXPECT_FALSE(parts.received.empty());
+  EXPECT_FALSE(parts.unsent.empty());
+  const size_t unsent = parts.unsent.size();
+  EXPECT_EQ(server->Read({&byte, 1}).status, IoStatus::kError);
+  EXPECT_EQ(server->Release().ssl, nullptr) << "only once";
+  ends_.right = TlsStream::Rebuild(std::move(parts), &harness_.pool);
+  StreamReader at_left(ends_.left.get()), at_right(ends_.right.get());
+  ASSERT_TRUE(harness_.TurnUntil([&] {
+    ends_.right->Flush();
+    at_left.Drain();
+    at_right.Drain();
+    return at_right.bytes().size() == rightward.size() - 1 && at_left.bytes().size() >= unsent;
+  }));
+  EXPECT_TRUE(at_right.bytes() == rightward.substr(1));
+  EXPECT_TRUE(leftward.starts_with(at_left.bytes()));
+  EXPECT_EQ(harness_.pool.lent(), 0u);
+}
+
 }  // namespace
 }  // namespace lanyard
