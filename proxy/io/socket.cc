@@ -19,8 +19,17 @@ constexpr int kIp6tOriginalDst = 80;  // linux/netfilter_ipv6/ip6_tables.h does 
 void SetOption(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof(value)); }
 
 // Small writes leave at once; a peer that vanished without a word is noticed.
-void SetStreamOptions(int fd) {
+//
+// What does not leave the machine has no congestion to control, and nobody vanishes there without the kernel's word:
+// the simplest algorithm serves, where the machine's own may model the path and pace packets by a timer (bbr does), and
+// four system calls a connection for probes are saved.
+void SetStreamOptions(int fd, const SocketAddress& address) {
+  static constexpr char kSimplest[] = "reno";  // every kernel has it, and lets anybody choose it
   SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (address.is_loopback()) {
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kSimplest, sizeof(kSimplest) - 1);
+    return;
+  }
   SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdleSeconds);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalSeconds);
@@ -42,7 +51,7 @@ absl::StatusOr<UniqueFd> OpenListenerOf(const SocketAddress& address) {
   SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   SetOption(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (family == AF_INET6) SetOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, IsAnyIpv6(address) ? 0 : 1);
-  SetStreamOptions(fd.get());
+  SetStreamOptions(fd.get(), address);
   if (bind(fd.get(), address.raw(), address.raw_size()) != 0) return failed("bind");
   if (listen(fd.get(), kListenBacklog) != 0) return failed("listen");
   return fd;
@@ -84,7 +93,7 @@ Dialled Dial(const SocketAddress& destination) {
     dialled.error_number = errno;
     return dialled;
   }
-  SetStreamOptions(dialled.fd.get());
+  SetStreamOptions(dialled.fd.get(), destination);
   if (connect(dialled.fd.get(), destination.raw(), destination.raw_size()) == 0) {
     dialled.connected = true;
   } else if (errno != EINPROGRESS) {

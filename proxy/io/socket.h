@@ -11,7 +11,8 @@ namespace lanyard {
 inline constexpr int kListenBacklog = 4096;
 
 // A listening socket, non-blocking, SO_REUSEPORT, whose accepted sockets inherit TCP_NODELAY and
-// keepalive. [::] takes both families (and is 0.0.0.0 where the machine has no IPv6). The error names the address.
+// keepalive (on loopback: the simplest congestion control instead). [::] takes both families (and is 0.0.0.0 where the
+// machine has no IPv6). The error names the address.
 absl::StatusOr<UniqueFd> OpenListener(const SocketAddress& address);
 
 // The address a socket is bound to.

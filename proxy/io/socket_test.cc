@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <string>
 
 #include "gtest/gtest.h"
 
@@ -17,6 +18,13 @@ int Option(int fd, int level, int option) {
   return value;
 }
 
+std::string CongestionControl(int fd) {
+  char name[16] = {};
+  socklen_t size = sizeof(name);
+  EXPECT_EQ(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &size), 0);
+  return name;
+}
+
 class SocketTest : public testing::Test {
  protected:
   UniqueFd listener_ = OpenListener(SocketAddress::Parse("127.0.0.1:0").value()).value();
@@ -25,14 +33,23 @@ class SocketTest : public testing::Test {
   UniqueFd Accept() { return UniqueFd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK)); }
 };
 
-TEST_F(SocketTest, WhatIsAcceptedAndDialledHasTheOptionsOfAStream) {
+TEST_F(SocketTest, WhatStaysOnTheMachineNeedsNeitherCongestionControlNorProbes) {
   const Dialled dialled = Dial(address_);
   const UniqueFd accepted = Accept();
   ASSERT_TRUE(accepted.valid());
   for (int fd : {dialled.fd.get(), accepted.get()}) {
     EXPECT_NE(Option(fd, IPPROTO_TCP, TCP_NODELAY), 0);
-    EXPECT_NE(Option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+    EXPECT_EQ(CongestionControl(fd), "reno");
+    EXPECT_EQ(Option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
   }
+}
+
+TEST_F(SocketTest, WhatMayComeFromElsewhereIsProbedAndControlledAsTheMachineIsSetUp) {
+  const UniqueFd listener = OpenListener(SocketAddress::Parse("0.0.0.0:0").value()).value();
+  const UniqueFd plain(socket(AF_INET, SOCK_STREAM, 0));
+  EXPECT_NE(Option(listener.get(), IPPROTO_TCP, TCP_NODELAY), 0);
+  EXPECT_NE(Option(listener.get(), SOL_SOCKET, SO_KEEPALIVE), 0);
+  EXPECT_EQ(CongestionControl(listener.get()), CongestionControl(plain.get()));
 }
 
 TEST_F(SocketTest, TwoWorkersMayListenOnOnePort) {
