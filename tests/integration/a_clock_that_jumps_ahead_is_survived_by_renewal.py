@@ -32,9 +32,9 @@ def test(scope):
         clock.jump(JUMP_S)
         waiting.until(lambda: all(serial(proxy) != old for proxy, old in zip(proxies, before)),
                       "expired SVIDs are not renewed")
-        # What was open hung on SVIDs that are over.
+        # What was open hung on SVIDs that are over; a proxy looks at the clock twice a minute.
         waiting.until(lambda: any(proxy.closed(close_reason="svid_expired_while_open") for proxy in proxies),
-                      "a connection outlives its SVIDs")
+                      "a connection outlives its SVIDs", timeout_s=45)
         try:
             check.assertEqual(connection.recv(1), b"")
         except ConnectionResetError:

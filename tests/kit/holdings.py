@@ -5,8 +5,8 @@ import pathlib
 
 from kit import waiting
 
-# What an idle proxy may keep for the next caller: warm connections to its peers.
-SPARE_DESCRIPTORS = 32
+# Beside the links that wait for their next stream, which are counted: one may be coming or going.
+SPARE_DESCRIPTORS = 8
 
 
 def descriptors(process):
@@ -32,6 +32,10 @@ def cpu_seconds(process):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def idle_links(proxy):
+    return int(sum(proxy.metric("lanyard_proxy_idle_links", side=side) for side in ("opened", "accepted")))
+
+
 def open_connections(proxy):
     return sum(proxy.metric("lanyard_proxy_connections_open", direction=direction)
                for direction in ("inbound", "outbound"))
@@ -44,16 +48,18 @@ class Holdings:
         self._before = [(proxy, descriptors(proxy.process), pss_bytes(proxy.process)) for proxy in proxies]
 
     def wait_until_given_back(self, memory_bytes=16 << 20, timeout_s=30):
-        """No connection and no handshake, at most SPARE_DESCRIPTORS more than before, and no more than `memory_bytes`
-        of memory more: the allocator keeps some of what was freed."""
+        """No connection and no handshake, no descriptors but those of idle links, and no more than `memory_bytes` of
+        memory more: the allocator keeps some of what was freed."""
         for proxy, descriptors_before, pss_before in self._before:
+            most_descriptors = descriptors_before + SPARE_DESCRIPTORS
+
             def excess():
                 proxy.process.check_alive()
                 if open_connections(proxy):  # a page of thousands would itself take memory
                     return {"open connections": open_connections(proxy)}
                 found = {"handshakes in flight": proxy.metric("lanyard_proxy_handshakes_in_flight"),
                          "entries in /connections": len(proxy.connections()),
-                         "descriptors": max(0, descriptors(proxy.process) - descriptors_before - SPARE_DESCRIPTORS),
+                         "descriptors": max(0, descriptors(proxy.process) - idle_links(proxy) - most_descriptors),
                          "bytes of memory": max(0, pss_bytes(proxy.process) - pss_before - memory_bytes)}
                 return {what: amount for what, amount in found.items() if amount}
             waiting.until(lambda: not excess(), lambda: f"{proxy.process.name} still holds more than before: {excess()}",
