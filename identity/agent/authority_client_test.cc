@@ -139,7 +139,8 @@ TEST_P(AuthorityClientContract, WatchesWhatTheMeshKnows) {
   });
   EXPECT_TRUE(absl::IsCancelled(ended)) << ended;
   ASSERT_EQ(seen.size(), 2u);
-  EXPECT_EQ(seen[0].mesh, nullptr);
+  ASSERT_NE(seen[0].mesh, nullptr);
+  EXPECT_EQ(*seen[0].mesh, NodeMesh());
   ASSERT_NE(seen[1].mesh, nullptr);
   EXPECT_EQ(*seen[1].mesh, SomeMesh());
 }

@@ -36,7 +36,7 @@ struct WorkloadRules {
 
 // What the registry says of who may talk to whom, as far as it concerns this node.
 struct NodeMesh {
-  uint64_t version = 0;                // grows with every change in the registry
+  uint64_t version = 0;                // grows with every change in the registry; 0: it never held anything
   std::vector<WorkloadRules> rules;    // policies by name, then route sets in the order in which they match
   std::string bans;                    // in force; likewise a piece of a View
 
@@ -48,7 +48,7 @@ struct NodeState {
   uint64_t revision = 0;
   std::vector<WorkloadEntry> entries;  // in the authority's order; ids are unique
   BundleSet bundles;
-  std::shared_ptr<const NodeMesh> mesh = nullptr;  // nothing was said of it
+  std::shared_ptr<const NodeMesh> mesh = nullptr;  // null: nothing that can be read
 };
 
 }  // namespace lanyard

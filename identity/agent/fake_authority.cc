@@ -76,6 +76,7 @@ FakeAuthority::FakeAuthority(const Clock& clock) : clock_(clock), trust_domain_(
   MakeAuthorities();
   state_.revision = 1;
   state_.bundles = BundlesLocked();
+  state_.mesh = std::make_shared<const NodeMesh>();
 }
 
 void FakeAuthority::MakeAuthorities() {

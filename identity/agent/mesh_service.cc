@@ -41,11 +41,12 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
  protected:
   void Fill(const StreamAnswer& answer, mesh::v1::View& view) override {
     absl::StatusOr<mesh::v1::View> made = ViewOf(*answer.mesh);
-    // Cannot be, as the authority's client made the pieces. A view without a version is refused by proxies.
+    // Cannot be, as the authority's client made the pieces; if it is, no proxy may take what is left for a view.
     if (made.ok()) {
       view = *std::move(made);
     } else {
-      Log(LogLevel::kError, "a proxy's view is empty", {{"error", made.status()}});
+      view.add_bans();  // of nobody: refused by every proxy
+      Log(LogLevel::kError, "a proxy's view cannot be made", {{"error", made.status()}});
     }
     absl::MutexLock lock(&status_mutex_);
     recognized_ = true;

@@ -62,7 +62,6 @@ bool IsPrintable(const std::string& text) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const NodeMesh>> ReadNodeMesh(const authority::v1::NodeState& message) {
-  if (message.mesh_version() == 0) return nullptr;
   auto mesh = std::make_shared<NodeMesh>();
   mesh->version = message.mesh_version();
   for (const authority::v1::WorkloadPolicy& policy : message.policies()) {

@@ -10,9 +10,9 @@
 
 namespace lanyard {
 
-// Null when the authority said nothing of it (mesh_version 0). Rules get joined names (workload_rules.h), as a workload
-// may have rules of several sets. Bans of agents are left out: a proxy knows their SVIDs by serial. InvalidArgument
-// when some workload pattern cannot be read: without it nobody could say whom the rules concern.
+// Rules get joined names (workload_rules.h), as a workload may have rules of several sets. Bans of agents are left out:
+// a proxy knows their SVIDs by serial. InvalidArgument when some workload pattern cannot be read: without it nobody
+// could say whom the rules concern.
 absl::StatusOr<std::shared_ptr<const NodeMesh>> ReadNodeMesh(const authority::v1::NodeState& message);
 
 // DataLoss when the pieces are no View.

@@ -70,10 +70,14 @@ TEST(NodeMeshProtoTest, APolicyWithoutRulesIsARule) {
   EXPECT_TRUE(MeshAnswerFor(**mesh, {*SpiffeId::Parse("spiffe://example.org/web")}).has_rules);
 }
 
-TEST(NodeMeshProtoTest, AnAuthorityThatSaysNothingOfTheMeshSaysNothing) {
+TEST(NodeMeshProtoTest, ARegistryThatHoldsNothingIsAViewOfNothing) {
   const auto mesh = ReadNodeMesh(pb::NodeState());
   ASSERT_TRUE(mesh.ok());
-  EXPECT_EQ(*mesh, nullptr);
+  const auto view = ViewOf(MeshAnswerFor(**mesh, {*SpiffeId::Parse("spiffe://example.org/web")}));
+  ASSERT_TRUE(view.ok());
+  EXPECT_EQ(view->version(), 0u);
+  EXPECT_FALSE(view->has_rules());
+  EXPECT_TRUE(view->bans().empty());
 }
 
 TEST(NodeMeshProtoTest, AWorkloadThatCannotBeReadRefusesAllOfIt) {

@@ -17,6 +17,12 @@ bool NeedsNewSvid(const WorkloadEntry& before, const WorkloadEntry& now) {
          before.dns_names != now.dns_names;
 }
 
+// What cannot be read says nothing. An authority that knows no mesh looks as if its registry had never held anything:
+// it must not lift the bans that another one, newer, has made.
+bool SaysMoreOfTheMesh(const NodeMesh* before, const NodeMesh* now) {
+  return now != nullptr && (before == nullptr || now->version > 0);
+}
+
 }  // namespace
 
 SvidCache::SvidCache(TrustDomain trust_domain, const Clock& clock, Random& random)
@@ -51,7 +57,7 @@ absl::Status SvidCache::Replace(NodeState state) {
   revision_ = state.revision;
   const bool bundles_changed = bundles_ != state.bundles;
   bundles_ = std::move(state.bundles);
-  if (state.mesh != nullptr) mesh_ = std::move(state.mesh);
+  if (SaysMoreOfTheMesh(mesh_.get(), state.mesh.get())) mesh_ = std::move(state.mesh);
   if (bundles_changed) DropUnverifiable();
   MakeView();
   return absl::OkStatus();

@@ -281,6 +281,9 @@ TEST_F(SvidCacheTest, WhatTheMeshKnowsIsKeptUntilSomethingNewIsSaid) {
   mesh_ = nullptr;
   Set({});
   EXPECT_EQ(cache_.view()->mesh, first);
+  mesh_ = std::make_shared<const NodeMesh>();
+  Set({});
+  EXPECT_EQ(cache_.view()->mesh, first);
   SvidCache restarted(*TrustDomain::Parse("example.org"), clock_, random_);
   ASSERT_TRUE(restarted.Restore(cache_.Keep()).ok());
   EXPECT_EQ(restarted.view()->mesh, first);

@@ -211,7 +211,7 @@ void WorkloadStreams::AnswerMesh(uint64_t id, Stream& stream) {
   const absl::StatusOr<std::vector<SpiffeId>> ids = IdsFor(*current_, *stream.selectors);
   if (!ids.ok()) return End(id, ids.status());
   if (current_->mesh == nullptr) {
-    return End(id, absl::UnavailableError("the authority has said nothing of policies, routes and bans yet"));
+    return End(id, absl::UnavailableError("nothing is known of policies, routes and bans yet; try again"));
   }
   MeshAnswer answer = MeshAnswerFor(*current_->mesh, *ids);
   if (stream.sent_mesh == answer || !stream.peer->Alive()) return;

@@ -15,7 +15,7 @@ namespace lanyard {
 
 // Immutable and whole.
 struct MeshUpdate {
-  uint64_t version = 0;              // at least 1
+  uint64_t version = 0;              // 0: the registry never held anything
   std::vector<SpiffeId> spiffe_ids;  // whose view it is, by the agent's entries
   bool has_rules = false;            // some policy or route set of the registry speaks of this workload
   std::vector<Route> routes;         // in order

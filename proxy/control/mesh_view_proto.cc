@@ -45,7 +45,6 @@ std::string ContentOf(mesh::v1::View view) {
 absl::StatusOr<std::shared_ptr<const MeshUpdate>> ReadView(const mesh::v1::View& view) {
   ConfigProblems problems;
   auto update = std::make_shared<MeshUpdate>();
-  if (view.version() == 0) problems.Add("version", "a view has a version of at least 1");
   update->version = view.version();
   update->spiffe_ids = ReadIds(view, problems);
   update->has_rules = view.has_rules();
