@@ -124,7 +124,7 @@ TEST(StreamMachineWalk, RandomWalksWithoutFaultsEndWellHoweverOftenCarriedOver) 
 
 TEST(StreamMachineWalk, RandomWalksWithEveryFaultKeepThePromises) {
   int carried = 0;
-  for (uint64_t seed = 1; seed <= 20000; ++seed) {
+  for (uint64_t seed = 1; seed <= 10000; ++seed) {
     const Walked walked = Walk({.opener_writes = 30,
                                 .acceptor_writes = 30,
                                 .carry_overs = 6,
@@ -138,7 +138,7 @@ TEST(StreamMachineWalk, RandomWalksWithEveryFaultKeepThePromises) {
     ASSERT_EQ(walked.world.problem(), "") << "seed " << seed << ": " << walked.trace;
     carried += walked.world.carried();
   }
-  EXPECT_GT(carried, 10000) << "the walks do not reach what they are for";
+  EXPECT_GT(carried, 4000) << "the walks do not reach what they are for";
 }
 
 }  // namespace
