@@ -358,6 +358,37 @@ prove_wrong_id() {
   fi
 }
 
+# An open connection that says when it ended: "open", then the time in ms.
+hold_connection() {
+  in_client bash -c 'exec 3<>"/dev/tcp/$0/$1"; printf "GET / HTTP/1.1\r\nHost: held\r\n\r\n" >&3
+    read -r _ <&3; echo open; cat <&3 >/dev/null; date +%s%3N' "$server_address" "$http_port"
+}
+
+held_has_ended() { (($(wc -l <"$work/held") == 2)); }
+
+prove_ban() {
+  hold_connection >"$work/held" 2>/dev/null &
+  local held=$! banned_at
+  running[$held]=held-connection
+  wait_until 10 "a connection to hold open" grep -q open "$work/held"
+  lanyard ban "$client_id" --reason "shown by the quickstart" >/dev/null
+  banned_at=$(now_ms)
+  wait_until 10 "the banned caller's connection ending" held_has_ended
+  wait "$held"
+  unset "running[$held]"
+  proved "its open connection ended within $(($(tail -n 1 "$work/held") - banned_at)) ms of \`lanyard ban $client_id\`"
+  if request >/dev/null 2>&1; then
+    broken "a banned caller was served"
+  elif wait_for_log server-proxy "\"$client_id\"" '"banned"'; then
+    proved "a new one is refused: banned, says the server's log"
+  else
+    broken "the banned caller was refused, but not for its ban: $(tail -n 1 "$work/server-proxy.log")"
+  fi
+  lanyard unban "$client_id" >/dev/null
+  wait_until 10 "the caller being served again after \`lanyard unban\`" request
+  proved "after \`lanyard unban\` it is served again; no process was restarted"
+}
+
 how_to_look_around() {
   cat <<LOOK
 
@@ -398,9 +429,11 @@ main() {
   prove_log
   step "4. Keys rotate under load (SVIDs live 8 s)"
   prove_rotation
-  step "5. A caller without an entry"
+  step "5. A ban"
+  prove_ban
+  step "6. A caller without an entry"
   prove_no_entry
-  step "6. A caller with the wrong ID"
+  step "7. A caller with the wrong ID"
   prove_wrong_id
   if [[ -n $keep ]]; then
     stop "$client_proxy"

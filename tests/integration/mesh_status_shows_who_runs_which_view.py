@@ -1,0 +1,27 @@
+from kit import waiting
+from kit.mesh import CLIENT_ID, SERVER_ID, Mesh
+from kit.scope import check
+
+
+def test(scope):
+    mesh = Mesh(scope)
+
+    def proxies():
+        status = mesh.cli("mesh", "status")
+        return status, {proxy["spiffe_id"]: proxy for proxy in status["proxies"]}
+
+    def all_run_the_newest():
+        status, by_id = proxies()
+        return len(by_id) == 2 and all(proxy["view_version"] == status["view_version"] for proxy in by_id.values())
+    waiting.until(all_run_the_newest, lambda: f"`lanyard mesh status` says {mesh.cli('mesh', 'status')}")
+    before, by_id = proxies()
+    check.assertEqual(set(by_id), {CLIENT_ID, SERVER_ID})
+    check.assertTrue(by_id[SERVER_ID]["agent"].endswith("/server"))
+
+    mesh.cli("ban", "spiffe://example.org/nobody")
+    waiting.until(lambda: mesh.cli("mesh", "status")["view_version"] > before["view_version"], "no newer version")
+    waiting.until(all_run_the_newest, lambda: f"`lanyard mesh status` says {mesh.cli('mesh', 'status')}")
+
+    # A proxy that stops runs nothing.
+    check.assertEqual(mesh.client.proxy.process.stop(), 0)
+    waiting.until(lambda: set(proxies()[1]) == {SERVER_ID}, "a stopped proxy is still shown")
