@@ -4,6 +4,7 @@ import os
 import pathlib
 
 from kit import waiting
+from kit.binaries import PATIENCE
 
 # Beside the links that wait for their next stream, which are counted: one may be coming or going.
 SPARE_DESCRIPTORS = 8
@@ -49,9 +50,9 @@ class Holdings:
 
     def wait_until_given_back(self, memory_bytes=16 << 20, timeout_s=30):
         """No connection and no handshake, no descriptors but those of idle links, and no more than `memory_bytes` of
-        memory more: the allocator keeps some of what was freed."""
+        memory more: the allocator keeps some of what was freed, and a sanitizer a multiple of it."""
         for proxy, descriptors_before, pss_before in self._before:
-            most_descriptors = descriptors_before + SPARE_DESCRIPTORS
+            most_descriptors, most_bytes = descriptors_before + SPARE_DESCRIPTORS, memory_bytes * PATIENCE
 
             def excess():
                 proxy.process.check_alive()
@@ -60,7 +61,7 @@ class Holdings:
                 found = {"handshakes in flight": proxy.metric("lanyard_proxy_handshakes_in_flight"),
                          "entries in /connections": len(proxy.connections()),
                          "descriptors": max(0, descriptors(proxy.process) - idle_links(proxy) - most_descriptors),
-                         "bytes of memory": max(0, pss_bytes(proxy.process) - pss_before - memory_bytes)}
+                         "bytes of memory": max(0, pss_bytes(proxy.process) - pss_before - most_bytes)}
                 return {what: amount for what, amount in found.items() if amount}
             waiting.until(lambda: not excess(), lambda: f"{proxy.process.name} still holds more than before: {excess()}",
                           timeout_s)
