@@ -161,6 +161,14 @@ ConnectionLimits LimitsFromConfig(const config::Limits& from, ConfigProblems& pr
   return limits;
 }
 
+OnSvidExpiry ExpiryFromConfig(config::SvidExpiry expiry) {
+  switch (expiry) {
+    case config::KEEP: return OnSvidExpiry::kKeep;
+    case config::CLOSE: return OnSvidExpiry::kClose;
+    default: return OnSvidExpiry::kReauthenticate;
+  }
+}
+
 ProxySettings SettingsFromConfig(const config::ProxyConfig& config, absl::string_view file,
                                  const ProxyEnvironment& environment, ConfigProblems& problems) {
   ProxySettings settings;
@@ -177,7 +185,7 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, absl::string
   settings.listeners = std::move(listeners.specs);
   settings.rules = {RoutesFromConfig(config, problems), InboundFromConfig(config, problems),
                     std::move(listeners.routes), std::move(listeners.policies),
-                    config.on_svid_expiry() == config::CLOSE ? OnSvidExpiry::kClose : OnSvidExpiry::kKeep,
+                    ExpiryFromConfig(config.on_svid_expiry()),
                     BansFromConfig(config, problems)};
   AdminFromConfig(config.admin(), settings, problems);
   settings.limits = LimitsFromConfig(config.limits(), problems);

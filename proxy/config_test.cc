@@ -40,7 +40,7 @@ TEST(ProxySettings, DefaultsAreFilledIn) {
   EXPECT_EQ(settings.drain_deadline, absl::Seconds(30));
   EXPECT_EQ(settings.limits.max_connections, 8192u);
   EXPECT_EQ(settings.limits.idle_timeout, absl::ZeroDuration());
-  EXPECT_EQ(settings.rules.on_svid_expiry, OnSvidExpiry::kKeep);
+  EXPECT_EQ(settings.rules.on_svid_expiry, OnSvidExpiry::kReauthenticate);
   EXPECT_TRUE(settings.session_resumption);
   EXPECT_EQ(settings.log.level, LogLevel::kInfo);
 }

@@ -68,6 +68,9 @@ absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock
     for (size_t i = 0; i < specs.size(); ++i) specs[i].address = bound[i];
     workers.push_back(std::make_unique<PublishedWorker>(*std::move(worker)));
   }
+  std::vector<Worker*> siblings;
+  for (const auto& worker : workers) siblings.push_back(&worker->worker());
+  for (Worker* worker : siblings) worker->SetSiblings(siblings);
   return workers;
 }
 

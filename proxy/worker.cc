@@ -10,10 +10,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "identity/base/logging.h"
+#include "identity/base/random.h"
 #include "identity/tls/client_sessions.h"
+#include "proxy/connection/accepted_links.h"
 #include "proxy/connection/acceptor.h"
 #include "proxy/connection/connection.h"
 #include "proxy/connection/dialer.h"
+#include "proxy/connection/link_pool.h"
 #include "proxy/connection/table.h"
 #include "proxy/io/epoll_poller.h"
 
@@ -23,6 +26,12 @@ namespace {
 // Room for what a full buffer becomes when TLS seals it, with session tickets before it.
 constexpr size_t kSealingRoomBytes = 16 << 10;
 constexpr size_t kLeastBlockBytes = 32 << 10;
+
+WorkerContext ContextOf(EventLoop* loop) {
+  WorkerContext context;
+  context.loop = loop;
+  return context;
+}
 
 size_t BlockBytes(const ConnectionLimits& limits) {
   return std::max<size_t>(limits.buffer_bytes, kLeastBlockBytes) + kSealingRoomBytes;
@@ -35,20 +44,26 @@ size_t BlockBytes(const ConnectionLimits& limits) {
 struct Worker::State {
   State(std::unique_ptr<EventLoop> made, const ConnectionLimits& limits)
       : loop(std::move(made)),
+        context(ContextOf(loop.get())),
         pool(BlockBytes(limits)),
         close_log(loop.get()),
         resolver(loop.get()),
         dialer(loop.get()),
-        table(loop.get()) {}
+        table(loop.get()),
+        links(&context),
+        accepted_links(&context) {}
 
   void TakeView(std::shared_ptr<const MeshView> view) {
     const ViewChange change = CompareViews(context.view.get(), *view);
     context.view = std::move(view);
     counters.view_version.Set(context.view->version);
+    links.OnViewChange(change);
+    accepted_links.OnViewChange(change);
     table.Recheck(change, [this] { acknowledged.store(context.view->version, std::memory_order_release); });
   }
 
   std::unique_ptr<EventLoop> loop;
+  WorkerContext context;
   BufferPool pool;
   ConnectionCounters counters;
   CloseLog close_log;
@@ -56,7 +71,8 @@ struct Worker::State {
   TcpDialer dialer;
   ClientSessionCache sessions;
   ConnectionTable table;
-  WorkerContext context;
+  LinkPool links;
+  AcceptedLinks accepted_links;
   std::unique_ptr<Acceptor> acceptor;
   std::vector<SocketAddress> addresses;
   std::atomic<uint64_t> acknowledged{0};
@@ -75,7 +91,6 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options) {
   auto state = std::make_unique<State>(*std::move(loop), options.limits);
   WorkerContext& context = state->context;
   context.worker = options.index;
-  context.loop = state->loop.get();
   context.pool = &state->pool;
   context.table = &state->table;
   context.counters = &state->counters;
@@ -83,6 +98,9 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options) {
   context.dialer = &state->dialer;
   context.resolver = &state->resolver;
   context.sessions = &state->sessions;
+  context.links = &state->links;
+  context.accepted_links = &state->accepted_links;
+  context.random = &SystemRandom();
   context.limits = options.limits;
   absl::StatusOr<std::unique_ptr<Acceptor>> acceptor = Acceptor::Bind(&context, std::move(options.listeners));
   if (!acceptor.ok()) return acceptor.status();
@@ -109,6 +127,17 @@ void Worker::Start() {
   });
 }
 
+void Worker::SetSiblings(const std::vector<Worker*>& workers) {
+  std::vector<State*> states;
+  for (const Worker* worker : workers) states.push_back(worker->state_.get());
+  state_->context.post_to = [states](uint32_t worker, std::function<void(WorkerContext&)> task) {
+    if (worker >= states.size()) return false;
+    State* const other = states[worker];
+    other->loop->Post([other, task = std::move(task)] { task(other->context); });
+    return true;
+  };
+}
+
 void Worker::Publish(std::shared_ptr<const MeshView> view) {
   state_->loop->Post([state = state_.get(), view = std::move(view)]() mutable { state->TakeView(std::move(view)); });
 }
@@ -118,6 +147,9 @@ uint64_t Worker::acknowledged_version() const { return state_->acknowledged.load
 void Worker::Drain(std::function<void()> on_idle) {
   state_->loop->Post([state = state_.get(), on_idle = std::move(on_idle)]() mutable {
     state->acceptor->Drain();
+    state->links.Drain();
+    state->accepted_links.Drain();
+    state->table.AskToMove();
     state->table.WhenEmpty(std::move(on_idle));
   });
 }

@@ -28,6 +28,10 @@ class Worker {
   static absl::StatusOr<std::unique_ptr<Worker>> Create(Options options);
   ~Worker();                           // Stop()
 
+  // Tells a worker of the others of its process, in the order of their indices (itself included): a stream that is to
+  // be carried over may be one of theirs. Before Start. They are stopped, all of them, before any is destroyed.
+  void SetSiblings(const std::vector<Worker*>& workers);
+
   // Starts the thread and accepts. The first view must be published before.
   void Start();
 

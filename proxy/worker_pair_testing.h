@@ -48,6 +48,11 @@ class WorkerPair : public testing::Test {
     return Identity(intermediate_.Leaf(id), root_.Bundles());
   }
 
+  // Of a SPIFFE workload that does not speak the mesh protocol.
+  std::shared_ptr<const TlsContext> PlainIdentity(const std::string& id) {
+    return TlsContext::Create(intermediate_.Leaf(id).Svid(), root_.Bundles(), cache_, SystemClock(), {}).value();
+  }
+
   std::unique_ptr<Worker> Make(ListenerKind kind, const std::string& destination, ConnectionLimits limits = {}) {
     ListenerSpec spec{kind == ListenerKind::kInboundStatic ? "in" : "out", kind,
                       SocketAddress::Parse("127.0.0.1:0").value(), destination};

@@ -37,8 +37,8 @@ TEST_F(WorkerPair, CarriesARequestOverMutualTls) {
   const WorkerCounters counters = outbound_->Counters();
   EXPECT_EQ(counters.accepted_outbound, 1u);
   EXPECT_EQ(counters.open_outbound, 0u);
-  EXPECT_EQ(counters.handshakes_full, 1u);
-  EXPECT_EQ(counters.handshakes_in_flight, 0u);
+  EXPECT_GE(counters.handshakes_full, 1u) << "one may be ahead of need";
+  EXPECT_TRUE(Eventually([&] { return outbound_->Counters().handshakes_in_flight == 0; }));
   EXPECT_EQ(counters.bytes_to_mesh, 5u);
   EXPECT_EQ(counters.bytes_from_mesh, 5u);
 }

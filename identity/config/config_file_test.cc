@@ -85,7 +85,7 @@ drain_deadline: 30
             "admin: it is \"127.0.0.1:1\", must be a map of fields (line 4)\n"
             "listeners[0].nmae: there is no such field: did you mean name? (line 6)\n"
             "listeners[1].inbound.adress: there is no such field: did you mean address? (line 7)\n"
-            "on_svid_expiry: \"explode\" must be one of keep, close (line 8)\n"
+            "on_svid_expiry: \"explode\" must be one of keep, close, reauthenticate (line 8)\n"
             "drain_deadline: \"30\" must be a length of time such as 90s, 1h30m or 500ms (line 9)\n");
 }
 

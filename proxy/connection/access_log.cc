@@ -24,6 +24,11 @@ void LogConnection(const ConnectionRecord& record, CloseReason reason, bool resu
       {"tls", record.tls},
       {"resumed", resumed},
   };
+  if (!record.protocol.empty()) fields.emplace_back("protocol", record.protocol);
+  if (!record.application_target.empty()) {
+    fields.emplace_back("application_source", record.application_source);
+    fields.emplace_back("application_target", record.application_target);
+  }
   if (!detail.empty()) fields.emplace_back("detail", detail);
   Log(LogLevel::kInfo, "connection closed", fields);
 }

@@ -12,7 +12,8 @@ bool MayComeInStorms(CloseReason reason) {
     case CloseReason::kBanned:
     case CloseReason::kPolicyChanged:
     case CloseReason::kBundleChanged:
-    case CloseReason::kSvidExpiredWhileOpen: return true;
+    case CloseReason::kSvidExpiredWhileOpen:
+    case CloseReason::kReauthenticationFailed: return true;
     default: return false;
   }
 }

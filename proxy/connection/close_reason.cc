@@ -34,12 +34,14 @@ absl::string_view CloseReasonName(CloseReason reason) {
     case CloseReason::kPolicyChanged: return "policy_changed";
     case CloseReason::kBundleChanged: return "bundle_changed";
     case CloseReason::kSvidExpiredWhileOpen: return "svid_expired_while_open";
+    case CloseReason::kReauthenticationFailed: return "reauthentication_failed";
     case CloseReason::kLimitConnections: return "limit_connections";
     case CloseReason::kLimitHandshakes: return "limit_handshakes";
     case CloseReason::kLimitDescriptors: return "limit_descriptors";
     case CloseReason::kIdle: return "idle";
     case CloseReason::kDrainDeadline: return "drain_deadline";
     case CloseReason::kTlsTruncated: return "tls_truncated";
+    case CloseReason::kMeshProtocolError: return "mesh_protocol_error";
     case CloseReason::kTlsError: return "tls_error";
   }
   return "unknown";

@@ -40,13 +40,15 @@ enum class CloseReason : uint8_t {
   kBanned,              // by ID or serial, at the handshake or later
   kPolicyChanged,       // was allowed, is not any more
   kBundleChanged,       // was trusted, is not any more
-  kSvidExpiredWhileOpen,
+  kSvidExpiredWhileOpen,  // the peer's, or our own
+  kReauthenticationFailed,  // of a stream of the mesh protocol, up to the expiry of an SVID
   kLimitConnections,
   kLimitHandshakes,
   kLimitDescriptors,
   kIdle,
   kDrainDeadline,
   kTlsTruncated,        // end of stream without close_notify
+  kMeshProtocolError,   // the far proxy broke the mesh protocol
   kTlsError,            // a record that does not decrypt, or a broken protocol, after the handshake
 };
 inline constexpr size_t kCloseReasonCount = static_cast<size_t>(CloseReason::kTlsError) + 1;

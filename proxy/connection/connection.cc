@@ -9,9 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "identity/base/logging.h"
 #include "proxy/connection/access_log.h"
+#include "proxy/connection/link_dial.h"
+#include "proxy/connection/link_origin.h"
 
 namespace lanyard {
 namespace {
+
+static_assert(kLinkAlpn == absl::string_view(kMeshAlpn));
 
 // Wall-clock time may jump, so a wait for it is never longer than this.
 constexpr absl::Duration kLongestWait = absl::Seconds(30);
@@ -43,8 +47,17 @@ Connection::Connection(WorkerContext* context, Arrival arrival, Flow flow)
       timer_(context->loop, [this] { OnTimer(); }) {
   near_->set_observer(this);
   context_->table->Enter(this);
-  context_->counters->accepted[static_cast<size_t>(flow_)].Add();
+  if (flow_ == Flow::kOutbound) CountAccepted();
   context_->counters->open[static_cast<size_t>(flow_)].Add();
+}
+
+// A TLS connection from the mesh may turn out to be a link, whose streams are what counts.
+void Connection::CountAccepted() {
+  if (!std::exchange(accepted_counted_, true)) context_->counters->accepted[static_cast<size_t>(flow_)].Add();
+}
+
+std::string Connection::DestinationText() const {
+  return arrival_.fixed != nullptr ? arrival_.fixed->ToString() : arrival_.dialled.ToString();
 }
 
 void Connection::EnterState(State state, absl::Duration deadline) {
@@ -71,6 +84,7 @@ void Connection::Step() {
 // Dialling.
 
 void Connection::Dial() {
+  CountAccepted();
   EnterState(State::kConnecting, context_->limits.connect_timeout);
   if (arrival_.fixed == nullptr) return OnResolved(std::vector<SocketAddress>{arrival_.dialled});
   if (arrival_.fixed->is_numeric()) return OnResolved(arrival_.fixed->numeric());
@@ -89,8 +103,9 @@ void Connection::OnResolved(absl::StatusOr<std::vector<SocketAddress>> addresses
 }
 
 void Connection::DialNext() {
-  far_ = context_->dialer->Dial(targets_.back());
+  target_ = targets_.back();
   targets_.pop_back();
+  far_ = context_->dialer->Dial(*target_);
   far_->set_observer(this);
   StepConnect();
 }
@@ -168,7 +183,9 @@ bool Connection::RecheckPeer() {
   if (same_bundles) return true;
   // Whether it may live on past its expiry is not the bundle's question: ask as of the last moment it was valid.
   const absl::Time as_of = std::min(context_->loop->clock().Now(), peer_->not_after - absl::Milliseconds(1));
-  const absl::Status verified = now->Reverify(tls_->ssl(), as_of);
+  const SSL* ssl = mesh_ == nullptr ? tls_->ssl() : mesh_->link() == nullptr ? nullptr : mesh_->link()->ssl();
+  if (ssl == nullptr) return true;  // the stream has failed, and will be closed for that
+  const absl::Status verified = now->Reverify(ssl, as_of);
   if (verified.ok()) return true;
   context_->counters->verification_failures[static_cast<size_t>(DefectOf(verified))].Add();
   Refuse(CloseReason::kBundleChanged, verified.message());
@@ -177,6 +194,63 @@ bool Connection::RecheckPeer() {
 
 void Connection::RecheckExpiry() {
   if (state_ == State::kRelaying) WatchRelay();
+}
+
+// Streams over links.
+
+bool Connection::SpeaksMesh() const { return tls_ != nullptr && Link::Speaks(tls_->ssl()); }
+
+std::unique_ptr<Link> Connection::ToLink(std::unique_ptr<Stream>* side, LinkRole role) {
+  LinkOrigin origin{.remote = arrival_.source, .local = arrival_.dialled, .listener = arrival_.listener,
+                    .spec = arrival_.spec, .fixed = arrival_.fixed};
+  if (role == LinkRole::kOpener) origin = {.remote = *target_, .local = *target_};
+  std::unique_ptr<TlsStream> tls(static_cast<TlsStream*>(side->release()));
+  tls_ = nullptr;
+  if (!SetLinkOrigin(const_cast<SSL*>(tls->ssl()), std::move(origin))) return nullptr;
+  return std::make_unique<Link>(context_->loop, std::move(tls), role, own_);
+}
+
+void Connection::SetMeshStream(MeshStream* stream) {
+  mesh_ = stream;
+  tls_ = nullptr;
+  peer_ = mesh_->peer();
+  own_ = checked_ = mesh_->own();
+  mesh_->set_observer(this);
+  context_->table->SetPeer(this, peer_->id, peer_->serial);
+}
+
+void Connection::OnCarriedOver() {
+  peer_ = mesh_->peer();
+  own_ = checked_ = mesh_->own();
+  expiry_counted_ = false;
+  ask_to_move_.reset();
+  context_->table->SetPeer(this, peer_->id, peer_->serial);
+  if (!RecheckPeer()) return;
+  if (own_->svid()->chain() != view().tls->svid()->chain()) OwnSvidChanged();  // it has changed again meanwhile
+  if (state_ == State::kRelaying) WatchRelay();
+}
+
+void Connection::OwnSvidChanged() {
+  if (peer_ != nullptr && state_ == State::kRelaying) WatchRelay();
+  if (mesh_ == nullptr || state_ == State::kClosed) return;
+  if (reauthentication_ != nullptr) return reauthentication_->OwnSvidChanged();
+  if (view().on_svid_expiry != OnSvidExpiry::kReauthenticate) return;
+  const absl::Duration left = LinkExpiry(*peer_, *own_) - context_->loop->clock().Now();
+  ask_to_move_ = std::make_unique<Timer>(context_->loop, [this] { mesh_->GoAway(GoAwayReason::kRotated); });
+  ask_to_move_->Start(std::max(left, absl::ZeroDuration()) * 0.25 * context_->random->Uniform());
+}
+
+void Connection::AskToMove(GoAwayReason reason) {
+  if (mesh_ != nullptr && flow_ == Flow::kInbound) mesh_->GoAway(reason);
+}
+
+void Connection::Dissolve() {
+  HandshakeEnded();
+  state_ = State::kClosed;
+  timer_.Stop();
+  context_->counters->open[static_cast<size_t>(flow_)].Subtract();
+  context_->loop->Dispose(std::unique_ptr<Disposable>(this));
+  context_->table->Leave(this);
 }
 
 // The relay.
@@ -193,6 +267,9 @@ void Connection::StartRelay(Buffer* received) {
 void Connection::StepRelay() {
   const RelayState state = relay_->Pump();
   Account();
+  if (reauthentication_ != nullptr && mesh_->peer_going_away()) {
+    reauthentication_->PeerAsks(*mesh_->peer_going_away());
+  }
   switch (state) {
     case RelayState::kRunning: return;
     case RelayState::kFinished: return Close(CloseReason::kNormal);
@@ -202,7 +279,7 @@ void Connection::StepRelay() {
 }
 
 void Connection::Account() {
-  if (tls_ == nullptr) return;
+  if (peer_ == nullptr) return;
   const uint64_t forward = relay_->bytes_forward() - std::exchange(counted_forward_, relay_->bytes_forward());
   const uint64_t backward = relay_->bytes_backward() - std::exchange(counted_backward_, relay_->bytes_backward());
   const bool out = flow_ == Flow::kOutbound;
@@ -215,6 +292,9 @@ CloseReason Connection::RelayFailure(const Stream& stream) const {
     case StreamError::kTruncated: return CloseReason::kTlsTruncated;
     case StreamError::kPeerAlert: return CloseReason::kPeerRefused;
     case StreamError::kProtocol: return CloseReason::kTlsError;
+    case StreamError::kMeshRefused: return CloseReason::kPeerRefused;
+    case StreamError::kMeshProtocol: return CloseReason::kMeshProtocolError;
+    case StreamError::kCarryOverFailed: return CloseReason::kReauthenticationFailed;
     default: break;
   }
   const bool mesh_side = (flow_ == Flow::kInbound) == (&stream == near_.get());
@@ -242,19 +322,21 @@ void Connection::WatchRelay() {
     if (left <= absl::ZeroDuration()) return Close(CloseReason::kIdle, "nothing moved for idle_timeout");
     wait = left;
   }
-  if (peer_ != nullptr && !expiry_counted_) {
-    const absl::Duration left = peer_->not_after - context_->loop->clock().Now();
-    if (left > absl::ZeroDuration()) {
-      wait = std::min(wait, std::min(left, kLongestWait));
-    } else if (view().on_svid_expiry == OnSvidExpiry::kClose) {
-      return Close(CloseReason::kSvidExpiredWhileOpen, "the peer's SVID expired and on_svid_expiry says close");
-    } else {
-      expiry_counted_ = true;
-      context_->counters->svid_expired_kept.Add();
+  if (reauthentication_ != nullptr && !mesh_->answered()) {
+    // It may have been stopped, or be gone without a word.
+    const absl::Duration left = opened_ + context_->limits.connect_timeout + context_->limits.handshake_timeout -
+                                context_->loop->now();
+    if (left <= absl::ZeroDuration()) {
+      return Close(CloseReason::kHandshakeTimeout,
+                   "the far proxy did not answer OPEN within connect_timeout and handshake_timeout");
     }
+    wait = std::min(wait, left);
   }
-  if (expiry_counted_ && view().on_svid_expiry == OnSvidExpiry::kClose) {
-    return Close(CloseReason::kSvidExpiredWhileOpen, "the peer's SVID expired and on_svid_expiry now says close");
+  if (peer_ != nullptr) {
+    const absl::Duration left = LinkExpiry(*peer_, *own_) - context_->loop->clock().Now();
+    if (left <= absl::ZeroDuration()) OnExpired();
+    if (state_ == State::kClosed) return;
+    if (left > absl::ZeroDuration()) wait = std::min(wait, std::min(left, kLongestWait));
   }
   if (wait == absl::InfiniteDuration()) {
     timer_.Stop();
@@ -263,7 +345,42 @@ void Connection::WatchRelay() {
   }
 }
 
+void Connection::OnExpired() {
+  const char* whose = peer_->not_after <= own_->svid()->not_after() ? "the peer's SVID" : "our own SVID";
+  switch (view().on_svid_expiry) {
+    case OnSvidExpiry::kKeep:
+      if (!std::exchange(expiry_counted_, true)) context_->counters->svid_expired_kept.Add();
+      return;
+    case OnSvidExpiry::kClose:
+      return Close(CloseReason::kSvidExpiredWhileOpen, absl::StrCat(whose, " expired and on_svid_expiry says close"));
+    case OnSvidExpiry::kReauthenticate: break;
+  }
+  if (mesh_ == nullptr) {
+    return Close(CloseReason::kSvidExpiredWhileOpen,
+                 absl::StrCat(whose, " expired, and the peer does not speak ", kMeshAlpn));
+  }
+  const std::string last = reauthentication_ == nullptr ? "" : reauthentication_->last_failure();
+  Close(CloseReason::kReauthenticationFailed,
+        absl::StrCat(whose, " expired before the stream could be authenticated anew", last.empty() ? "" : ": ", last));
+}
+
 // The end.
+
+namespace {
+
+ResetReason ResetReasonOf(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::kBanned: return ResetReason::kBanned;
+    case CloseReason::kPolicyChanged:
+    case CloseReason::kBundleChanged: return ResetReason::kNotAllowed;
+    case CloseReason::kSvidExpiredWhileOpen:
+    case CloseReason::kReauthenticationFailed: return ResetReason::kExpired;
+    case CloseReason::kDrainDeadline: return ResetReason::kDraining;
+    default: return ResetReason::kStream;
+  }
+}
+
+}  // namespace
 
 void Connection::Refuse(CloseReason reason, absl::string_view detail) {
   if (flow_ == Flow::kInbound && tls_ != nullptr && tls_ == near_.get()) tls_->Refuse();
@@ -274,14 +391,19 @@ void Connection::Close(CloseReason reason, absl::string_view detail) {
   if (state_ == State::kClosed) return;
   const bool logged = LogEnabled(LogLevel::kInfo) && context_->close_log->Admit(reason);
   const ConnectionRecord record = logged ? Record() : ConnectionRecord();
+  CountAccepted();
+  OnClose();
   HandshakeEnded();
   state_ = State::kClosed;
   timer_.Stop();
   resolving_.reset();
+  ask_to_move_.reset();
+  if (reauthentication_ != nullptr) reauthentication_->Stop();
   for (Stream* stream : {near_.get(), far_.get()}) {
     if (stream == nullptr) continue;
     stream->set_observer(nullptr);
-    if (reason != CloseReason::kNormal) stream->Reset();
+    if (reason == CloseReason::kNormal) continue;
+    stream == mesh_ ? mesh_->ResetFor(ResetReasonOf(reason)) : stream->Reset();
   }
   context_->counters->open[static_cast<size_t>(flow_)].Subtract();
   context_->counters->closes[static_cast<size_t>(flow_)][static_cast<size_t>(reason)].Add();
@@ -299,7 +421,7 @@ ConnectionRecord Connection::Record() const {
   record.listener = arrival_.spec->name;
   record.state = kStateNames[static_cast<size_t>(state_)];
   record.source = arrival_.source.ToString();
-  record.destination = arrival_.fixed != nullptr ? arrival_.fixed->ToString() : arrival_.dialled.ToString();
+  record.destination = DestinationText();
   if (own_ != nullptr && own_->svid() != nullptr) {
     record.local_id = own_->svid()->id().ToString();
     record.local_serial = own_->svid()->leaf().serial();
@@ -308,7 +430,12 @@ ConnectionRecord Connection::Record() const {
     record.peer_id = peer_->id.ToString();
     record.peer_serial = peer_->serial;
     record.peer_not_after = peer_->not_after;
-    record.tls = SSL_get_version(tls_->ssl());
+    record.tls = "TLSv1.3";  // there is no other in the mesh
+  }
+  if (mesh_ != nullptr) record.protocol = kMeshAlpn;
+  if (request_ != nullptr) {
+    record.application_source = request_->source;
+    record.application_target = request_->target;
   }
   record.rule = rule_;
   const absl::Duration now = context_->loop->now();

@@ -10,37 +10,17 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "identity/tls/client_sessions.h"
 #include "identity/tls/tls_context.h"
-#include "proxy/connection/close_log.h"
 #include "proxy/connection/close_reason.h"
-#include "proxy/connection/counters.h"
-#include "proxy/connection/dialer.h"
 #include "proxy/connection/relay.h"
+#include "proxy/connection/reauthentication.h"
 #include "proxy/connection/table.h"
-#include "proxy/io/buffer_pool.h"
-#include "proxy/io/event_loop.h"
-#include "proxy/io/resolver.h"
-#include "proxy/mesh/mesh_view.h"
+#include "proxy/connection/worker_context.h"
+#include "proxy/link/mesh_stream.h"
 #include "proxy/mesh/observation.h"
 #include "proxy/tls/tls_stream.h"
 
 namespace lanyard {
-
-// What the connections of one worker share. Outlives them.
-struct WorkerContext {
-  int worker = 0;
-  EventLoop* loop = nullptr;
-  BufferPool* pool = nullptr;
-  ConnectionTable* table = nullptr;
-  ConnectionCounters* counters = nullptr;
-  CloseLog* close_log = nullptr;
-  Dialer* dialer = nullptr;
-  Resolver* resolver = nullptr;
-  ClientSessionCache* sessions = nullptr;
-  ConnectionLimits limits;
-  std::shared_ptr<const MeshView> view;   // in force; replaced between two events
-};
 
 // One accepted connection, and what is known of it.
 struct Arrival {
@@ -58,6 +38,11 @@ class Connection : public Disposable, private StreamObserver {
  public:
   // Compares its reasons with the view now in force; closes when they no longer hold.
   virtual void Recheck() = 0;
+  // Our own SVID is another one. An open stream of the mesh protocol is authenticated anew, at leisure; what has
+  // expired meanwhile, as after a jump of the clock, is closed.
+  void OwnSvidChanged();
+  // Asks the far proxy to carry the stream over to another link, or, on this side, to another process there.
+  void AskToMove(GoAwayReason reason);
   // `detail` is one sentence for the log. Anything but kNormal resets both sides. The connection
   // is out of the table at once, and gone at the end of the turn.
   void Close(CloseReason reason, absl::string_view detail = "");
@@ -72,6 +57,17 @@ class Connection : public Disposable, private StreamObserver {
   void Dial();                                            // then OnConnected
   void Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> ssl, Buffer* received);  // then OnHandshake
   void StartRelay(Buffer* received);
+
+  // The side that faces the mesh is a stream over a link from here on.
+  void SetMeshStream(MeshStream* stream);
+  // It was carried over, to a link whose peer may have shown another SVID.
+  void OnCarriedOver();
+  // Takes the TLS connection of a side apart from it, as a link.
+  std::unique_ptr<Link> ToLink(std::unique_ptr<Stream>* side, LinkRole role);
+  bool SpeaksMesh() const;
+  // Ends it without a close of its own: its TLS connection lives on as a link.
+  void Dissolve();
+  std::string DestinationText() const;
 
   virtual void OnSniffable() {}
   virtual void OnConnected() = 0;
@@ -91,14 +87,20 @@ class Connection : public Disposable, private StreamObserver {
   State state() const { return state_; }
   const Arrival& arrival() const { return arrival_; }
   const VerifiedSvid* peer() const { return peer_.get(); }
+  MeshStream* mesh() const { return mesh_; }
+  const SocketAddress& target() const { return *target_; }  // dialled last
 
   WorkerContext* context_;
+  std::shared_ptr<PeerLinks> links_;                      // where its link comes from and goes: outlives the streams
   std::unique_ptr<Stream> near_;                          // accepted
   std::unique_ptr<Stream> far_;                           // dialled
   std::string rule_;                                      // the route or policy rule in force
+  std::unique_ptr<Reauthentication> reauthentication_;    // of a stream that this side opened
+  std::unique_ptr<OpenRequest> request_;                  // of a stream that the peer opened
 
  private:
   friend class ConnectionTable;
+  virtual void OnClose() {}                               // first of all
 
   void OnReady() override { Step(); }
   void Step();
@@ -110,7 +112,9 @@ class Connection : public Disposable, private StreamObserver {
   void StepConnect();
   void StepHandshake();
   void StepRelay();
-  void WatchRelay();                                      // idle time and the peer's expiry
+  void WatchRelay();                                      // idle time and expiry
+  void OnExpired();
+  void CountAccepted();
   void HandshakeEnded();
   void Account();
   CloseReason HandshakeFailure(const Stream& stream) const;
@@ -121,6 +125,7 @@ class Connection : public Disposable, private StreamObserver {
   State state_ = State::kConnecting;
   bool in_handshake_ = false;
   bool expiry_counted_ = false;
+  bool accepted_counted_ = false;
   bool resumed_ = false;
   // The table's own notes.
   uint32_t place_ = 0;
@@ -133,7 +138,10 @@ class Connection : public Disposable, private StreamObserver {
   std::optional<Relay> relay_;
   std::vector<SocketAddress> targets_;                    // still to be tried, last first
   std::shared_ptr<bool> resolving_;                       // expires the answer of a closed connection
-  TlsStream* tls_ = nullptr;                              // near_ or far_
+  std::optional<SocketAddress> target_;
+  TlsStream* tls_ = nullptr;                              // near_ or far_; null: plain, or a stream over a link
+  MeshStream* mesh_ = nullptr;                            // likewise
+  std::unique_ptr<Timer> ask_to_move_;
   std::shared_ptr<const TlsContext> own_;                 // the identity we showed
   std::shared_ptr<const TlsContext> checked_;             // the context the peer last verified against
   std::shared_ptr<const VerifiedSvid> peer_;

@@ -42,17 +42,38 @@ TEST_F(SharedLife, WithoutAnIdleTimeoutNothingEndsByItself) {
   EXPECT_EQ(table_.size(), 1u);
 }
 
-TEST_F(SharedLife, AnExpiredSvidIsKeptAndCountedOnce) {
-  View(InboundView());
+TEST_F(SharedLife, AnExpiredSvidIsKeptAndCountedOnceWhereThatIsAsked) {
+  auto keeping = InboundView();
+  keeping->on_svid_expiry = OnSvidExpiry::kKeep;
+  View(keeping);
   auto caller = Relaying(web_);
   const absl::Time expiry = Only().peer_not_after;
   while (clock_.Now() < expiry) loop_->RunOnce(absl::InfiniteDuration());
   for (int i = 0; i < 5; ++i) {
     loop_->RunOnce(absl::InfiniteDuration());
-    View(InboundView());
+    View(std::make_shared<MeshView>(*keeping));
   }
   EXPECT_EQ(table_.size(), 1u);
   EXPECT_EQ(counters_.svid_expired_kept.value(), 1u);
+}
+
+TEST_F(SharedLife, AnExpiredSvidClosesAPeerThatDoesNotSpeakTheMeshProtocol) {
+  View(InboundView());
+  auto caller = Relaying(web_);
+  TimeUntilClosed();
+  EXPECT_EQ(Closed(CloseReason::kSvidExpiredWhileOpen), 1u);
+}
+
+TEST_F(SharedLife, OurOwnExpiredSvidClosesToo) {
+  auto view = InboundView();
+  const absl::Time ours = clock_.Now() + absl::Minutes(3);
+  const FakeCa& root = TestIdentities::Get().root;
+  view->tls = Context(root.Leaf(kApiId, {.not_after = ours}), root.Bundles());
+  View(view);
+  auto caller = Relaying(web_);
+  EXPECT_LE(TimeUntilClosed(), absl::Minutes(3) + absl::Seconds(1));
+  EXPECT_GE(clock_.Now(), ours - absl::Seconds(1));
+  EXPECT_EQ(Closed(CloseReason::kSvidExpiredWhileOpen), 1u);
 }
 
 TEST_F(SharedLife, AnExpiredSvidClosesWhereThatIsAsked) {
@@ -78,7 +99,9 @@ TEST_F(SharedLife, AClockThatJumpsForwardIsNoticed) {
 }
 
 TEST_F(SharedLife, AKeptConnectionStillHangsOnItsBundle) {
-  View(InboundView());
+  auto keeping = InboundView();
+  keeping->on_svid_expiry = OnSvidExpiry::kKeep;
+  View(keeping);
   auto caller = Relaying(web_);
   const absl::Time expiry = Only().peer_not_after;
   // Another SVID of ours, good for longer, so that the view can be made at all.
@@ -86,13 +109,13 @@ TEST_F(SharedLife, AKeptConnectionStillHangsOnItsBundle) {
   const FakeLeaf other = other_root.Leaf("spiffe://other.example/api", {.not_after = expiry + absl::Hours(24)});
   while (clock_.Now() < expiry) loop_->RunOnce(absl::InfiniteDuration());
   EXPECT_EQ(counters_.svid_expired_kept.value(), 1u);
-  auto view = InboundView();
+  auto view = std::make_shared<MeshView>(*keeping);
   BundleSet both = TestIdentities::Get().root.Bundles();
   both.Set(other_root.Bundle());
   view->tls = Context(other, both);
   View(view);
   EXPECT_EQ(table_.size(), 1u) << "expired, but still vouched for";
-  view = InboundView();
+  view = std::make_shared<MeshView>(*keeping);
   view->tls = Context(other, other_root.Bundles());
   View(view);
   EXPECT_EQ(Closed(CloseReason::kBundleChanged), 1u);

@@ -10,10 +10,13 @@
 
 #include "gtest/gtest.h"
 #include "identity/base/fake_clock.h"
+#include "identity/base/fake_random.h"
 #include "identity/spiffe/fake_ca.h"
+#include "proxy/connection/accepted_links.h"
 #include "proxy/connection/connection.h"
 #include "proxy/connection/fake_dialer.h"
 #include "proxy/connection/inbound.h"
+#include "proxy/connection/link_pool.h"
 #include "proxy/connection/outbound.h"
 #include "proxy/io/fake_poller.h"
 #include "proxy/io/stream_contract_testing.h"
@@ -37,7 +40,6 @@ struct TestIdentities {
 class ConnectionTest : public testing::Test {
  protected:
   ConnectionTest() {
-    context_.loop = loop_.get();
     context_.pool = &pool_;
     context_.table = &table_;
     context_.counters = &counters_;
@@ -45,6 +47,9 @@ class ConnectionTest : public testing::Test {
     context_.dialer = &dialer_;
     context_.resolver = &resolver_;
     context_.sessions = &sessions_;
+    context_.links = &links_;
+    context_.accepted_links = &accepted_links_;
+    context_.random = &random_;
   }
   ~ConnectionTest() override {
     table_.CloseAll();
@@ -53,13 +58,20 @@ class ConnectionTest : public testing::Test {
 
   std::shared_ptr<const TlsContext> Context(const FakeLeaf& leaf, const BundleSet& bundles) {
     TlsContext::Options options;
-    options.alpn = {kMeshAlpn};
+    if (speaks_mesh_) options.alpn = {kMeshAlpn};
     return TlsContext::Create(leaf.Svid(), bundles, std::make_shared<VerifyCache>(), clock_, options).value();
+  }
+  static WorkerContext ContextOf(EventLoop* loop) {
+    WorkerContext context;
+    context.loop = loop;
+    return context;
   }
   void View(std::shared_ptr<MeshView> view) {
     view->version = ++version_;
     const ViewChange change = CompareViews(context_.view.get(), *view);
     context_.view = std::move(view);
+    links_.OnViewChange(change);
+    accepted_links_.OnViewChange(change);
     table_.Recheck(change, [] {});
   }
   // What a worker of "web" knows: to call `peers`.
@@ -130,6 +142,7 @@ class ConnectionTest : public testing::Test {
   }
   static bool Write(Stream* stream, const std::string& text) { return StreamWriter(stream, text).Push(); }
 
+  bool speaks_mesh_ = false;  // the contexts made from now on; the first ones are plain mutual TLS
   FakeClock clock_{absl::Now()};
   std::unique_ptr<EventLoop> loop_ = EventLoop::Create(std::make_unique<FakePoller>(&clock_), &clock_).value();
   BufferPool pool_{80 << 10};
@@ -139,7 +152,10 @@ class ConnectionTest : public testing::Test {
   FakeDialer dialer_{loop_.get()};
   Resolver resolver_{loop_.get()};
   ClientSessionCache sessions_;
-  WorkerContext context_;
+  FakeRandom random_{1};
+  WorkerContext context_ = ContextOf(loop_.get());
+  LinkPool links_{&context_};
+  AcceptedLinks accepted_links_{&context_};
   ListenerSpec outbound_{"capture-outbound", ListenerKind::kOutboundCapture, SocketAddress::Parse(":15001").value(),
                          ""};
   ListenerSpec inbound_{"capture-inbound", ListenerKind::kInboundCapture, SocketAddress::Parse(":15006").value(), ""};

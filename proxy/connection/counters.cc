@@ -15,6 +15,14 @@ std::vector<std::pair<std::string, uint64_t>> NamedCloses(const std::array<Count
   return named;
 }
 
+std::vector<std::pair<std::string, uint64_t>> NamedCauses(
+    const std::array<Counter, kReauthenticationCauseCount>& counters) {
+  static constexpr const char* kNames[] = {"own_rotation", "peer_asked", "expiry_near"};
+  std::vector<std::pair<std::string, uint64_t>> named;
+  for (size_t i = 0; i < counters.size(); ++i) named.emplace_back(kNames[i], counters[i].value());
+  return named;
+}
+
 }  // namespace
 
 WorkerCounters ConnectionCounters::Snapshot() const {
@@ -27,6 +35,16 @@ WorkerCounters ConnectionCounters::Snapshot() const {
   shot.handshakes_in_flight = handshakes_in_flight.value();
   shot.handshakes_full = handshakes_full.value();
   shot.handshakes_resumed = handshakes_resumed.value();
+  shot.pool_hits = pool_hits.value();
+  shot.pool_misses = pool_misses.value();
+  shot.pooled_handshakes = pooled_handshakes.value();
+  shot.idle_links_opened = idle_links_opened.value();
+  shot.idle_links_accepted = idle_links_accepted.value();
+  shot.links_retired = links_retired.value();
+  shot.limit_idle_links = limit_idle_links.value();
+  shot.limit_link_handshakes = limit_link_handshakes.value();
+  shot.reauthentications = NamedCauses(reauthentications);
+  shot.reauthentication_failures = NamedCauses(reauthentication_failures);
   shot.bytes_to_mesh = bytes_to_mesh.value();
   shot.bytes_from_mesh = bytes_from_mesh.value();
   shot.svid_expired_kept = svid_expired_kept.value();

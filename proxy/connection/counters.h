@@ -26,6 +26,10 @@ class Counter {
 
 enum class Flow : uint8_t { kInbound, kOutbound };
 
+// Why a stream is authenticated anew.
+enum class ReauthenticationCause : uint8_t { kOwnRotation, kPeerAsked, kExpiryNear };
+inline constexpr size_t kReauthenticationCauseCount = 3;
+
 struct ConnectionCounters {
   static constexpr size_t kDefectCount = static_cast<size_t>(SvidDefect::kUntrusted) + 1;
 
@@ -34,6 +38,17 @@ struct ConnectionCounters {
   Counter handshakes_in_flight;      // gauge
   Counter handshakes_full;
   Counter handshakes_resumed;
+  Counter pool_hits;
+  Counter pool_misses;
+  Counter pooled_handshakes;
+  Counter link_handshakes_in_flight;  // gauge: of the pool, and to authenticate anew
+  Counter idle_links_opened;          // gauge
+  Counter idle_links_accepted;        // gauge
+  Counter links_retired;
+  Counter limit_idle_links;
+  Counter limit_link_handshakes;
+  std::array<Counter, kReauthenticationCauseCount> reauthentications;
+  std::array<Counter, kReauthenticationCauseCount> reauthentication_failures;
   Counter bytes_to_mesh;
   Counter bytes_from_mesh;
   Counter svid_expired_kept;

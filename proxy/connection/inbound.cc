@@ -1,5 +1,7 @@
 // accept -> original port -> table -> first bytes: TLS or plaintext -> handshake, verify the SVID ->
 // decide -> dial the workload -> relay -> log
+// With a peer that speaks the mesh protocol the TLS connection becomes a link (accepted_links.h), and each of its
+// streams begins at "table".
 #include "proxy/connection/inbound.h"
 
 #include <openssl/ssl.h>
@@ -7,12 +9,45 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "identity/base/logging.h"
+#include "proxy/connection/accepted_links.h"
 #include "proxy/connection/client_hello.h"
+#include "proxy/connection/link_origin.h"
 
 namespace lanyard {
 
 InboundConnection::InboundConnection(WorkerContext* context, Arrival arrival)
     : Connection(context, std::move(arrival), Flow::kInbound), received_(context->pool) {}
+
+void InboundConnection::StartStream(WorkerContext* context, std::unique_ptr<Link> link, const OpenRequest& request) {
+  const LinkOrigin& origin = *LinkOriginOf(link->ssl());
+  Arrival arrival{.stream = nullptr, .listener = origin.listener, .spec = origin.spec, .fixed = origin.fixed,
+                  .source = origin.remote, .dialled = origin.local};
+  auto stream = MeshStream::Accepted(context->loop, std::move(link), request.token, context->accepted_links);
+  MeshStream* const mesh = stream.get();
+  arrival.stream = std::move(stream);
+  (new InboundConnection(context, std::move(arrival)))->BeginStream(mesh, request);
+}
+
+void InboundConnection::BeginStream(MeshStream* stream, const OpenRequest& request) {
+  context_->accepted_links->Enter(request.token, this);
+  request_ = std::make_unique<OpenRequest>(request);
+  SetMeshStream(stream);
+  if (RecheckPeer()) Decide();
+}
+
+void InboundConnection::OnClose() {
+  if (mesh() == nullptr) return;
+  context_->accepted_links->Leave(request_->token);
+  if (!answered_) mesh()->Refuse(decided_ ? RefuseReason::kUnreachable : RefuseReason::kNotAllowed, "");
+}
+
+void InboundConnection::Attach(std::unique_ptr<Link> link) {
+  const absl::Status begun = mesh()->Attach(std::move(link), [this](absl::Status carried) {
+    if (carried.ok()) OnCarriedOver();
+  });
+  if (!begun.ok()) Log(LogLevel::kDebug, "a link was not attached to its stream", {{"error", begun}});
+}
 
 void InboundConnection::Start(WorkerContext* context, Arrival arrival) {
   (new InboundConnection(context, std::move(arrival)))->Begin();  // it entered the table, before any check
@@ -69,6 +104,15 @@ void InboundConnection::OnPlaintext() {
 }
 
 void InboundConnection::OnHandshake() {
+  if (!SpeaksMesh()) return Decide();
+  // Each stream that it opens is decided by itself.
+  std::unique_ptr<Link> link = ToLink(&near_, LinkRole::kAcceptor);
+  if (link == nullptr) return Close(CloseReason::kHandshakeFailed, "no memory for a link");
+  context_->accepted_links->TakeBack(std::move(link));
+  Dissolve();
+}
+
+void InboundConnection::Decide() {
   const PolicyDecision decision = DecideNow();
   if (!decision.allowed) return Refuse(CloseReason::kDeniedByPolicy, decision.reason);
   decided_ = true;
@@ -76,7 +120,13 @@ void InboundConnection::OnHandshake() {
   Dial();
 }
 
-void InboundConnection::OnConnected() { StartRelay(&received_); }
+void InboundConnection::OnConnected() {
+  if (mesh() != nullptr) {
+    answered_ = true;
+    mesh()->Accept(static_cast<uint32_t>(context_->worker));
+  }
+  StartRelay(&received_);
+}
 
 void InboundConnection::Recheck() {
   if (!decided_) return;  // the view in force then will decide

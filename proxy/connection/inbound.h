@@ -11,7 +11,12 @@ class InboundConnection : public Connection {
   // The connection owns itself from here on; it may be gone when Start returns.
   static void Start(WorkerContext* context, Arrival arrival);
 
+  // For a stream that the peer opened on a link, which has a LinkOrigin.
+  static void StartStream(WorkerContext* context, std::unique_ptr<Link> link, const OpenRequest& request);
+
   void Recheck() override;
+  // The peer wants its stream carried over to this link.
+  void Attach(std::unique_ptr<Link> link);
 
  private:
   InboundConnection(WorkerContext* context, Arrival arrival);
@@ -23,10 +28,14 @@ class InboundConnection : public Connection {
   void OnPlaintext();
   void OnHandshake() override;
   void OnConnected() override;
+  void OnClose() override;
+  void BeginStream(MeshStream* stream, const OpenRequest& request);
+  void Decide();
 
   bool permissive_ = false;   // some rule may allow plaintext on this port
   NoAlpn without_alpn_ = NoAlpn::kIsNot;
   bool decided_ = false;
+  bool answered_ = false;     // the opener of a stream
   Buffer received_;           // the caller's first bytes, until somebody takes them
 };
 

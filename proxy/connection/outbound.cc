@@ -1,4 +1,6 @@
 // accept -> route -> table -> dial -> handshake, verify the SVID, an ID that was expected -> relay -> log
+// With a peer that speaks the mesh protocol it is a stream over a link, and where one is idle (link_pool.h) nothing is
+// dialled.
 #include "proxy/connection/outbound.h"
 
 #include <openssl/ssl.h>
@@ -27,28 +29,52 @@ void OutboundConnection::Begin() {
   if (action_ == RouteAction::kRefuse) {
     return Close(CloseReason::kRouteRefused, absl::StrCat("route \"", rule_, "\" refuses this destination"));
   }
+  if (action_ == RouteAction::kMutualTls) {
+    links_ = context_->links->To(DestinationText());
+    if (std::unique_ptr<Link> link = links_->Take(route.peers)) return StartStream(std::move(link));
+  }
   Dial();
 }
 
 void OutboundConnection::OnConnected() {
   if (action_ == RouteAction::kPassThrough) return StartRelay(nullptr);
   bssl::UniquePtr<SSL> ssl = view().tls->NewClient();
-  if (ssl != nullptr) {
-    const std::string destination =
-        arrival().fixed != nullptr ? arrival().fixed->ToString() : arrival().dialled.ToString();
-    context_->sessions->Attach(ssl.get(), destination);
-  }
+  if (ssl != nullptr) context_->sessions->Attach(ssl.get(), DestinationText());
   EnterState(State::kHandshaking, context_->limits.handshake_timeout);
   Handshake(&far_, std::move(ssl), nullptr);
 }
 
-void OutboundConnection::OnHandshake() {
+absl::Status OutboundConnection::Expects(const VerifiedSvid& peer) {
   const Route& route = RouteNow();  // as of now: it may have changed meanwhile
   rule_ = route.name;
-  if (!MatchesAny(route.peers, peer()->id)) {
-    return Close(CloseReason::kPeerNotExpected,
-                 absl::StrCat(peer()->id.ToString(), " answered, which route \"", rule_, "\" does not expect"));
+  if (MatchesAny(route.peers, peer.id)) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat(peer.id.ToString(), " answered, which route \"", rule_, "\" does not expect"));
+}
+
+void OutboundConnection::OnHandshake() {
+  if (const absl::Status expected = Expects(*peer()); !expected.ok()) {
+    return Close(CloseReason::kPeerNotExpected, expected.message());
   }
+  if (!SpeaksMesh()) return StartRelay(nullptr);  // one stream, one connection
+  links_->Speaks(target());
+  std::unique_ptr<Link> link = ToLink(&far_, LinkRole::kOpener);
+  if (link == nullptr) return Close(CloseReason::kHandshakeFailed, "no memory for a link");
+  StartStream(std::move(link));
+}
+
+// The link's peer was verified, and is one that the route expects.
+void OutboundConnection::StartStream(std::unique_ptr<Link> link) {
+  OpenRequest request{.token = {}, .target = DestinationText(), .source = arrival().source.ToString()};
+  context_->random->Fill(absl::MakeSpan(request.token));
+  std::unique_ptr<MeshStream> stream = MeshStream::Open(context_->loop, std::move(link), request, links_.get());
+  SetMeshStream(stream.get());
+  far_ = std::move(stream);
+  if (!RecheckPeer()) return;
+  reauthentication_ = std::make_unique<Reauthentication>(
+      context_, mesh(), links_,
+      Reauthentication::Events{.allows = [this](const VerifiedSvid& peer) { return Expects(peer); },
+                               .carried = [this] { OnCarriedOver(); }});
   StartRelay(nullptr);
 }
 

@@ -17,6 +17,9 @@ class OutboundConnection : public Connection {
       : Connection(context, std::move(arrival), Flow::kOutbound) {}
 
   const Route& RouteNow() const;
+  // Whether this peer may answer, by the route in force.
+  absl::Status Expects(const VerifiedSvid& peer);
+  void StartStream(std::unique_ptr<Link> link);
   void Begin();
   void OnConnected() override;
   void OnHandshake() override;

@@ -54,6 +54,9 @@ void ConnectionTable::Recheck(const ViewChange& change, std::function<void()> do
       distrusted.push_back(&group);
     }
   }
+  if (change.own_svid) {
+    for (size_t i = connections_.size(); i-- > 0;) connections_[i]->OwnSvidChanged();  // one may close
+  }
   const bool rules = change.routes || change.inbound || !change.listeners.empty();
   for (Connection* connection : connections_) {
     if (!rules && !change.on_svid_expiry) break;
@@ -98,6 +101,10 @@ void ConnectionTable::Slice() {
 }
 
 // All of them.
+
+void ConnectionTable::AskToMove() {
+  for (Connection* connection : connections_) connection->AskToMove(GoAwayReason::kDraining);
+}
 
 void ConnectionTable::CloseAll() {
   while (!connections_.empty()) connections_.back()->Close(CloseReason::kDrainDeadline);

@@ -46,6 +46,8 @@ class ConnectionTable {
   uint64_t rechecked() const { return rechecked_; }  // connections looked at, ever
   size_t marked() const { return marked_.size() - next_marked_; }
 
+  // Asks the peers of streams that they opened to carry them over to another process.
+  void AskToMove();
   // Closes all, reason drain_deadline.
   void CloseAll();
   std::vector<ConnectionRecord> List() const;

@@ -41,6 +41,9 @@ Json ConnectionJson(const ConnectionRecord& connection) {
   json["peer_not_after"] =
       connection.peer_not_after == absl::InfiniteFuture() ? Json(nullptr) : Json(Utc(connection.peer_not_after));
   json["tls"] = connection.tls;
+  json["protocol"] = connection.protocol;
+  json["application_source"] = connection.application_source;
+  json["application_target"] = connection.application_target;
   json["rule"] = connection.rule;
   json["bytes_sent"] = connection.bytes_sent;
   json["bytes_received"] = connection.bytes_received;

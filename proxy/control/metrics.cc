@@ -88,6 +88,24 @@ void AddHandshakes(const std::vector<WorkerCounters>& workers, Families& out) {
   out.Counter("handshakes_total", "TLS handshakes completed.")
       .Value(Sum(workers, &WorkerCounters::handshakes_full), {{"kind", "full"}})
       .Value(Sum(workers, &WorkerCounters::handshakes_resumed), {{"kind", "resumed"}});
+  out.Counter("link_takes_total", "Streams to peers of the mesh protocol, by whether an idle link was there.")
+      .Value(Sum(workers, &WorkerCounters::pool_hits), {{"result", "hit"}})
+      .Value(Sum(workers, &WorkerCounters::pool_misses), {{"result", "miss"}});
+  out.Counter("pooled_handshakes_total", "TLS handshakes made ahead of need; handshakes_total has them too.")
+      .Value(Sum(workers, &WorkerCounters::pooled_handshakes));
+  out.Gauge("idle_links", "Links of the mesh protocol that wait for their next stream.")
+      .Value(Sum(workers, &WorkerCounters::idle_links_opened), {{"side", "opened"}})
+      .Value(Sum(workers, &WorkerCounters::idle_links_accepted), {{"side", "accepted"}});
+  out.Counter("links_retired_total", "Idle links closed because of their age, or because what allowed them changed.")
+      .Value(Sum(workers, &WorkerCounters::links_retired));
+  out.Counter("reauthentications_total", "Open streams carried over to a freshly authenticated link, by cause.");
+  for (const auto& [cause, count] : Sum(workers, &WorkerCounters::reauthentications)) {
+    out.Value(count, {{"cause", cause}});
+  }
+  out.Counter("reauthentication_failures_total", "Attempts at that which failed; they are repeated until the expiry.");
+  for (const auto& [cause, count] : Sum(workers, &WorkerCounters::reauthentication_failures)) {
+    out.Value(count, {{"cause", cause}});
+  }
   out.Counter("verification_failures_total", "Peers whose SVID was refused, by defect.");
   for (const auto& [defect, count] : Sum(workers, &WorkerCounters::verification_failures)) {
     out.Value(count, {{"defect", defect}});
@@ -99,7 +117,9 @@ void AddHandshakes(const std::vector<WorkerCounters>& workers, Families& out) {
 void AddLimits(const std::vector<WorkerCounters>& workers, Families& out) {
   out.Counter("limit_reached_total", "Connections refused because a limit was reached.")
       .Value(Sum(workers, &WorkerCounters::limit_connections), {{"limit", "max_connections"}})
-      .Value(Sum(workers, &WorkerCounters::limit_handshakes), {{"limit", "max_handshakes"}});
+      .Value(Sum(workers, &WorkerCounters::limit_handshakes), {{"limit", "max_handshakes"}})
+      .Value(Sum(workers, &WorkerCounters::limit_idle_links), {{"limit", "max_idle_links"}})
+      .Value(Sum(workers, &WorkerCounters::limit_link_handshakes), {{"limit", "max_link_handshakes"}});
   out.Counter("accept_paused_total", "Times accepting was paused because descriptors ran out.")
       .Value(Sum(workers, &WorkerCounters::accept_paused));
 }

@@ -44,9 +44,14 @@ struct ListenerSpec {
 
 // The ALPN name that proxies offer each other. A ClientHello that offers only others is the application's own
 // TLS where plaintext is allowed, and a plain mutual TLS peer where it is not.
-inline constexpr char kMeshAlpn[] = "lanyard-mesh/1";
+inline constexpr char kMeshAlpn[] = "lanyard/1";
 
-enum class OnSvidExpiry { kKeep, kClose };
+// When an SVID that an open connection was authenticated by expires, the peer's or our own.
+enum class OnSvidExpiry {
+  kKeep,
+  kClose,
+  kReauthenticate,  // before that, where the peer speaks the mesh protocol; else as kClose
+};
 
 // What the configuration says of the mesh: every rule, and nothing of who we are.
 struct MeshRules {
@@ -55,7 +60,7 @@ struct MeshRules {
   // Rules of the static listeners, by index of ListenerSpec (unused ones are empty).
   std::vector<Route> listener_routes;            // kOutboundStatic
   std::vector<InboundPolicy> listener_policies;  // kInboundStatic
-  OnSvidExpiry on_svid_expiry = OnSvidExpiry::kKeep;
+  OnSvidExpiry on_svid_expiry = OnSvidExpiry::kReauthenticate;
   BanSet bans = {};  // asked before every route and policy, of callers and of those called
 };
 
@@ -78,6 +83,11 @@ struct ConnectionLimits {
   absl::Duration handshake_timeout = absl::Seconds(10);
   absl::Duration sniff_timeout = absl::Milliseconds(200);
   absl::Duration idle_timeout = absl::ZeroDuration();  // zero: none
+  // Of links, which carry one stream after another.
+  uint32_t max_idle_links = 1024;  // that wait for their next stream, of those opened and of those accepted
+  uint32_t max_idle_links_per_destination = 256;
+  uint32_t max_link_handshakes = 32;  // in flight ahead of need, or to authenticate a stream anew
+  absl::Duration idle_link_timeout = absl::Seconds(60);  // of those opened; those accepted have twice as long
 };
 
 }  // namespace lanyard

@@ -22,6 +22,16 @@ struct WorkerCounters {
   uint64_t handshakes_resumed = 0;
   uint64_t bytes_to_mesh = 0;             // application bytes sent to the peer proxy
   uint64_t bytes_from_mesh = 0;
+  uint64_t pool_hits = 0;                 // streams that found an idle link
+  uint64_t pool_misses = 0;               // and those that did not, though their destination speaks the mesh protocol
+  uint64_t pooled_handshakes = 0;         // links made ahead of need; also in handshakes_full or _resumed
+  uint64_t idle_links_opened = 0;         // gauge
+  uint64_t idle_links_accepted = 0;       // gauge
+  uint64_t links_retired = 0;             // idle ones: aged, or their reasons had changed
+  uint64_t limit_idle_links = 0;          // links given up at max_idle_links
+  uint64_t limit_link_handshakes = 0;     // put off at max_link_handshakes
+  std::vector<std::pair<std::string, uint64_t>> reauthentications;          // by cause
+  std::vector<std::pair<std::string, uint64_t>> reauthentication_failures;  // attempts, by cause
   uint64_t svid_expired_kept = 0;         // connections that outlived a peer's SVID under on_svid_expiry: keep
   uint64_t accept_paused = 0;             // times accepting was paused (descriptors exhausted)
   uint64_t limit_connections = 0;         // refused at max_connections
@@ -45,6 +55,9 @@ struct ConnectionRecord {
   std::string peer_id, peer_serial;       // empty for plaintext and pass-through
   absl::Time peer_not_after = absl::InfiniteFuture();
   std::string tls;                        // "TLSv1.3", "" for none
+  std::string protocol;                   // "lanyard/1" for a stream of the mesh protocol
+  std::string application_source;         // inbound, of such a stream: what its opener says of the two ends
+  std::string application_target;
   std::string rule;                       // the route or policy rule in force
   uint64_t bytes_sent = 0;                // towards the destination
   uint64_t bytes_received = 0;

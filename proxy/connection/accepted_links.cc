@@ -1,0 +1,130 @@
+#include "proxy/connection/accepted_links.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "proxy/connection/inbound.h"
+#include "proxy/connection/link_dial.h"
+#include "proxy/connection/link_origin.h"
+#include "proxy/connection/table.h"
+#include "proxy/link/mesh_stream.h"
+
+namespace lanyard {
+namespace {
+
+constexpr absl::Duration kTick = absl::Seconds(1);
+
+}  // namespace
+
+AcceptedLinks::AcceptedLinks(WorkerContext* context)
+    : context_(context), tick_(context->loop, [this] { Tick(); }) {}
+
+AcceptedLinks::~AcceptedLinks() = default;
+
+void AcceptedLinks::TakeBack(std::unique_ptr<Link> link) {
+  if (link->state() == Link::State::kClosed || !LinkTrusted(*context_, *link).ok()) return;  // its connection closes
+  if (link->idle()) {
+    if (links_.size() >= context_->limits.max_idle_links) MakeRoom();
+    if (!LinkShowsOurs(*context_, *link)) link->GoAway(GoAwayReason::kRotated);
+    if (draining_) link->Retire();
+  }
+  Link* const key = link.get();
+  links_.emplace(key, std::move(link));
+  context_->counters->idle_links_accepted.Set(links_.size());
+  key->Observe(this);
+  if (!tick_.running()) tick_.Start(kTick);
+}
+
+// The one that has waited longest goes, so that a peer which opens many cannot shut the others out.
+void AcceptedLinks::MakeRoom() {
+  context_->counters->limit_idle_links.Add();
+  const auto oldest = std::min_element(links_.begin(), links_.end(), [](const auto& a, const auto& b) {
+    return a.second->idle_since() < b.second->idle_since();
+  });
+  if (oldest != links_.end()) links_.erase(oldest);
+}
+
+std::unique_ptr<Link> AcceptedLinks::Remove(Link* link) {
+  auto node = links_.extract(link);
+  context_->counters->idle_links_accepted.Set(links_.size());
+  return node.empty() ? nullptr : std::move(node.mapped());
+}
+
+bool AcceptedLinks::Enter(const StreamToken& token, InboundConnection* connection) {
+  return streams_.emplace(token, connection).second;
+}
+
+// Requests.
+
+void AcceptedLinks::OnOpen(Link* link, const OpenRequest& request) {
+  std::unique_ptr<Link> taken = Remove(link);
+  const LinkOrigin* origin = LinkOriginOf(taken->ssl());
+  if (origin == nullptr || !LinkHolds(*context_, *taken).ok()) return;  // its connection closes
+  const bool full = context_->table->size() >= context_->limits.max_connections;
+  if (full || streams_.contains(request.token)) {
+    if (full) context_->counters->limit_connections.Add();
+    MeshStream::Accepted(context_->loop, std::move(taken), request.token, this)
+        ->Refuse(full ? RefuseReason::kLimit : RefuseReason::kOther,
+                 full ? "too many connections" : "the token is another stream's");
+    return;
+  }
+  InboundConnection::StartStream(context_, std::move(taken), request);
+}
+
+void AcceptedLinks::OnAttach(Link* link, const AttachRequest& request) {
+  std::unique_ptr<Link> taken = Remove(link);
+  if (request.shard == static_cast<uint32_t>(context_->worker) || context_->post_to == nullptr) {
+    return Attach(std::move(taken), request.token);
+  }
+  auto parts = std::make_shared<LinkParts>(Link::Release(std::move(taken)));
+  if (!parts->fd.valid()) return;
+  context_->post_to(request.shard, [parts, token = request.token](WorkerContext& owner) {
+    owner.accepted_links->Attach(Link::Rebuild(owner.loop, owner.pool, std::move(*parts)), token);
+  });
+}
+
+void AcceptedLinks::Attach(std::unique_ptr<Link> link, const StreamToken& token) {
+  if (!LinkHolds(*context_, *link).ok()) return;  // its connection closes
+  const auto found = streams_.find(token);
+  if (found != streams_.end()) return found->second->Attach(std::move(link));
+  link->RefuseAttach(RefuseReason::kUnknownStream, "no such stream here");
+  TakeBack(std::move(link));
+}
+
+// Time and change.
+
+void AcceptedLinks::Retire(Link* link) {
+  context_->counters->links_retired.Add();
+  link->Retire();
+}
+
+void AcceptedLinks::OnViewChange(const ViewChange& change) {
+  absl::erase_if(links_, [&](const auto& entry) {
+    const bool gone = change.TouchesConnections() && !LinkTrusted(*context_, *entry.second).ok();
+    if (gone) context_->counters->links_retired.Add();
+    if (!gone && change.own_svid) entry.second->GoAway(GoAwayReason::kRotated);
+    return gone;
+  });
+  context_->counters->idle_links_accepted.Set(links_.size());
+}
+
+void AcceptedLinks::Drain() {
+  draining_ = true;
+  for (const auto& [link, owned] : links_) {
+    link->GoAway(GoAwayReason::kDraining);
+    if (link->idle()) Retire(link);
+  }
+}
+
+void AcceptedLinks::Tick() {
+  const absl::Duration now = context_->loop->now();
+  for (const auto& [link, owned] : links_) {
+    if (!link->idle()) continue;
+    const bool aged = now - link->idle_since() >= 2 * context_->limits.idle_link_timeout;
+    if (aged || context_->loop->clock().Now() >= LinkExpiry(*link->peer(), *link->own())) Retire(link);
+  }
+  if (!links_.empty()) tick_.Start(kTick);
+}
+
+}  // namespace lanyard

@@ -1,0 +1,98 @@
+#include "proxy/connection/accepted_links.h"
+
+#include "proxy/connection/mesh_testing.h"
+
+namespace lanyard {
+namespace {
+
+class AcceptedLinksTest : public MeshTest {};
+
+TEST_F(AcceptedLinksTest, EachStreamIsDecidedByItselfAndTheWorkloadIsNotDialledBefore) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  ApiView(InboundView("spiffe://example.org/other"));
+  CallOut();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0; }));
+  EXPECT_EQ(server_counters_.closes[0][static_cast<size_t>(CloseReason::kDeniedByPolicy)].value(), 1u);
+  EXPECT_EQ(Closes(Flow::kOutbound, CloseReason::kPeerRefused), 1u);
+  EXPECT_EQ(dialer_.dialled.size(), 1u);
+}
+
+TEST_F(AcceptedLinksTest, TheDestinationIsWhatWasDialledWhateverOpenSays) {
+  BothViews();
+  Call();
+  EXPECT_EQ(Served().application_target, "10.0.0.2:8080");
+  EXPECT_EQ(Served().application_source, "10.0.0.1:40000");
+  EXPECT_EQ(Served().source, "10.0.0.1:41000");
+  EXPECT_EQ(Served().protocol, "lanyard/1");
+  EXPECT_EQ(dialer_.dialled.back().ToString(), "10.0.0.2:8080");
+}
+
+TEST_F(AcceptedLinksTest, AtTheLimitOfConnectionsAStreamIsRefused) {
+  BothViews();
+  Call();
+  ASSERT_TRUE(TurnUntil([&] { return counters_.idle_links_opened.value() == 1 && server_table_.size() == 1; }));
+  server_.limits.max_connections = 1;
+  CallOut();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 1; }));
+  EXPECT_GE(server_counters_.limit_connections.value(), 1u);
+}
+
+TEST_F(AcceptedLinksTest, ABanClosesItsLinksAndStreamsAtOnce) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  Call();
+  auto view = InboundView();
+  view->bans = BanSet({Ban{BanSubject::Parse(kWebId).value(), "", absl::UnixEpoch()}});
+  ApiView(view);
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0 && server_table_.size() == 0; }));
+  EXPECT_EQ(server_counters_.closes[0][static_cast<size_t>(CloseReason::kBanned)].value(), 1u);
+  EXPECT_TRUE(TurnUntil([&] { return server_accepted_.size() == 0; }));
+}
+
+TEST_F(AcceptedLinksTest, AnIdleLinkEndsWithItsSvid) {
+  web_ = Fresh(kWebId, absl::Seconds(20));
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  Pass(absl::Seconds(22));
+  EXPECT_EQ(server_accepted_.size(), 0u);
+  EXPECT_EQ(counters_.idle_links_opened.value(), 0u);
+}
+
+TEST_F(AcceptedLinksTest, AtItsLimitTheLinkThatHasWaitedLongestGoes) {
+  BothViews();
+  std::vector<size_t> calls;
+  for (int i = 0; i < 5; ++i) calls.push_back(Call());
+  const size_t waiting = std::max<size_t>(server_accepted_.size(), 2);
+  server_.limits.max_idle_links = 2;
+  for (const size_t call : calls) ASSERT_TRUE(Finish(call));
+  EXPECT_LE(server_accepted_.size(), waiting);
+  EXPECT_GT(server_counters_.limit_idle_links.value(), 0u);
+  EXPECT_TRUE(Echoes(Call())) << "and the others are served";
+}
+
+TEST_F(AcceptedLinksTest, WhileTheClockIsBehindBothSvidsNothingIsTaken) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  clock_.JumpTo(clock_.Now() - absl::Hours(1));
+  CallOut();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0; }));
+  EXPECT_EQ(Closes(Flow::kOutbound, CloseReason::kSvidNotYetValid) +
+                Closes(Flow::kOutbound, CloseReason::kPeerRefused),
+            1u);
+}
+
+TEST_F(AcceptedLinksTest, ADrainSendsEverybodyAwayAndOpenStreamsGoOn) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  const size_t call = Call();
+  server_accepted_.Drain();
+  server_table_.AskToMove();
+  reachable_ = false;
+  EXPECT_TRUE(TurnUntil([&] { return counters_.idle_links_opened.value() == 0; }));
+  Pass(absl::Seconds(5));
+  EXPECT_TRUE(Echoes(call));
+}
+
+}  // namespace
+}  // namespace lanyard

@@ -1,0 +1,212 @@
+#include "proxy/connection/link_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "proxy/connection/link_origin.h"
+
+namespace lanyard {
+namespace {
+
+constexpr absl::Duration kTick = absl::Seconds(1);
+constexpr size_t kSteadyIdleLinks = 8;  // more of one destination are a burst's, and age faster
+constexpr absl::Duration kLeastLeft = absl::Milliseconds(500);
+
+std::unique_ptr<Link> Remove(std::vector<std::unique_ptr<Link>>& links, const Link* link) {
+  for (auto each = links.begin(); each != links.end(); ++each) {
+    if (each->get() != link) continue;
+    std::unique_ptr<Link> removed = std::move(*each);
+    links.erase(each);
+    return removed;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+PeerLinks::PeerLinks(LinkPool* pool, std::string destination)
+    : pool_(pool), context_(pool->context_), destination_(std::move(destination)) {}
+
+PeerLinks::~PeerLinks() {
+  for (size_t i = 0; i < idle_.size(); ++i) context_->counters->idle_links_opened.Subtract();
+}
+
+std::unique_ptr<Link> PeerLinks::Take(const std::vector<PeerPattern>& peers) {
+  ++demand_;
+  std::unique_ptr<Link> taken;
+  for (size_t i = idle_.size(); i-- > 0 && taken == nullptr;) {
+    std::unique_ptr<Link>& link = idle_[i];
+    // A call that is on its way when an SVID expires would be turned away.
+    const absl::Duration left = LinkExpiry(*link->peer(), *link->own()) - context_->loop->clock().Now();
+    const bool present = left > kLeastLeft &&
+        LinkShowsOurs(*context_, *link) && !link->going_away() && LinkHolds(*context_, *link).ok();
+    if (present && !MatchesAny(peers, link->peer()->id)) continue;  // another route's, perhaps
+    std::unique_ptr<Link> removed = std::move(link);
+    idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(i));
+    context_->counters->idle_links_opened.Subtract();
+    removed->Observe(nullptr);
+    if (present && removed->idle()) {
+      taken = std::move(removed);
+    } else {
+      Retire(std::move(removed));
+    }
+  }
+  if (address_ != nullptr) (taken != nullptr ? context_->counters->pool_hits : context_->counters->pool_misses).Add();
+  Replenish();
+  return taken;
+}
+
+void PeerLinks::Speaks(const SocketAddress& address) {
+  address_ = std::make_unique<SocketAddress>(address);
+  Replenish();
+}
+
+void PeerLinks::TakeBack(std::unique_ptr<Link> link) {
+  if (link->idle()) --demand_;
+  Keep(std::move(link));
+}
+
+void PeerLinks::Keep(std::unique_ptr<Link> link) {
+  if (!link->idle()) {
+    if (!LinkTrusted(*context_, *link).ok()) return;  // destroyed: its connection closes
+    link->Observe(this);
+    leaving_.push_back(std::move(link));
+    return;
+  }
+  const bool full = idle_.size() >= context_->limits.max_idle_links_per_destination ||
+                    context_->counters->idle_links_opened.value() >= context_->limits.max_idle_links;
+  if (full) context_->counters->limit_idle_links.Add();
+  const bool present = LinkShowsOurs(*context_, *link) && !link->going_away() && LinkHolds(*context_, *link).ok();
+  if (full || !present || pool_->draining_) return Retire(std::move(link));
+  link->Observe(this);
+  idle_.push_back(std::move(link));
+  context_->counters->idle_links_opened.Add();
+}
+
+void PeerLinks::Retire(std::unique_ptr<Link> link) {
+  context_->counters->links_retired.Add();
+  if (link->state() == Link::State::kClosed || !LinkTrusted(*context_, *link).ok()) return;
+  link->Retire();
+  link->Observe(this);
+  leaving_.push_back(std::move(link));
+}
+
+void PeerLinks::OnGoAway(Link* link, GoAwayReason) {
+  std::unique_ptr<Link> idle = Remove(idle_, link);
+  if (idle == nullptr) return;
+  context_->counters->idle_links_opened.Subtract();
+  Retire(std::move(idle));
+}
+
+void PeerLinks::OnIdle(Link* link) {
+  if (std::unique_ptr<Link> left = Remove(leaving_, link)) Keep(std::move(left));
+}
+
+void PeerLinks::OnClosed(Link* link) {
+  if (Remove(idle_, link) != nullptr) {
+    context_->counters->idle_links_opened.Subtract();
+  } else {
+    Remove(leaving_, link);
+  }
+}
+
+// Ahead of need.
+
+void PeerLinks::Replenish() {
+  const int64_t wanted = std::min<int64_t>(std::max<int64_t>(demand_, demand_before_),
+                                           context_->limits.max_idle_links_per_destination);
+  while (address_ != nullptr && !dial_failed_ && !pool_->draining_ &&
+         static_cast<int64_t>(idle_.size() + dials_.size()) < wanted) {
+    ConnectionCounters& counters = *context_->counters;
+    if (counters.link_handshakes_in_flight.value() >= context_->limits.max_link_handshakes) {
+      counters.limit_link_handshakes.Add();
+      return;
+    }
+    if (counters.idle_links_opened.value() >= context_->limits.max_idle_links) {
+      counters.limit_idle_links.Add();
+      return;
+    }
+    // Which of the dials has ended is known by its place on the heap.
+    auto self = std::make_shared<const LinkDial*>(nullptr);
+    dials_.push_back(std::make_unique<LinkDial>(
+        context_, *address_, destination_,
+        [this, self](absl::StatusOr<std::unique_ptr<Link>> link) { OnDialled(*self, std::move(link)); }));
+    *self = dials_.back().get();
+  }
+}
+
+void PeerLinks::OnDialled(const LinkDial* dial, absl::StatusOr<std::unique_ptr<Link>> link) {
+  dials_.erase(std::find_if(dials_.begin(), dials_.end(), [dial](const auto& each) { return each.get() == dial; }));
+  if (link.ok()) {
+    context_->counters->pooled_handshakes.Add();
+    Keep(*std::move(link));
+    return Replenish();
+  }
+  dial_failed_ = true;
+  if (link.status().code() == absl::StatusCode::kFailedPrecondition) address_.reset();  // it no longer speaks it
+}
+
+// Time and change.
+
+void PeerLinks::Recheck() {
+  for (std::vector<std::unique_ptr<Link>>* links : {&idle_, &leaving_}) {
+    std::erase_if(*links, [&](const std::unique_ptr<Link>& link) { return !LinkTrusted(*context_, *link).ok(); });
+  }
+}
+
+void PeerLinks::RetireAll() {
+  std::vector<std::unique_ptr<Link>> idle = std::exchange(idle_, {});
+  for (std::unique_ptr<Link>& link : idle) {
+    context_->counters->idle_links_opened.Subtract();
+    Retire(std::move(link));
+  }
+}
+
+bool PeerLinks::Tick() {
+  demand_before_ = std::exchange(demand_, 0);
+  dial_failed_ = false;
+  const absl::Duration now = context_->loop->now();
+  const absl::Duration most = context_->limits.idle_link_timeout;
+  for (size_t i = 0; i < idle_.size();) {  // those that have waited longest first
+    const bool surplus = idle_.size() > kSteadyIdleLinks;
+    const bool aged = now - idle_[i]->idle_since() >= (surplus ? most / 6 : most);
+    if (!aged && LinkHolds(*context_, *idle_[i]).ok()) {
+      ++i;
+      continue;
+    }
+    std::unique_ptr<Link> old = std::move(idle_[i]);
+    idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(i));
+    context_->counters->idle_links_opened.Subtract();
+    Retire(std::move(old));
+  }
+  return !idle_.empty() || !leaving_.empty() || !dials_.empty() || demand_before_ != 0;
+}
+
+LinkPool::~LinkPool() = default;
+
+std::shared_ptr<PeerLinks> LinkPool::To(const std::string& destination) {
+  std::shared_ptr<PeerLinks>& links = peers_[destination];
+  if (links == nullptr) links = std::make_shared<PeerLinks>(this, destination);
+  if (!tick_.running()) tick_.Start(kTick);
+  return links;
+}
+
+void LinkPool::OnViewChange(const ViewChange& change) {
+  const bool rules = change.routes || !change.listeners.empty();
+  for (const auto& [destination, links] : peers_) {
+    if (change.own_svid || rules || change.TouchesConnections()) links->RetireAll();
+    links->Recheck();
+  }
+}
+
+void LinkPool::Drain() {
+  draining_ = true;
+  for (const auto& [destination, links] : peers_) links->RetireAll();
+}
+
+void LinkPool::Tick() {
+  absl::erase_if(peers_, [](const auto& entry) { return !entry.second->Tick() && entry.second.use_count() == 1; });
+  if (!peers_.empty()) tick_.Start(kTick);
+}
+
+}  // namespace lanyard

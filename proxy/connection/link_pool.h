@@ -1,0 +1,93 @@
+// Links that this side opened and that wait for their next stream: the handshake was before the call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "proxy/connection/link_dial.h"
+#include "proxy/connection/worker_context.h"
+#include "proxy/link/link.h"
+#include "proxy/mesh/view_change.h"
+
+namespace lanyard {
+
+class LinkPool;
+
+// The links to one destination. A stream takes one and brings it back when it ends; whoever took one holds this
+// until then.
+class PeerLinks : public LinkReturn, private LinkObserver {
+ public:
+  PeerLinks(LinkPool* pool, std::string destination);
+  ~PeerLinks();
+
+  // An idle link whose peer is one of `peers` and would be let in now, under our own present identity; else null.
+  // Counts as demand.
+  std::unique_ptr<Link> Take(const std::vector<PeerPattern>& peers);
+  // The destination speaks the mesh protocol, there. From now on links are made ahead of need: as many as streams
+  // took in the last second and did not bring back, up to the limits.
+  void Speaks(const SocketAddress& address);
+  void TakeBack(std::unique_ptr<Link> link) override;
+  // A link that was dialled for a stream, which does not need it.
+  void Spare(std::unique_ptr<Link> link) { Keep(std::move(link)); }
+
+  size_t idle() const { return idle_.size(); }
+  const std::string& destination() const { return destination_; }
+
+ private:
+  friend class LinkPool;
+
+  void OnOpen(Link*, const OpenRequest&) override {}      // an acceptor's
+  void OnAttach(Link*, const AttachRequest&) override {}  // likewise
+  void OnGoAway(Link* link, GoAwayReason reason) override;
+  void OnIdle(Link* link) override;
+  void OnClosed(Link* link) override;
+
+  void Keep(std::unique_ptr<Link> link);
+  // Ends it in good order; at once if its peer is to be shut out.
+  void Retire(std::unique_ptr<Link> link);
+  void Replenish();
+  void OnDialled(const LinkDial* dial, absl::StatusOr<std::unique_ptr<Link>> link);
+  void Recheck();
+  // Once a second: demand fades, idle links age. False: there is nothing left here.
+  bool Tick();
+  void RetireAll();
+
+  LinkPool* pool_;
+  WorkerContext* context_;
+  const std::string destination_;
+  std::unique_ptr<SocketAddress> address_;             // null: not known to speak the protocol
+  std::vector<std::unique_ptr<Link>> idle_;            // the last to come is the first to go
+  std::vector<std::unique_ptr<Link>> leaving_;         // closing or retiring
+  std::vector<std::unique_ptr<LinkDial>> dials_;
+  int64_t demand_ = 0, demand_before_ = 0;             // taken less brought back, this second and the last
+  bool dial_failed_ = false;                           // in this second
+};
+
+// Of one worker, for its thread. Idle links retire when our identity changes, when their peer is banned or no longer
+// vouched for, when the routes change, when the peer says GOAWAY, and after idle_link_timeout; those that a burst left
+// (more than eight of one destination) after a sixth of it.
+class LinkPool {
+ public:
+  explicit LinkPool(WorkerContext* context) : context_(context), tick_(context->loop, [this] { Tick(); }) {}
+  ~LinkPool();
+
+  std::shared_ptr<PeerLinks> To(const std::string& destination);
+  void OnViewChange(const ViewChange& change);
+  // Retires what is idle, and dials no more.
+  void Drain();
+
+ private:
+  friend class PeerLinks;
+  void Tick();
+
+  WorkerContext* context_;
+  Timer tick_;
+  bool draining_ = false;
+  absl::flat_hash_map<std::string, std::shared_ptr<PeerLinks>> peers_;
+};
+
+}  // namespace lanyard

@@ -1,0 +1,111 @@
+#include "proxy/connection/link_pool.h"
+
+#include "proxy/connection/mesh_testing.h"
+
+namespace lanyard {
+namespace {
+
+class LinkPoolTest : public MeshTest {
+ protected:
+  bool IdleAre(uint64_t count) {
+    return TurnUntil([&] { return counters_.idle_links_opened.value() == count; });
+  }
+};
+
+TEST_F(LinkPoolTest, AFinishedStreamGivesItsLinkToTheNext) {
+  BothViews();
+  for (int round = 0; round < 10; ++round) {
+    const size_t call = Call();
+    EXPECT_TRUE(Echoes(call));
+    ASSERT_TRUE(Finish(call));
+  }
+  EXPECT_LE(Handshakes(), 2u) << "one, and one ahead of need";
+  EXPECT_EQ(counters_.pool_hits.value(), 9u);
+  EXPECT_EQ(server_counters_.accepted[static_cast<size_t>(Flow::kInbound)].value(), 10u) << "each stream counts";
+  EXPECT_EQ(server_counters_.closes[0][static_cast<size_t>(CloseReason::kNormal)].value(), 10u);
+}
+
+TEST_F(LinkPoolTest, ATakenLinkIsReplacedAheadOfNeed) {
+  BothViews();
+  Call();
+  ASSERT_TRUE(IdleAre(1));
+  EXPECT_EQ(counters_.pooled_handshakes.value(), 1u);
+  const uint64_t handshakes = Handshakes();
+  Call();
+  EXPECT_EQ(counters_.pool_hits.value(), 1u);
+  EXPECT_TRUE(TurnUntil([&] { return Handshakes() > handshakes; }));
+}
+
+TEST_F(LinkPoolTest, IdleOnesAgeOutAndTheOpenerIsTheFirstToLetGo) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  ASSERT_TRUE(IdleAre(1) || IdleAre(2));
+  Pass(context_.limits.idle_link_timeout + absl::Seconds(2));
+  EXPECT_EQ(counters_.idle_links_opened.value(), 0u);
+  EXPECT_EQ(server_accepted_.size(), 0u);
+  EXPECT_GT(counters_.links_retired.value(), 0u);
+  EXPECT_EQ(server_counters_.links_retired.value(), 0u);
+}
+
+TEST_F(LinkPoolTest, ALinkUnderAnOldIdentityIsNotUsedAgain) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  web_ = Fresh(kWebId);
+  WebView(OutboundView(RouteAction::kMutualTls));
+  EXPECT_EQ(counters_.idle_links_opened.value(), 0u);
+  Call();
+  EXPECT_EQ(Served().peer_serial, web_->svid()->leaf().serial());
+}
+
+TEST_F(LinkPoolTest, ThePeersRotationRetiresItsLinksToo) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  api_ = Fresh(kApiId);
+  ApiView(InboundView());
+  ASSERT_TRUE(IdleAre(0)) << "GOAWAY";
+  Call();
+  EXPECT_EQ(Only().peer_serial, api_->svid()->leaf().serial());
+}
+
+TEST_F(LinkPoolTest, ABannedPeersLinkIsClosed) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  auto view = OutboundView(RouteAction::kMutualTls);
+  view->bans = BanSet({Ban{BanSubject::Parse(kApiId).value(), "", absl::UnixEpoch()}});
+  WebView(view);
+  EXPECT_EQ(counters_.idle_links_opened.value(), 0u);
+  CallOut();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0; }));
+  EXPECT_EQ(Closes(Flow::kOutbound, CloseReason::kBanned), 1u);
+}
+
+TEST_F(LinkPoolTest, AnIdleLinkOfAPeerThatTheRouteDoesNotExpectIsNotTaken) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  const std::shared_ptr<PeerLinks> links = links_.To("10.0.0.2:8080");
+  EXPECT_EQ(links->Take({PeerPattern::Parse("spiffe://example.org/other").value()}), nullptr);
+  EXPECT_NE(links->Take({PeerPattern::Parse(kApiId).value()}), nullptr);
+}
+
+TEST_F(LinkPoolTest, ThePoolIsBoundedAndSaysSo) {
+  context_.limits.max_idle_links = 1;
+  BothViews();
+  std::vector<size_t> calls;
+  for (int i = 0; i < 4; ++i) calls.push_back(Call());
+  for (const size_t call : calls) ASSERT_TRUE(Finish(call));
+  EXPECT_LE(counters_.idle_links_opened.value(), 1u);
+  EXPECT_GT(counters_.limit_idle_links.value(), 0u);
+}
+
+TEST_F(LinkPoolTest, ADrainLetsGoOfWhatIsIdleAndDialsNoMore) {
+  BothViews();
+  const size_t call = Call();
+  links_.Drain();
+  EXPECT_TRUE(IdleAre(0));
+  EXPECT_TRUE(Echoes(call));
+  ASSERT_TRUE(Finish(call));
+  EXPECT_TRUE(IdleAre(0));
+}
+
+}  // namespace
+}  // namespace lanyard

@@ -1,0 +1,124 @@
+#include "proxy/connection/reauthentication.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "identity/base/logging.h"
+#include "proxy/connection/link_origin.h"
+
+namespace lanyard {
+namespace {
+
+constexpr absl::Duration kShortestPause = absl::Milliseconds(200);
+// Wall-clock time may jump, so a wait for it is never longer than this.
+constexpr absl::Duration kLongestWait = absl::Seconds(30);
+
+}  // namespace
+
+Reauthentication::Reauthentication(WorkerContext* context, MeshStream* stream, std::shared_ptr<PeerLinks> links,
+                                   Events events)
+    : context_(context),
+      stream_(stream),
+      links_(std::move(links)),
+      events_(std::move(events)),
+      timer_(context->loop, [this] {
+        if (context_->loop->clock().Now() < due_) return Arm();
+        Begin();
+      }) {
+  Schedule();
+}
+
+absl::Duration Reauthentication::Left() const {
+  const absl::Time expiry = LinkExpiry(*stream_->peer(), *stream_->own());
+  return std::max(expiry - context_->loop->clock().Now(), absl::ZeroDuration());
+}
+
+void Reauthentication::Stop() {
+  timer_.Stop();
+  dial_.reset();
+}
+
+void Reauthentication::Schedule() {
+  const bool rotated = stream_->own()->svid()->chain() != context_->view->tls->svid()->chain();
+  if (rotated) return At(Left() * 0.25 * Random(), ReauthenticationCause::kOwnRotation);
+  At(Left() * (0.6 + 0.1 * Random()), ReauthenticationCause::kExpiryNear);
+}
+
+void Reauthentication::At(absl::Duration after, ReauthenticationCause cause) {
+  cause_ = cause;
+  due_ = context_->loop->clock().Now() + after;
+  Arm();
+}
+
+void Reauthentication::Arm() {
+  timer_.Start(std::clamp(due_ - context_->loop->clock().Now(), absl::ZeroDuration(), kLongestWait));
+}
+
+void Reauthentication::OwnSvidChanged() {
+  if (dial_ != nullptr || carrying_) return;  // Schedule will see it
+  Schedule();
+}
+
+void Reauthentication::PeerAsks(GoAwayReason reason) {
+  if (reason == GoAwayReason::kRotated && context_->view->on_svid_expiry != OnSvidExpiry::kReauthenticate) return;
+  if (dial_ != nullptr || carrying_ || cause_ == ReauthenticationCause::kPeerAsked) return;
+  At(absl::ZeroDuration(), ReauthenticationCause::kPeerAsked);
+}
+
+void Reauthentication::Begin() {
+  if (cause_ != ReauthenticationCause::kPeerAsked && context_->view->on_svid_expiry != OnSvidExpiry::kReauthenticate) {
+    return Later();
+  }
+  const LinkOrigin* origin = stream_->link() == nullptr ? nullptr : LinkOriginOf(stream_->link()->ssl());
+  if (origin == nullptr) return;  // the stream has failed, and its connection will see it
+  if (Left() <= absl::ZeroDuration() || !stream_->answered()) return Later();  // too late, or too early
+  if (context_->counters->link_handshakes_in_flight.value() >= context_->limits.max_link_handshakes) {
+    context_->counters->limit_link_handshakes.Add();
+    return At(std::min(Left() * 0.05, absl::Milliseconds(50)) * (0.5 + Random()), cause_);
+  }
+  dial_ = std::make_unique<LinkDial>(context_, origin->remote, links_->destination(),
+                                     [this](auto link) { OnDialled(std::move(link)); });
+}
+
+void Reauthentication::OnDialled(absl::StatusOr<std::unique_ptr<Link>> link) {
+  dial_.reset();
+  if (!link.ok()) return Again(link.status());
+  if (Left() <= absl::ZeroDuration()) return Again(absl::DeadlineExceededError("an SVID of the stream has expired"));
+  const VerifiedSvid& peer = *(*link)->peer();
+  if (peer.id != stream_->peer()->id) {
+    return Again(absl::PermissionDeniedError(absl::StrCat(peer.id.ToString(), " answered instead of ",
+                                                          stream_->peer()->id.ToString())));
+  }
+  if (const absl::Status allowed = events_.allows(peer); !allowed.ok()) return Again(allowed);
+  const bool longer =
+      LinkExpiry(peer, *(*link)->own()) > LinkExpiry(*stream_->peer(), *stream_->own());
+  if (!longer && cause_ == ReauthenticationCause::kExpiryNear) {
+    links_->Spare(*std::move(link));
+    return Later();  // neither side has a newer SVID yet
+  }
+  carrying_ = true;
+  const absl::Status begun = stream_->CarryOver(*std::move(link), [this](absl::Status status) { OnCarried(status); });
+  if (!begun.ok()) OnCarried(begun);
+}
+
+void Reauthentication::OnCarried(const absl::Status& status) {
+  carrying_ = false;
+  if (!status.ok()) return Again(status);
+  context_->counters->reauthentications[static_cast<size_t>(cause_)].Add();
+  last_failure_.clear();
+  Schedule();
+  events_.carried();  // `this` may be gone
+}
+
+void Reauthentication::Again(const absl::Status& why) {
+  context_->counters->reauthentication_failures[static_cast<size_t>(cause_)].Add();
+  last_failure_ = std::string(why.message());
+  Log(LogLevel::kDebug, "an open stream was not authenticated anew; to be tried again",
+      {{"peer_id", stream_->peer()->id.ToString()}, {"error", why}, {"left_ms", absl::ToInt64Milliseconds(Left())}});
+  Later();
+}
+
+void Reauthentication::Later() { At(std::max(Left() * 0.125, kShortestPause) * (0.75 + 0.5 * Random()), cause_); }
+
+}  // namespace lanyard

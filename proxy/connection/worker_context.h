@@ -1,0 +1,44 @@
+// What the connections of one worker share.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "identity/base/random.h"
+#include "identity/tls/client_sessions.h"
+#include "proxy/connection/close_log.h"
+#include "proxy/connection/counters.h"
+#include "proxy/connection/dialer.h"
+#include "proxy/io/buffer_pool.h"
+#include "proxy/io/event_loop.h"
+#include "proxy/io/resolver.h"
+#include "proxy/mesh/mesh_view.h"
+
+namespace lanyard {
+
+class AcceptedLinks;
+class ConnectionTable;
+class LinkPool;
+
+// Outlives the connections; for the worker's thread.
+struct WorkerContext {
+  int worker = 0;
+  EventLoop* loop = nullptr;
+  BufferPool* pool = nullptr;
+  ConnectionTable* table = nullptr;
+  ConnectionCounters* counters = nullptr;
+  CloseLog* close_log = nullptr;
+  Dialer* dialer = nullptr;
+  Resolver* resolver = nullptr;
+  ClientSessionCache* sessions = nullptr;
+  LinkPool* links = nullptr;
+  AcceptedLinks* accepted_links = nullptr;
+  Random* random = nullptr;
+  ConnectionLimits limits;
+  std::shared_ptr<const MeshView> view;   // in force; replaced between two events
+  // Runs a task on another worker of this process; false if there is no such worker. Empty: there is no other.
+  std::function<bool(uint32_t worker, std::function<void(WorkerContext&)> task)> post_to;
+};
+
+}  // namespace lanyard
