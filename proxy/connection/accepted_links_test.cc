@@ -25,6 +25,7 @@ TEST_F(AcceptedLinksTest, TheDestinationIsWhatWasDialledWhateverOpenSays) {
   EXPECT_EQ(Served().application_source, "10.0.0.1:40000");
   EXPECT_EQ(Served().source, "10.0.0.1:41000");
   EXPECT_EQ(Served().protocol, "lanyard/1");
+  EXPECT_EQ(Served().protocol, kLinkAlpn) << "the name that is offered is the one that links go by";
   EXPECT_EQ(dialer_.dialled.back().ToString(), "10.0.0.2:8080");
 }
 

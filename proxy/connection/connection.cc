@@ -15,8 +15,6 @@
 namespace lanyard {
 namespace {
 
-static_assert(kLinkAlpn == absl::string_view(kMeshAlpn));
-
 // Wall-clock time may jump, so a wait for it is never longer than this.
 constexpr absl::Duration kLongestWait = absl::Seconds(30);
 
