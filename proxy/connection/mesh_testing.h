@@ -26,8 +26,10 @@ class MeshTest : public ConnectionTest, private Dialer {
     server_.accepted_links = &server_accepted_;
   }
   ~MeshTest() override {
+    reachable_ = false;  // a link that is being made ahead of need does not reach a server that is going
     callers_.clear();
     table_.CloseAll();
+    loop_->RunOnce(absl::ZeroDuration());
     server_table_.CloseAll();
     loop_->RunOnce(absl::ZeroDuration());
   }
