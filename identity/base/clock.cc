@@ -2,14 +2,17 @@
 
 #include <time.h>
 
-#include "absl/time/clock.h"
-
 namespace lanyard {
 namespace {
 
 class MachineClock : public Clock {
  public:
-  absl::Time Now() const override { return absl::Now(); }
+  // Not absl::Now, which goes on by the processor's counter for a while after the clock was set.
+  absl::Time Now() const override {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return absl::TimeFromTimespec(now);
+  }
   absl::Duration Monotonic() const override {
     timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

@@ -7,8 +7,7 @@ from kit.scope import check
 from kit.shifted_clock import ShiftedClock
 
 JUMP_S = 3300
-# What is signed begins earlier than the jump is long: the processes' clocks may take two seconds to agree.
-LIFETIMES = {"x509_svid": "600s", "node_svid": "4h", "backdate": "3600s"}
+LIFETIMES = {"x509_svid": "600s", "node_svid": "4h"}
 # Of one process, while its clock jumps and it renews: far below one that spins.
 MOST_CPU_S = 2
 
