@@ -160,11 +160,7 @@ void Agent::Parts::Connect(std::optional<NodeIdentity> node, const Clock& clock,
               [this](const std::shared_ptr<AuthorityClient>& client, const absl::Status& why) {
                 current_link.load()->Broken(client, why);
               }},
-      [this](const KeptWorkloads& kept) {
-        const absl::Status saved = data_dir->SaveWorkloads(kept);
-        if (!saved.ok()) Log(LogLevel::kError, "workloads not kept for a restart", {{"error", saved}});
-      },
-      clock);
+      [this](const KeptWorkloads& kept) { return data_dir->SaveWorkloads(kept); }, clock);
   current_renewer = renewer.get();
   link = std::make_unique<AuthorityLink>(
       AuthorityLink::Options{

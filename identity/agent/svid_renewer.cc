@@ -26,8 +26,8 @@ bool SaysConnectionIsBroken(const absl::Status& status) {
 
 }  // namespace
 
-SvidRenewer::SvidRenewer(SvidCache& cache, Connection connection, std::function<void(const KeptWorkloads&)> keep,
-                         const Clock& clock)
+SvidRenewer::SvidRenewer(SvidCache& cache, Connection connection,
+                         std::function<absl::Status(const KeptWorkloads&)> keep, const Clock& clock)
     : cache_(cache), connection_(std::move(connection)), keep_(std::move(keep)), clock_(clock) {
   if (const auto view = cache_.view()) kept_version_ = view->version;
   thread_ = std::thread([this] { Run(); });
@@ -142,8 +142,15 @@ void SvidRenewer::KeepIfChanged(bool now) {
   if (view == nullptr || view->version == kept_version_) return;
   if (!now && clock_.Monotonic() - kept_at_ < kKeepInterval) return;
   kept_at_ = clock_.Monotonic();
-  kept_version_ = view->version;
-  keep_(cache_.Keep());
+  const absl::Status kept = keep_(cache_.Keep());
+  const bool failed_before = std::exchange(keep_failed_, !kept.ok());
+  if (kept.ok()) {
+    kept_version_ = view->version;
+    if (failed_before) Log(LogLevel::kInfo, "workloads are kept for a restart again", {});
+  } else if (!failed_before) {
+    Log(LogLevel::kError, "workloads not kept for a restart; free space or mend data_dir, it is tried every second",
+        {{"error", kept}});
+  }
 }
 
 }  // namespace lanyard

@@ -26,8 +26,8 @@ class SvidRenewer {
   };
   static constexpr absl::Duration kCallTimeout = absl::Seconds(10);
 
-  // `keep` is called on this thread after changes, at most once a second, and at the end.
-  SvidRenewer(SvidCache& cache, Connection connection, std::function<void(const KeptWorkloads&)> keep,
+  // `keep` is called on this thread after changes, at most once a second, and at the end; again while it fails.
+  SvidRenewer(SvidCache& cache, Connection connection, std::function<absl::Status(const KeptWorkloads&)> keep,
               const Clock& clock);
   ~SvidRenewer();  // stops and joins; a running call must have been cancelled or it is waited for
 
@@ -46,9 +46,10 @@ class SvidRenewer {
 
   SvidCache& cache_;
   const Connection connection_;
-  const std::function<void(const KeptWorkloads&)> keep_;
+  const std::function<absl::Status(const KeptWorkloads&)> keep_;
   const Clock& clock_;
   uint64_t kept_version_ = 0;
+  bool keep_failed_ = false;
   absl::Duration kept_at_ = -absl::InfiniteDuration();
 
   absl::Mutex mutex_;

@@ -43,7 +43,12 @@ class SvidRenewerTest : public testing::Test {
                                 }},
         [this](const KeptWorkloads& kept) {
           absl::MutexLock lock(&mutex_);
+          if (disk_is_full_) {
+            ++refused_;
+            return absl::ResourceExhaustedError("disk full");
+          }
           kept_ = kept;
+          return absl::OkStatus();
         },
         SystemClock());
   }
@@ -70,6 +75,8 @@ class SvidRenewerTest : public testing::Test {
   int changes_ = 0;
   std::shared_ptr<AuthorityClient> client_, broken_;
   KeptWorkloads kept_;
+  bool disk_is_full_ = false;
+  int refused_ = 0;
   std::unique_ptr<SvidRenewer> renewer_;
 };
 
@@ -121,6 +128,21 @@ TEST_F(SvidRenewerTest, SaysThatAConnectionIsBroken) {
   EXPECT_TRUE(WaitUntil([this] { return broken_ != nullptr && broken_ == client_; }));
   authority_.SetAway(false);
   EXPECT_TRUE(WaitUntil([this] { return Held() == 1; }));
+}
+
+TEST_F(SvidRenewerTest, TriesToKeepUntilItCan) {
+  {
+    absl::MutexLock lock(&mutex_);
+    disk_is_full_ = true;
+  }
+  Start();
+  Set(1);
+  ASSERT_TRUE(WaitUntil([this] { return Held() == 1 && refused_ >= 1; }));
+  {
+    absl::MutexLock lock(&mutex_);
+    disk_is_full_ = false;
+  }
+  EXPECT_TRUE(WaitUntil([this] { return kept_.svids.size() == 1; })) << "with nothing else to do";
 }
 
 TEST_F(SvidRenewerTest, KeepsTheLastStateAtTheEnd) {
