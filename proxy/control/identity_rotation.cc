@@ -18,15 +18,26 @@ IdentityRotation::IdentityRotation(Options options)
 
 void IdentityRotation::Offer(WorkloadIdentity offered) {
   ++offers_;
-  const absl::Status taken = Take(std::move(offered));
+  const absl::Status taken = Take(offered);
+  refused_.reset();
   if (taken.ok()) {
     source_status_ = absl::OkStatus();
   } else {
+    refused_ = std::move(offered);
     Fail(taken);
   }
 }
 
-void IdentityRotation::SourceFailed(const absl::Status& status) { Fail(status); }
+void IdentityRotation::Retry() {
+  if (!refused_.has_value() || !Take(*refused_).ok()) return;
+  refused_.reset();
+  source_status_ = absl::OkStatus();
+}
+
+void IdentityRotation::SourceFailed(const absl::Status& status) {
+  if (absl::IsPermissionDenied(status)) refused_.reset();  // what it offered before is withdrawn
+  Fail(status);
+}
 
 void IdentityRotation::Fail(const absl::Status& status) {
   ++failures_;

@@ -31,11 +31,15 @@ class IdentityRotation {
   explicit IdentityRotation(Options options);
 
   // A whole identity from the source. Published when it differs from the one in force and verifies
-  // against its own bundle; else counted, logged and dropped.
+  // against its own bundle; else counted and logged, and tried again by Retry.
   void Offer(WorkloadIdentity offered);
 
   // The source failed; the identity in force stays.
   void SourceFailed(const absl::Status& status);
+
+  // Tries what was refused last once more: an SVID that is not valid yet becomes so, and clocks are set right, while
+  // a source does not repeat itself. Call every now and then.
+  void Retry();
 
   // Logs, once, that the SVID in force has expired. Call every now and then.
   void CheckExpiry();
@@ -57,6 +61,7 @@ class IdentityRotation {
   const Options options_;
   const std::shared_ptr<VerifyCache> cache_;
   std::shared_ptr<const TlsContext> current_;
+  std::optional<WorkloadIdentity> refused_;  // the latest offer, if it was
   absl::Status source_status_;
   bool expiry_logged_ = false;
   uint64_t rotations_ = 0, bundle_changes_ = 0, failures_ = 0, offers_ = 0;

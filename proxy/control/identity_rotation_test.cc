@@ -123,6 +123,33 @@ TEST_F(IdentityRotationTest, AWithdrawnIdentityStaysUntilItExpires) {
   EXPECT_EQ(rotation.current(), published_[0]) << "never from an identity to none";
 }
 
+TEST_F(IdentityRotationTest, AnSvidThatIsNotValidYetIsTakenOnceItIs) {
+  IdentityRotation rotation = Make();
+  const absl::Time now = clock_.Now();
+  clock_.JumpTo(web_.Svid().leaf().not_before() - absl::Seconds(2));
+  rotation.Offer(Identity({web_}));
+  rotation.Retry();
+  EXPECT_TRUE(published_.empty());
+  EXPECT_EQ(rotation.failures(), 1u) << "a retry is no failure of its own";
+  clock_.JumpTo(now);
+  rotation.Retry();
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_TRUE(rotation.Usable().ok());
+  rotation.Retry();
+  EXPECT_EQ(published_.size(), 1u);
+}
+
+TEST_F(IdentityRotationTest, WhatWasWithdrawnIsNotTriedAgain) {
+  IdentityRotation rotation = Make();
+  const absl::Time now = clock_.Now();
+  clock_.JumpTo(web_.Svid().leaf().not_before() - absl::Seconds(2));
+  rotation.Offer(Identity({web_}));
+  rotation.SourceFailed(absl::PermissionDeniedError("no identity issued"));
+  clock_.JumpTo(now);
+  rotation.Retry();
+  EXPECT_TRUE(published_.empty());
+}
+
 TEST_F(IdentityRotationTest, UntilTheFirstIdentityTheReasonIsTold) {
   IdentityRotation rotation = Make();
   EXPECT_THAT(rotation.Usable().message(), HasSubstr("waiting for the first identity from unix:///agent.sock"));
