@@ -71,20 +71,24 @@ void InboundConnection::Begin() {
 }
 
 void InboundConnection::OnSniffable() {
-  const IoResult read = near_->Read(received_.space());
-  if (read.status == IoStatus::kError) return Close(CloseReason::kPeerReset, near_->error_text());
-  if (read.status == IoStatus::kOk) received_.Produced(read.size_bytes);
-  // Where plaintext is allowed, TLS that is not the mesh's is the application's own. A caller who offers nothing
-  // by ALPN may be either: where peers are named it is taken for one of them (any SPIFFE client by mutual TLS).
-  const SniffVerdict verdict = permissive_ ? SniffTlsWithAlpn(received_.content(), kMeshAlpn, without_alpn_)
-                                           : SniffTls(received_.content());
+  IoResult read{IoStatus::kOk};
+  SniffVerdict verdict = SniffVerdict::kNeedMore;
+  // On until it is decided or nothing is left: the stream does not speak twice of what it has.
+  while (verdict == SniffVerdict::kNeedMore && received_.room() > 0 && read.status == IoStatus::kOk) {
+    read = near_->Read(received_.space());
+    if (read.status == IoStatus::kError) return Close(CloseReason::kPeerReset, near_->error_text());
+    if (read.status == IoStatus::kOk) received_.Produced(read.size_bytes);
+    // Where plaintext is allowed, TLS that is not the mesh's is the application's own. A caller who offers nothing
+    // by ALPN may be either: where peers are named it is taken for one of them (any SPIFFE client by mutual TLS).
+    verdict = permissive_ ? SniffTlsWithAlpn(received_.content(), kMeshAlpn, without_alpn_)
+                          : SniffTls(received_.content());
+  }
   if (verdict == SniffVerdict::kTls) {
     // The caller's time runs on from its arrival, unless that was the short time of a sniff.
     if (permissive_) EnterState(State::kHandshaking, context_->limits.handshake_timeout);
     return Handshake(&near_, view().tls->NewServer(), &received_);
   }
-  const bool unknown = verdict == SniffVerdict::kNeedMore && received_.room() > 0;
-  if (unknown && read.status != IoStatus::kEnd) return received_.Trim();
+  if (verdict == SniffVerdict::kNeedMore && read.status == IoStatus::kWouldBlock) return received_.Trim();
   if (permissive_) return OnPlaintext();
   if (received_.empty()) return Close(CloseReason::kHandshakeFailed, "the caller left without a word");
   Close(CloseReason::kPlaintextRefused, "the caller does not speak TLS, and no rule allows plaintext on this port");

@@ -15,6 +15,17 @@ class InboundTest : public ConnectionTest {
   bool Dialled() { return TurnUntil([&] { return !dialer_.dialled.empty(); }); }
 };
 
+TEST_F(InboundTest, AShortWordAndAnEndAreDecidedAtOnce) {
+  View(InboundView());
+  auto arrival = Arrive(inbound_);
+  // A part of a record's header, and the end: both are there before the connection looks.
+  ASSERT_TRUE(Write(caller_.get(), std::string("\x16\x03\x01", 3)));
+  caller_->ShutdownWrite();
+  InboundConnection::Start(&context_, std::move(arrival));
+  EXPECT_EQ(table_.size(), 0u);
+  EXPECT_EQ(Closes(Flow::kInbound, CloseReason::kPlaintextRefused), 1u);
+}
+
 TEST_F(InboundTest, TheWorkloadIsDialledOnlyOnceTheCallerIsAllowed) {
   View(InboundView());
   CallIn();

@@ -11,8 +11,6 @@ from kit.scope import check
 NOT_TLS, FAILED = "plaintext_refused", "handshake_failed"
 # What begins like TLS is TLS to the proxy, and fails as such.
 GARBAGE = {NOT_TLS, FAILED}
-# Too little to tell, and no more to come.
-UNDECIDED = {*GARBAGE, "handshake_timeout"}
 
 
 def record(kind, body, length=None):
@@ -26,7 +24,7 @@ def callers(random):
     yield b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", False, {NOT_TLS}
     yield b"\x80\x2e\x01\x00\x02" + bytes(64), False, {NOT_TLS}  # SSL 2
     yield b"", True, {FAILED}
-    yield b"\x16", True, UNDECIDED
+    yield b"\x16", True, GARBAGE
     yield record(22, random.randbytes(100), length=0xffff), False, GARBAGE  # a huge record
     yield record(22, b"\x01\xff\xff\xff" + random.randbytes(16000)), False, {FAILED}  # a huge message
     yield record(22, b""), True, GARBAGE
@@ -35,7 +33,7 @@ def callers(random):
     yield hello + record(23, random.randbytes(64)), False, {FAILED}
     yield hello * 2, False, {FAILED}
     for _ in range(20):
-        yield hello[:random.randrange(1, len(hello))], True, UNDECIDED  # truncated
+        yield hello[:random.randrange(1, len(hello))], True, GARBAGE  # truncated
         yield random.randbytes(random.randrange(16, 5000)), True, GARBAGE
         # A handshake's beginning, then anything. What claims to be longer is incomplete when the caller ends.
         yield record(22, b"\x01\x00\x02\x00\x03\x03" + random.randbytes(506)), True, {FAILED}
