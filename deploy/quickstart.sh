@@ -257,13 +257,16 @@ prove_request() {
   fi
 }
 
-# Every byte that crosses the veth pair, seen from outside both proxies.
+# Every byte that crosses the veth pair, seen from outside both proxies. From the start, as proxies keep their
+# connections for the next request.
+watch_wire() {
+  start tcpdump "$client" 0 tcpdump -i eth0 -U --immediate-mode -Z root -w "$work/wire.pcap" "tcp port $http_port"
+  tcpdump=$started
+  wait_until 10 "tcpdump listening" grep -q "listening on" "$work/tcpdump.log"
+}
+
 prove_wire() {
   local capture=$work/wire.pcap
-  start tcpdump "$client" 0 tcpdump -i eth0 -U --immediate-mode -Z root -w "$capture" "tcp port $http_port"
-  local tcpdump=$started
-  wait_until 10 "tcpdump listening" grep -q "listening on" "$work/tcpdump.log"
-  request >/dev/null || broken "the request under watch failed"
   # The last packets reach the file a moment after curl has its answer.
   local report deadline=$(($(now_ms) + 5000)) read_it=
   until report=$(/usr/bin/python3 "$root/deploy/wire.py" "$capture" "$http_port" "$secret_word") && read_it=yes; do
@@ -308,9 +311,43 @@ count_requests() {
 serials() { grep -F "\"$client_id\"" "$work/server-proxy.log" | grep -oE '"peer_serial":"[0-9a-f]+"' | sort -u | wc -l; }
 has_rotated() { (($(serials) >= $1)); }
 
+# One connection: a request at first, and another on it once the file is there. Prints both answers' first lines.
+ask_twice() {
+  in_client bash -c 'exec 3<>"/dev/tcp/$0/$1"
+    ask() {
+      local first line
+      printf "HEAD / HTTP/1.1\r\nHost: held\r\n\r\n" >&3
+      read -r first <&3
+      while read -r line <&3 && [[ $line != $'"'\r'"' ]]; do :; done
+      printf "%s\n" "$first"
+    }
+    ask
+    until [[ -e $2 ]]; do sleep 0.1; done
+    ask' "$server_address" "$http_port" "$1"
+}
+
+reauthentications() {
+  in_client curl -fsS --max-time 2 "http://127.0.0.1:$admin_port/metrics" |
+    awk '/^lanyard_proxy_reauthentications_total/ {sum += $2} END {print sum + 0}'
+}
+
+prove_reauthentication() {
+  local held=$1
+  wait "$held"
+  unset "running[$held]"
+  if [[ $(grep -c "200 OK" "$work/twice") -eq 2 ]] && (($(reauthentications) >= 3)); then
+    proved "a connection that was open all the while answers still: authenticated anew $(reauthentications) times, in place"
+  else
+    broken "the connection that was open all the while: $(reauthentications) re-authentications, answers: $(<"$work/twice")"
+  fi
+}
+
 prove_rotation() {
-  local before worker loops=() stop_file=$work/stop
+  local before worker held loops=() stop_file=$work/stop
   before=$(serials)
+  ask_twice "$stop_file" >"$work/twice" 2>/dev/null &
+  held=$!
+  running[$held]=held-connection
   for worker in 1 2 3 4; do
     count_requests "$stop_file" "$work/requests.$worker" &
     loops+=($!)
@@ -330,6 +367,7 @@ prove_rotation() {
   else
     broken "$failed of $total requests failed while keys rotated: $(tail -n 1 "$work"/requests.1.errors)"
   fi
+  prove_reauthentication "$held"
 }
 
 prove_no_entry() {
@@ -376,7 +414,12 @@ prove_ban() {
   wait_until 10 "the banned caller's connection ending" held_has_ended
   wait "$held"
   unset "running[$held]"
-  proved "its open connection ended within $(($(tail -n 1 "$work/held") - banned_at)) ms of \`lanyard ban $client_id\`"
+  local after=$(($(tail -n 1 "$work/held") - banned_at))
+  if ((after <= 0)); then
+    proved "its open connection had ended when \`lanyard ban $client_id\` returned"
+  else
+    proved "its open connection ended $after ms after \`lanyard ban $client_id\` returned"
+  fi
   if request >/dev/null 2>&1; then
     broken "a banned caller was served"
   elif wait_for_log server-proxy "\"$client_id\"" '"banned"'; then
@@ -419,6 +462,7 @@ main() {
   make_machines
   write_configurations
   start_nginx
+  watch_wire
   step "Authority, two agents, two proxies, capture"
   start_mesh
   step "1. An ordinary request"
