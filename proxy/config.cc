@@ -197,6 +197,7 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, absl::string
   settings.drain_deadline = DurationFromConfig("drain_deadline", config.has_drain_deadline(), config.drain_deadline(),
                                                {absl::Seconds(30), absl::ZeroDuration(), absl::Hours(24)}, problems);
   settings.session_resumption = !config.tls().full_handshakes();
+  settings.mesh_protocol = !config.tls().plain();
   settings.log = LogFromConfig(config.log(), "log", problems);
   return settings;
 }
@@ -248,7 +249,7 @@ std::vector<std::string> FixedDifferences(const ProxySettings& running, const Pr
   compare("capture or listeners' names, addresses and destinations", SameListeners(running.listeners, read.listeners));
   compare("limits", SameLimits(running.limits, read.limits));
   compare("drain_deadline", running.drain_deadline == read.drain_deadline);
-  compare("tls", running.session_resumption == read.session_resumption);
+  compare("tls", running.session_resumption == read.session_resumption && running.mesh_protocol == read.mesh_protocol);
   compare("log", running.log.level == read.log.level && running.log.format == read.log.format);
   return names;
 }

@@ -30,6 +30,7 @@ struct ProxySettings {
   ConnectionLimits limits;              // of the whole process
   absl::Duration drain_deadline;
   bool session_resumption = true;         // of TLS, with proxies as peers
+  bool mesh_protocol = true;              // with those that speak it
   LogSettings log;
   // May change while it runs.
   MeshRules rules;

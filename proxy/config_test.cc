@@ -42,6 +42,7 @@ TEST(ProxySettings, DefaultsAreFilledIn) {
   EXPECT_EQ(settings.limits.idle_timeout, absl::ZeroDuration());
   EXPECT_EQ(settings.rules.on_svid_expiry, OnSvidExpiry::kReauthenticate);
   EXPECT_TRUE(settings.session_resumption);
+  EXPECT_TRUE(settings.mesh_protocol);
   EXPECT_EQ(settings.log.level, LogLevel::kInfo);
 }
 
@@ -74,7 +75,7 @@ on_svid_expiry: close
 limits: {max_connections: 100, max_handshakes: 10, buffer_bytes: 16384, connect_timeout: 1s, handshake_timeout: 2s,
          sniff_timeout: 50ms, idle_timeout: 1h}
 drain_deadline: 5s
-tls: {full_handshakes: true}
+tls: {full_handshakes: true, plain: true}
 log: {level: debug, format: json}
 )")
                                      .value();
@@ -100,6 +101,7 @@ log: {level: debug, format: json}
   EXPECT_EQ(settings.limits.buffer_bytes, 16384u);
   EXPECT_EQ(settings.drain_deadline, absl::Seconds(5));
   EXPECT_FALSE(settings.session_resumption);
+  EXPECT_FALSE(settings.mesh_protocol);
   EXPECT_EQ(settings.log.format, LogFormat::kJson);
 }
 

@@ -96,6 +96,11 @@ bool Captures(const ProxySettings& settings) {
 
 FileRules RulesOf(const ProxySettings& settings) { return {settings.rules, settings.capture_rules}; }
 
+std::vector<std::string> AlpnOf(const ProxySettings& settings) {
+  if (!settings.mesh_protocol) return {};
+  return {kMeshAlpn};
+}
+
 std::string SourceName(const ProxySettings& settings) {
   return settings.identity_files.has_value() ? settings.identity_files->certificate : settings.workload_api;
 }
@@ -115,7 +120,7 @@ struct Proxy::State {
         rotation({settings.spiffe_id,
                   SourceName(settings),
                   &clock,
-                  {.alpn = {kMeshAlpn}, .session_resumption = settings.session_resumption},
+                  {.alpn = AlpnOf(settings), .session_resumption = settings.session_resumption},
                   [this](std::shared_ptr<const TlsContext> tls) { TakeIdentity(std::move(tls)); }}),
         source({settings.workload_api, settings.identity_files, poll_interval}, loop, rotation),
         reload({options.config_path, options.config_text, settings, options.environment,
@@ -337,6 +342,7 @@ void Proxy::Start() {
   Log(LogLevel::kInfo, "starting", {{"identity_source", state->rotation.source()}});
   state->loop.Every(state->poll_interval, [state] {
     state->reload.Poll();
+    state->rotation.Retry();
     state->rotation.CheckExpiry();
   });
   state->loop.Every(kStatusInterval, [state] { state->ReportOpenConnections(); });

@@ -20,10 +20,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::Span<const uint8_t> bytes(data, size);
   CheckPrefixes(bytes, lanyard::SniffTls);
   CheckPrefixes(bytes, [](absl::Span<const uint8_t> part) {
-    return lanyard::SniffTlsWithAlpn(part, "lanyard-mesh/1", lanyard::NoAlpn::kIsNot);
+    return lanyard::SniffTlsWithAlpn(part, "lanyard/1", lanyard::NoAlpn::kIsNot);
   });
   CheckPrefixes(bytes, [](absl::Span<const uint8_t> part) {
-    return lanyard::SniffTlsWithAlpn(part, "lanyard-mesh/1", lanyard::NoAlpn::kIsTls);
+    return lanyard::SniffTlsWithAlpn(part, "lanyard/1", lanyard::NoAlpn::kIsTls);
   });
   return 0;
 }

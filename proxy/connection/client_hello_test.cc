@@ -53,32 +53,32 @@ TEST(SniffTls, SeesThatOthersAreNot) {
 
 TEST(SniffTlsWithAlpn, WantsTheProtocolByName) {
   const auto verdict = [](const std::string& alpn) {
-    return SniffTlsWithAlpn(Bytes(ClientHello(alpn)), "lanyard-mesh/1", NoAlpn::kIsNot);
+    return SniffTlsWithAlpn(Bytes(ClientHello(alpn)), "lanyard/1", NoAlpn::kIsNot);
   };
-  EXPECT_EQ(verdict("lanyard-mesh/1"), SniffVerdict::kTls);
+  EXPECT_EQ(verdict("lanyard/1"), SniffVerdict::kTls);
   EXPECT_EQ(verdict("h2"), SniffVerdict::kNotTls);
-  EXPECT_EQ(verdict("lanyard-mesh/12"), SniffVerdict::kNotTls);
+  EXPECT_EQ(verdict("lanyard/12"), SniffVerdict::kNotTls);
   EXPECT_EQ(verdict(""), SniffVerdict::kNotTls);
 }
 
 TEST(SniffTlsWithAlpn, TakesOneWhoOffersNothingWhereToldTo) {
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("")), "lanyard-mesh/1", NoAlpn::kIsTls), SniffVerdict::kTls);
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("h2")), "lanyard-mesh/1", NoAlpn::kIsTls), SniffVerdict::kNotTls);
+  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("")), "lanyard/1", NoAlpn::kIsTls), SniffVerdict::kTls);
+  EXPECT_EQ(SniffTlsWithAlpn(Bytes(ClientHello("h2")), "lanyard/1", NoAlpn::kIsTls), SniffVerdict::kNotTls);
 }
 
 TEST(SniffTlsWithAlpn, WaitsForTheWholeRecord) {
-  const std::string hello = ClientHello("lanyard-mesh/1");
+  const std::string hello = ClientHello("lanyard/1");
   for (size_t size = 0; size < hello.size(); ++size) {
-    EXPECT_EQ(SniffTlsWithAlpn(Bytes(hello.substr(0, size)), "lanyard-mesh/1", NoAlpn::kIsNot),
+    EXPECT_EQ(SniffTlsWithAlpn(Bytes(hello.substr(0, size)), "lanyard/1", NoAlpn::kIsNot),
               SniffVerdict::kNeedMore)
         << size;
   }
 }
 
 TEST(SniffTlsWithAlpn, LengthsThatLieAreNotTls) {
-  std::string hello = ClientHello("lanyard-mesh/1");
+  std::string hello = ClientHello("lanyard/1");
   hello[6] = 1;  // the message claims more than its record holds
-  EXPECT_EQ(SniffTlsWithAlpn(Bytes(hello), "lanyard-mesh/1", NoAlpn::kIsNot), SniffVerdict::kNotTls);
+  EXPECT_EQ(SniffTlsWithAlpn(Bytes(hello), "lanyard/1", NoAlpn::kIsNot), SniffVerdict::kNotTls);
 }
 
 }  // namespace

@@ -108,6 +108,15 @@ void Connection::DialNext() {
   StepConnect();
 }
 
+void Connection::DialAgain() {
+  HandshakeEnded();
+  tls_ = nullptr;
+  far_.reset();
+  targets_.push_back(*target_);
+  EnterState(State::kConnecting, context_->limits.connect_timeout);
+  DialNext();
+}
+
 void Connection::StepConnect() {
   if (far_ == nullptr) return;  // a name is being resolved, or the caller has spoken meanwhile
   const IoResult opened = far_->Open();
@@ -140,6 +149,9 @@ void Connection::Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> s
 void Connection::StepHandshake() {
   const IoResult opened = tls_->Open();
   if (opened.status == IoStatus::kWouldBlock) return;
+  if (opened.status == IoStatus::kError && tls_->error() == StreamError::kNoSharedProtocol && OnNoSharedProtocol()) {
+    return;
+  }
   if (opened.status == IoStatus::kError) return Close(HandshakeFailure(*tls_), tls_->error_text());
   HandshakeEnded();
   resumed_ = SSL_session_reused(tls_->ssl()) == 1;
@@ -157,7 +169,8 @@ void Connection::HandshakeEnded() {
 CloseReason Connection::HandshakeFailure(const Stream& stream) const {
   switch (stream.error()) {
     case StreamError::kReset: return CloseReason::kPeerReset;
-    case StreamError::kPeerAlert: return CloseReason::kPeerRefused;
+    case StreamError::kPeerAlert:
+    case StreamError::kNoSharedProtocol: return CloseReason::kPeerRefused;
     case StreamError::kNoPeerCertificate: return CloseReason::kNoPeerCertificate;
     case StreamError::kPeerNotVerified: {
       const SvidDefect defect = DefectOf(PeerVerificationError(tls_->ssl()));

@@ -55,6 +55,7 @@ class Connection : public Disposable, private StreamObserver {
 
   // The phases, in the order in which each kind wants them.
   void Dial();                                            // then OnConnected
+  void DialAgain();                                       // the same address, after a handshake that failed
   void Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> ssl, Buffer* received);  // then OnHandshake
   void StartRelay(Buffer* received);
 
@@ -72,6 +73,8 @@ class Connection : public Disposable, private StreamObserver {
   virtual void OnSniffable() {}
   virtual void OnConnected() = 0;
   virtual void OnHandshake() = 0;
+  // The peer knows none of the protocols it was offered. True: it has been dealt with (DialAgain).
+  virtual bool OnNoSharedProtocol() { return false; }
   virtual void OnDeadline() = 0;                          // of sniffing
 
   // True if the peer is not banned and its SVID still holds in the view now in force; else closes. Comes before

@@ -10,6 +10,7 @@ namespace {
 
 constexpr absl::Duration kTick = absl::Seconds(1);
 constexpr size_t kSteadyIdleLinks = 8;  // more of one destination are a burst's, and age faster
+constexpr absl::Duration kPlainFor = absl::Minutes(5);
 constexpr absl::Duration kLeastLeft = absl::Milliseconds(500);
 
 std::unique_ptr<Link> Remove(std::vector<std::unique_ptr<Link>>& links, const Link* link) {
@@ -59,6 +60,11 @@ std::unique_ptr<Link> PeerLinks::Take(const std::vector<PeerPattern>& peers) {
 void PeerLinks::Speaks(const SocketAddress& address) {
   address_ = std::make_unique<SocketAddress>(address);
   Replenish();
+}
+
+void PeerLinks::IsPlain() {
+  address_.reset();
+  plain_until_ = context_->loop->now() + kPlainFor;
 }
 
 void PeerLinks::TakeBack(std::unique_ptr<Link> link) {
@@ -179,7 +185,7 @@ bool PeerLinks::Tick() {
     context_->counters->idle_links_opened.Subtract();
     Retire(std::move(old));
   }
-  return !idle_.empty() || !leaving_.empty() || !dials_.empty() || demand_before_ != 0;
+  return !idle_.empty() || !leaving_.empty() || !dials_.empty() || demand_before_ != 0 || is_plain();
 }
 
 LinkPool::~LinkPool() = default;

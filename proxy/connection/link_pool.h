@@ -30,6 +30,9 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   // The destination speaks the mesh protocol, there. From now on links are made ahead of need: as many as streams
   // took in the last second and did not bring back, up to the limits.
   void Speaks(const SocketAddress& address);
+  // The destination refuses whoever offers it the mesh protocol: for a while nobody does.
+  void IsPlain();
+  bool is_plain() const { return context_->loop->now() < plain_until_; }
   void TakeBack(std::unique_ptr<Link> link) override;
   // A link that was dialled for a stream, which does not need it.
   void Spare(std::unique_ptr<Link> link) { Keep(std::move(link)); }
@@ -65,6 +68,7 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   std::vector<std::unique_ptr<LinkDial>> dials_;
   int64_t demand_ = 0, demand_before_ = 0;             // taken less brought back, this second and the last
   bool dial_failed_ = false;                           // in this second
+  absl::Duration plain_until_;
 };
 
 // Of one worker, for its thread. Idle links retire when our identity changes, when their peer is banned or no longer

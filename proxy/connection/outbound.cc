@@ -39,7 +39,10 @@ void OutboundConnection::Begin() {
 void OutboundConnection::OnConnected() {
   if (action_ == RouteAction::kPassThrough) return StartRelay(nullptr);
   bssl::UniquePtr<SSL> ssl = view().tls->NewClient();
-  if (ssl != nullptr) context_->sessions->Attach(ssl.get(), DestinationText());
+  if (ssl != nullptr) {
+    context_->sessions->Attach(ssl.get(), DestinationText());
+    if (links_->is_plain()) SSL_set_alpn_protos(ssl.get(), nullptr, 0);
+  }
   EnterState(State::kHandshaking, context_->limits.handshake_timeout);
   Handshake(&far_, std::move(ssl), nullptr);
 }
@@ -50,6 +53,15 @@ absl::Status OutboundConnection::Expects(const VerifiedSvid& peer) {
   if (MatchesAny(route.peers, peer.id)) return absl::OkStatus();
   return absl::PermissionDeniedError(
       absl::StrCat(peer.id.ToString(), " answered, which route \"", rule_, "\" does not expect"));
+}
+
+// A server must refuse a client that offers only names it does not know (RFC 7301 section 3.2), and many do. Whoever
+// forges that alert gains a connection without the mesh protocol, between peers that prove who they are all the same.
+bool OutboundConnection::OnNoSharedProtocol() {
+  if (links_->is_plain()) return false;  // it was offered nothing
+  links_->IsPlain();
+  DialAgain();
+  return true;
 }
 
 void OutboundConnection::OnHandshake() {

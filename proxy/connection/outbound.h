@@ -23,6 +23,7 @@ class OutboundConnection : public Connection {
   void Begin();
   void OnConnected() override;
   void OnHandshake() override;
+  bool OnNoSharedProtocol() override;
   void OnDeadline() override {}  // it never sniffs
 
   RouteAction action_ = RouteAction::kRefuse;

@@ -1,6 +1,10 @@
 #include "proxy/connection/outbound.h"
 
+#include <openssl/ssl.h>
+
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "proxy/connection/connection_testing.h"
 
@@ -40,6 +44,43 @@ TEST_F(OutboundTest, APeerWithAnotherIdGetsNothing) {
   StreamReader app(caller_.get());
   ASSERT_TRUE(TurnUntil([&] { return app.Drain(); }));
   EXPECT_EQ(caller_->error(), StreamError::kReset) << "the application sees an error, not an end";
+}
+
+// As Go's HTTP server is: whoever offers only protocols that it does not know is refused (RFC 7301 section 3.2).
+std::unique_ptr<TlsStream> AnswerStrictly(std::unique_ptr<Stream> lower, const TlsContext& context, BufferPool* pool) {
+  bssl::UniquePtr<SSL> ssl = context.NewServer();
+  SSL_CTX_set_alpn_select_cb(
+      SSL_get_SSL_CTX(ssl.get()),
+      [](SSL*, const uint8_t**, uint8_t*, const uint8_t*, unsigned, void*) { return SSL_TLSEXT_ERR_ALERT_FATAL; },
+      nullptr);
+  return std::make_unique<TlsStream>(std::move(lower), std::move(ssl), pool);
+}
+
+TEST_F(OutboundTest, APeerThatKnowsNoneOfOurProtocolsIsOfferedNoneTheNextTime) {
+  const std::shared_ptr<const TlsContext> strict =
+      Context(TestIdentities::Get().api, TestIdentities::Get().root.Bundles());
+  speaks_mesh_ = true;
+  web_ = Context(TestIdentities::Get().web, TestIdentities::Get().root.Bundles());
+  View(OutboundView(RouteAction::kMutualTls));
+  for (const size_t dials : {2, 3}) {
+    CallOut();
+    ASSERT_TRUE(Write(caller_.get(), "secret"));
+    if (dials == 2) {
+      auto refusing = AnswerStrictly(std::move(dialer_.answerers.back()), *strict, &pool_);
+      ASSERT_TRUE(TurnUntil([&] { return refusing->Open().status == IoStatus::kError; }));
+      ASSERT_TRUE(TurnUntil([&] { return dialer_.dialled.size() == 2; }));
+    }
+    ASSERT_EQ(dialer_.dialled.size(), dials);
+    EXPECT_EQ(dialer_.dialled.back().ToString(), "10.0.0.2:8080");
+    auto peer = AnswerStrictly(std::move(dialer_.answerers.back()), *strict, &pool_);
+    StreamReader reader(peer.get());
+    ASSERT_TRUE(TurnUntil([&] {
+      peer->Open();
+      reader.Drain();
+      return reader.bytes() == "secret";
+    }));
+    table_.CloseAll();
+  }
 }
 
 TEST_F(OutboundTest, ARefusedRouteAndALoopAreNotDialled) {

@@ -12,6 +12,7 @@ absl::string_view StreamErrorName(StreamError error) {
     case StreamError::kNoDescriptors: return "no file descriptors left";
     case StreamError::kTruncated: return "TLS ended without close_notify";
     case StreamError::kPeerAlert: return "the peer sent a TLS alert";
+    case StreamError::kNoSharedProtocol: return "the peer accepts none of the protocols that were offered";
     case StreamError::kNoPeerCertificate: return "the peer showed no certificate";
     case StreamError::kPeerNotVerified: return "the peer's SVID was refused";
     case StreamError::kProtocol: return "TLS protocol error";

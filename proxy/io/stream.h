@@ -33,6 +33,7 @@ enum class StreamError : uint8_t {
   kNoDescriptors,
   kTruncated,           // TLS: ended without close_notify
   kPeerAlert,           // TLS: the peer sent a fatal alert
+  kNoSharedProtocol,    // TLS: likewise, for want of an ALPN name that it knows (RFC 7301 section 3.2)
   kNoPeerCertificate,   // TLS, server: the client showed none
   kPeerNotVerified,     // TLS: the peer's SVID was refused; PeerVerificationError says why
   kProtocol,            // TLS: not TLS 1.3, garbage, a record that does not decrypt

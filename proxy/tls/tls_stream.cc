@@ -312,6 +312,8 @@ IoResult TlsStream::FailOfTls() {
     error = StreamError::kNoPeerCertificate;
   } else if (!verification.ok()) {
     error = StreamError::kPeerNotVerified;
+  } else if (reason == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL) {
+    error = StreamError::kNoSharedProtocol;
   } else if (reason > SSL_AD_REASON_OFFSET) {
     error = StreamError::kPeerAlert;
   }
