@@ -28,6 +28,7 @@ class Contender:
 
 def lanyard(setup):
     files = "{{certificate: {0}.chain, key: {0}.key, bundle: {1}}}"
+    plain = "false" if setup.mode == Mode.DEFAULT else "true"  # the mesh protocol's streams make no handshakes
     root = setup.certificates / "root.crt"
     for side, direction, port, destination, peer in (
             ("client", "outbound", setup.outbound_port, setup.tls_port, certificates.SERVER_ID),
@@ -37,7 +38,7 @@ identity:
   files: {files.format(setup.certificates / side, root)}
 workers: 1
 admin: {{disabled: true}}
-tls: {{full_handshakes: {"true" if setup.mode == Mode.FULL else "false"}}}
+tls: {{full_handshakes: {"true" if setup.mode == Mode.FULL else "false"}, plain: {plain}}}
 listeners:
   - name: bench
     {direction}:
@@ -203,7 +204,7 @@ CONTENDERS = {
     "direct": Contender(_no_commands, encrypts=False),
     "aead": Contender(_no_commands, encrypts=False),
     "relay": Contender(lanyard_without_tls, encrypts=False),
-    "lanyard": Contender(lanyard),
+    "lanyard": Contender(lanyard, pools=True),
     "haproxy": Contender(haproxy, _lacks_haproxy, ("haproxy", "-v")),
     "nginx": Contender(nginx, _lacks_nginx, ("nginx", "-v")),
     "ghostunnel": Contender(peers.ghostunnel, peers.lacks_ghostunnel, ("ghostunnel", "--version"), resumes=False,
