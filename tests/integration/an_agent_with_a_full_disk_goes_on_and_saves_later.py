@@ -20,7 +20,7 @@ def test(scope):
 
     disk.fill()
     before, serials = kept(), handed_out()
-    error = agent.wait_for_record(lambda record: record["message"] == "workloads not kept for a restart",
+    error = agent.wait_for_record(lambda record: record["message"].startswith("workloads not kept for a restart"),
                                   "failure to write")
     check.assertIn("No space left on device", error["error"])
     check.assertIn(str(disk.folder), error["error"])
