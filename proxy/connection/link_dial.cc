@@ -44,7 +44,7 @@ void LinkDial::Step() {
     const IoResult opened = tcp_->Open();
     if (opened.status == IoStatus::kWouldBlock) return;
     if (opened.status != IoStatus::kOk) return Finish(absl::UnavailableError(tcp_->error_text()));
-    StartHandshake();
+    if (!StartHandshake()) return;
   }
   if (phase_ != Phase::kHandshaking) return;
   const IoResult opened = tls_->Open();
@@ -53,15 +53,17 @@ void LinkDial::Step() {
   Finish(ToLink());
 }
 
-void LinkDial::StartHandshake() {
+bool LinkDial::StartHandshake() {
   if (context_->counters->handshakes_in_flight.value() >= context_->limits.max_handshakes) {
     context_->counters->limit_handshakes.Add();
-    return Finish(absl::ResourceExhaustedError("too many handshakes are in flight; see limits.max_handshakes"));
+    Finish(absl::ResourceExhaustedError("too many handshakes are in flight; see limits.max_handshakes"));
+    return false;
   }
   own_ = context_->view->tls;
   bssl::UniquePtr<SSL> ssl = own_->NewClient();
   if (ssl == nullptr || !SetLinkOrigin(ssl.get(), LinkOrigin{.remote = destination_, .local = destination_})) {
-    return Finish(absl::ResourceExhaustedError("no memory for a TLS connection"));
+    Finish(absl::ResourceExhaustedError("no memory for a TLS connection"));
+    return false;
   }
   context_->sessions->Attach(ssl.get(), session_key_);
   phase_ = Phase::kHandshaking;
@@ -69,6 +71,7 @@ void LinkDial::StartHandshake() {
   timer_.Start(context_->limits.handshake_timeout);
   tls_ = std::make_unique<TlsStream>(std::move(tcp_), std::move(ssl), context_->pool);
   tls_->set_observer(this);
+  return true;
 }
 
 absl::StatusOr<std::unique_ptr<Link>> LinkDial::ToLink() {

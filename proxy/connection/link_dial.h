@@ -33,7 +33,8 @@ class LinkDial : private StreamObserver {
   void OnReady() override { Step(); }
   void OnTimer();
   void Step();
-  void StartHandshake();
+  // False: finished, and `this` may be gone.
+  bool StartHandshake();
   void Finish(absl::StatusOr<std::unique_ptr<Link>> link);
   absl::StatusOr<std::unique_ptr<Link>> ToLink();
 
