@@ -4,7 +4,6 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include <atomic>
 #include <map>
 #include <utility>
 
@@ -57,11 +56,11 @@ struct ChannelServer::State {
   const Options options;
   uint16_t port = 0;
   PeerTable<VerifiedSvid> peers;
-  std::atomic<uint64_t> accepted = 0, open = 0, refused_limit = 0, failed_handshakes = 0;
   std::unique_ptr<GrpcHost> host;
   std::unique_ptr<EventLoop> loop;
   std::unique_ptr<ServerConnection::Server> server;
 
+  Stats stats;
   std::shared_ptr<const TlsContext> context;
   std::unique_ptr<Listener> listener;
   uint64_t next_id = 1;
@@ -70,12 +69,12 @@ struct ChannelServer::State {
 };
 
 void ChannelServer::State::Accept(Descriptor socket) {
-  ++accepted;
+  ++stats.accepted;
   if (connections.size() >= options.max_connections) {
-    ++refused_limit;
+    ++stats.refused_limit;
     return;
   }
-  if (connections.size() - open.load() >= options.max_handshakes) EndOldestHandshake();
+  if (connections.size() - stats.open >= options.max_handshakes) EndOldestHandshake();
   const int on = 1;
   setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   bssl::UniquePtr<SSL> ssl = context->NewServer(options.require_client_svid);
@@ -99,10 +98,10 @@ void ChannelServer::State::End(uint64_t id, const absl::Status& status) {
   const std::unique_ptr<ServerConnection> connection = std::move(found->second);
   connections.erase(found);
   if (connection->open()) {
-    --open;
+    --stats.open;
     if (status.ok() || absl::IsUnavailable(status)) return;
   } else {
-    ++failed_handshakes;
+    ++stats.failed_handshakes;
   }
   if (!log_limit.Allow(EventLoop::Now())) return;
   Log(LogLevel::kWarning, connection->open() ? "closed a connection" : "refused a connection",
@@ -149,7 +148,7 @@ absl::StatusOr<std::unique_ptr<ChannelServer>> ChannelServer::Start(Options opti
   raw->host = *std::move(host);
   raw->loop = *std::move(loop);
   raw->server = std::make_unique<ServerConnection::Server>(ServerConnection::Server{
-      *raw->loop, *raw->host, raw->peers, raw->context->clock(), [raw] { ++raw->open; }});
+      *raw->loop, *raw->host, raw->peers, raw->context->clock(), [raw] { ++raw->stats.open; }});
   std::unique_ptr<ChannelServer> server(new ChannelServer(std::move(state)));
   absl::Status listening;
   raw->loop->RunAndWait([raw, &socket, &listening] {
@@ -180,7 +179,9 @@ size_t ChannelServer::CloseConnections(const std::function<bool(const VerifiedSv
 uint16_t ChannelServer::port() const { return state_->port; }
 
 ChannelServer::Stats ChannelServer::stats() const {
-  return {state_->accepted, state_->open, state_->refused_limit, state_->failed_handshakes};
+  Stats stats;
+  state_->loop->RunAndWait([this, &stats] { stats = state_->stats; });
+  return stats;
 }
 
 void ChannelServer::Shutdown(absl::Duration grace) {

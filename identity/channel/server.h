@@ -53,6 +53,7 @@ class ChannelServer {
   size_t CloseConnections(const std::function<bool(const VerifiedSvid& peer)>& matches);
 
   uint16_t port() const;
+  // Read on the server's thread, so that what a peer has seen of a connection's end is counted. Zeros after Shutdown.
   Stats stats() const;
   void Shutdown(absl::Duration grace);
 
