@@ -26,6 +26,7 @@ namespace {
 // Room for what a full buffer becomes when TLS seals it, with session tickets before it.
 constexpr size_t kSealingRoomBytes = 16 << 10;
 constexpr size_t kLeastBlockBytes = 32 << 10;
+constexpr absl::Duration kSettleCheck = absl::Milliseconds(10);
 
 WorkerContext ContextOf(EventLoop* loop) {
   WorkerContext context;
@@ -51,7 +52,8 @@ struct Worker::State {
         dialer(loop.get()),
         table(loop.get()),
         links(&context),
-        accepted_links(&context) {}
+        accepted_links(&context),
+        settle(loop.get(), [this] { Settle(); }) {}
 
   void TakeView(std::shared_ptr<const MeshView> view) {
     const ViewChange change = CompareViews(context.view.get(), *view);
@@ -60,6 +62,28 @@ struct Worker::State {
     links.OnViewChange(change);
     accepted_links.OnViewChange(change);
     table.Recheck(change, [this] { acknowledged.store(context.view->version, std::memory_order_release); });
+  }
+
+  void Drain(std::function<void()> when_settled) {
+    on_idle = std::move(when_settled);
+    acceptor->Drain();
+    links.Drain();
+    accepted_links.Drain();
+    table.AskToMove();
+    settle_by = absl::InfiniteDuration();
+    Settle();
+  }
+
+  // An OPEN that crossed GOAWAY makes a connection of a link that seemed idle, so all of it is looked at again.
+  void Settle() {
+    if (table.size() > 0) {
+      settle_by = absl::InfiniteDuration();
+    } else if (settle_by == absl::InfiniteDuration()) {
+      settle_by = loop->now() + kLinkGrace;
+    }
+    const bool settled = table.size() == 0 && links.empty() && accepted_links.size() == 0;
+    if (!settled && loop->now() < settle_by) return settle.Start(kSettleCheck);
+    if (on_idle) std::exchange(on_idle, nullptr)();
   }
 
   std::unique_ptr<EventLoop> loop;
@@ -75,6 +99,9 @@ struct Worker::State {
   AcceptedLinks accepted_links;
   std::unique_ptr<Acceptor> acceptor;
   std::vector<SocketAddress> addresses;
+  std::function<void()> on_idle;    // while draining
+  absl::Duration settle_by;
+  Timer settle;
   std::atomic<uint64_t> acknowledged{0};
 
   std::mutex mutex;                 // guards the three below
@@ -146,11 +173,7 @@ uint64_t Worker::acknowledged_version() const { return state_->acknowledged.load
 
 void Worker::Drain(std::function<void()> on_idle) {
   state_->loop->Post([state = state_.get(), on_idle = std::move(on_idle)]() mutable {
-    state->acceptor->Drain();
-    state->links.Drain();
-    state->accepted_links.Drain();
-    state->table.AskToMove();
-    state->table.WhenEmpty(std::move(on_idle));
+    state->Drain(std::move(on_idle));
   });
 }
 

@@ -40,8 +40,12 @@ class Worker {
   // The newest version whose re-check is complete.
   uint64_t acknowledged_version() const;
 
-  // Stops accepting and closes the listeners; open connections go on. `on_idle` runs once, on the
-  // worker's thread, when none is left.
+  // What links still owe their peers when the last stream has ended is waited for so long: the answer to GOAWAY, and
+  // both sides' close_notify.
+  static constexpr absl::Duration kLinkGrace = absl::Seconds(5);
+
+  // Stops accepting and closes the listeners; says GOAWAY on every link at once; open connections go on. `on_idle` runs
+  // once, on the worker's thread, when none is left, and no link either (or kLinkGrace later).
   void Drain(std::function<void()> on_idle);
   // Closes what is still open (reason "drain_deadline"), ends the loop, joins. Idempotent.
   void Stop();

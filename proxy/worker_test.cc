@@ -20,14 +20,15 @@ TEST_F(WorkerPair, CarriesARequestOverMutualTls) {
 
   std::promise<std::vector<ConnectionRecord>> listed;
   inbound_->ListConnections([&](std::vector<ConnectionRecord> records) { listed.set_value(std::move(records)); });
-  const std::vector<ConnectionRecord> records = listed.get_future().get();
+  std::vector<ConnectionRecord> records = listed.get_future().get();
+  // A link made ahead of need may be shaking hands beside it.
+  std::erase_if(records, [](const ConnectionRecord& record) { return record.state != "relaying"; });
   ASSERT_EQ(records.size(), 1u);
   EXPECT_EQ(records[0].peer_id, kWeb);
   EXPECT_EQ(records[0].local_id, kApi);
   EXPECT_EQ(records[0].peer_serial, web_->svid()->leaf().serial());
   EXPECT_EQ(records[0].tls, "TLSv1.3");
   EXPECT_EQ(records[0].rule, "callers");
-  EXPECT_EQ(records[0].state, "relaying");
   EXPECT_EQ(records[0].bytes_sent, 5u);
 
   caller.Finish();

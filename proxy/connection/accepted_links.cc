@@ -27,7 +27,7 @@ void AcceptedLinks::TakeBack(std::unique_ptr<Link> link) {
   if (link->idle()) {
     if (links_.size() >= context_->limits.max_idle_links) MakeRoom();
     if (!LinkShowsOurs(*context_, *link)) link->GoAway(GoAwayReason::kRotated);
-    if (draining_) link->Retire();
+    if (draining_) link->GoAway(GoAwayReason::kDraining);
   }
   Link* const key = link.get();
   links_.emplace(key, std::move(link));
@@ -111,9 +111,9 @@ void AcceptedLinks::OnViewChange(const ViewChange& change) {
 
 void AcceptedLinks::Drain() {
   draining_ = true;
+  // Its opener closes an idle one, for only the opener knows whether an OPEN is on its way, which is still answered.
   for (const auto& [link, owned] : links_) {
-    link->GoAway(GoAwayReason::kDraining);
-    if (link->idle()) Retire(link);
+    if (link->state() != Link::State::kRetiring) link->GoAway(GoAwayReason::kDraining);
   }
 }
 

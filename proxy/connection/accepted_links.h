@@ -31,7 +31,7 @@ class AcceptedLinks : public LinkReturn, private LinkObserver {
   void Attach(std::unique_ptr<Link> link, const StreamToken& token);
 
   void OnViewChange(const ViewChange& change);
-  // Asks every opener to go elsewhere, and closes what is idle.
+  // Asks every opener to go elsewhere: it closes what is idle, and an OPEN that it had sent before is still answered.
   void Drain();
   size_t size() const { return links_.size(); }
 

@@ -95,5 +95,27 @@ TEST_F(AcceptedLinksTest, ADrainSendsEverybodyAwayAndOpenStreamsGoOn) {
   EXPECT_TRUE(Echoes(call));
 }
 
+TEST_F(AcceptedLinksTest, AnOpenThatCrossesGoAwayIsStillAnswered) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  ASSERT_TRUE(TurnUntil([&] { return counters_.idle_links_opened.value() > 0; }));
+  const uint64_t hits = counters_.pool_hits.value();
+  reachable_ = false;
+  server_accepted_.Drain();
+  EXPECT_TRUE(Echoes(Call()));
+  EXPECT_EQ(counters_.pool_hits.value(), hits + 1);
+  EXPECT_TRUE(Finish(1));
+  EXPECT_TRUE(TurnUntil([&] { return server_accepted_.size() == 0 && links_.empty(); })) << "then the link is closed";
+}
+
+TEST_F(AcceptedLinksTest, WhoseHandshakeEndsDuringADrainIsServedOnceAndSentAway) {
+  BothViews();
+  server_accepted_.Drain();
+  EXPECT_TRUE(Echoes(Call()));
+  EXPECT_TRUE(Finish(0));
+  reachable_ = false;
+  EXPECT_TRUE(TurnUntil([&] { return server_accepted_.size() == 0 && links_.empty(); }));
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -210,6 +210,10 @@ void LinkPool::Drain() {
   for (const auto& [destination, links] : peers_) links->RetireAll();
 }
 
+bool LinkPool::empty() const {
+  return std::all_of(peers_.begin(), peers_.end(), [](const auto& entry) { return entry.second->empty(); });
+}
+
 void LinkPool::Tick() {
   absl::erase_if(peers_, [](const auto& entry) { return !entry.second->Tick() && entry.second.use_count() == 1; });
   if (!peers_.empty()) tick_.Start(kTick);

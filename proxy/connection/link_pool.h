@@ -38,6 +38,8 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   void Spare(std::unique_ptr<Link> link) { Keep(std::move(link)); }
 
   size_t idle() const { return idle_.size(); }
+  // Nothing is owed to a peer: no link is idle, closing or retiring.
+  bool empty() const { return idle_.empty() && leaving_.empty(); }
   const std::string& destination() const { return destination_; }
 
  private:
@@ -83,6 +85,8 @@ class LinkPool {
   void OnViewChange(const ViewChange& change);
   // Retires what is idle, and dials no more.
   void Drain();
+  // No destination has a link here; streams have theirs.
+  bool empty() const;
 
  private:
   friend class PeerLinks;
