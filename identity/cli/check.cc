@@ -7,11 +7,11 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "identity/base/clock.h"
+#include "identity/capture/nftables.h"
+#include "identity/capture/script.h"
 #include "identity/cli/admin_client.h"
-#include "identity/cli/capture_rules.h"
 #include "identity/cli/commands.h"
 #include "identity/cli/findings.h"
-#include "identity/cli/nftables.h"
 #include "nlohmann/json.hpp"
 
 namespace lanyard {

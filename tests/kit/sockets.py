@@ -60,16 +60,16 @@ class Server:
         self.serve, self.errors, self.accepted = serve, [], 0
         with namespace.entered() if namespace else contextlib.nullcontext():
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            self._listener = socket.create_server((address, port), family=family, backlog=256,
+            self.listener = socket.create_server((address, port), family=family, backlog=256,
                                                   dualstack_ipv6=address == "::")
-        self.port = self._listener.getsockname()[1]
+        self.port = self.listener.getsockname()[1]
         scope.callback(self.close)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = self.listener.accept()
             except OSError:
                 return
             self.accepted += 1
@@ -85,8 +85,8 @@ class Server:
 
     def close(self):
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
-        self._listener.close()
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+        self.listener.close()
 
 
 def echo(connection):

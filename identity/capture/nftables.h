@@ -8,6 +8,9 @@
 
 namespace lanyard {
 
+// PermissionDenied without CAP_NET_ADMIN, in a sentence that says nothing was changed.
+absl::Status CheckNetworkAdministrator();
+
 // Runs nft commands as one transaction: all of them take effect, or none. PermissionDenied without
 // CAP_NET_ADMIN; Internal with the kernel's words otherwise.
 absl::Status ApplyNftables(const std::string& script);

@@ -1,4 +1,4 @@
-#include "identity/cli/nftables.h"
+#include "identity/capture/nftables.h"
 
 #include <linux/capability.h>
 #include <nftables/libnftables.h>
@@ -30,14 +30,15 @@ absl::Status NotPermitted() {
 }
 
 absl::Status Explain(absl::string_view error) {
-  // libnftables gives words, not codes. In a foreign user namespace the capability alone does not suffice.
+  // libnftables gives words, not codes. In a foreign user namespace the capability alone does not suffice, and a
+  // table may belong to a process.
   if (absl::StrContains(error, "Operation not permitted")) return NotPermitted();
   if (absl::StrContains(error, "No such file or directory")) return absl::NotFoundError(error);
   return absl::InternalError(absl::StrCat("the kernel refused the packet rules, and nothing was changed: ", error));
 }
 
 absl::StatusOr<std::string> Run(const std::string& script, bool json) {
-  if (!MayAdministerNetwork()) return NotPermitted();
+  if (const absl::Status allowed = CheckNetworkAdministrator(); !allowed.ok()) return allowed;
   const std::unique_ptr<nft_ctx, FreeContext> context(nft_ctx_new(NFT_CTX_DEFAULT));
   if (context == nullptr) return absl::InternalError("nftables is not available: the kernel has no netfilter netlink");
   nft_ctx_buffer_output(context.get());
@@ -50,6 +51,8 @@ absl::StatusOr<std::string> Run(const std::string& script, bool json) {
 }
 
 }  // namespace
+
+absl::Status CheckNetworkAdministrator() { return MayAdministerNetwork() ? absl::OkStatus() : NotPermitted(); }
 
 absl::Status ApplyNftables(const std::string& script) { return Run(script, false).status(); }
 

@@ -1,0 +1,52 @@
+#include "identity/capture/capture.h"
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace lanyard {
+namespace {
+
+using ::testing::ElementsAre;
+
+std::string Listing(const std::vector<std::string>& notes) {
+  std::string text = R"({"nftables": [{"metainfo": {"version": "1.0.6"}}, {"table": {"name": "lanyard"}})";
+  for (const std::string& note : notes) {
+    absl::StrAppend(&text, R"(, {"rule": {"chain": "notes", "comment": ")", note, R"(", "expr": [{"return": null}]}})");
+  }
+  return absl::StrCat(text, R"(, {"rule": {"chain": "guard", "comment": "shape 9", "expr": []}}]})");
+}
+
+TEST(CaptureListingTest, TheNotesSayWhatIsInForce) {
+  const auto found = ParseCaptureListing(Listing({"shape 2", "--mode tproxy", "--proxy-uid 7"}), {});
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->shape, 2);
+  EXPECT_EQ(found->rules.mode, CaptureMode::kTproxy);
+  EXPECT_EQ(found->rules.proxy_uid, 7u);
+}
+
+TEST(CaptureListingTest, WhatAnotherVersionLaidIsFoundAndNotRead) {
+  EXPECT_EQ(ParseCaptureListing(Listing({}), {})->shape, 0);
+  EXPECT_EQ(ParseCaptureListing(Listing({"shape 3", "--of-a-later-version"}), {})->shape, 3);
+}
+
+TEST(CaptureListingTest, NotesThatSayNothingAreAnError) {
+  EXPECT_FALSE(ParseCaptureListing(Listing({"shape 2", "--mode sideways"}), {}).ok());
+  EXPECT_FALSE(ParseCaptureListing(Listing({"shape two"}), {}).ok());
+}
+
+TEST(CaptureListingTest, WhatIsNoListingIsAnError) {
+  for (const char* text : {"", "[]", "{}", R"({"nftables": 1})", "{"}) {
+    EXPECT_FALSE(ParseCaptureListing(text, {}).ok()) << text;
+  }
+}
+
+TEST(CaptureEnvironmentTest, RootHasANumber) {
+  const CaptureEnvironment environment = SystemCaptureEnvironment();
+  EXPECT_EQ(environment.user("root").value(), 0u);
+  EXPECT_EQ(environment.group("root").value(), 0u);
+  EXPECT_FALSE(environment.user("no-such-user").ok());
+}
+
+}  // namespace
+}  // namespace lanyard
