@@ -23,9 +23,10 @@ readonly run_packages=(
   nginx-light libnginx-mod-stream haproxy
   curl openssl
   nftables iproute2 procps util-linux tcpdump
+  prometheus
 )
 # Packages above that start a service when installed; here they must not take a port.
-readonly services=(nginx haproxy)
+readonly services=(nginx haproxy prometheus)
 
 readonly boringssl_package=android-platform-external-boringssl
 readonly boringssl_version=13.0.0+r24-2

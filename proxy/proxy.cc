@@ -13,12 +13,12 @@
 #include "identity/base/logging.h"
 #include "proxy/config_reload.h"
 #include "proxy/control/admin_pages.h"
-#include "proxy/control/admin_server.h"
+#include "identity/admin/admin_server.h"
 #include "proxy/control/control_loop.h"
 #include "proxy/control/identity_rotation.h"
 #include "proxy/control/identity_source.h"
 #include "proxy/control/mesh_watch.h"
-#include "proxy/control/process_stats.h"
+#include "identity/admin/process_stats.h"
 #include "proxy/control/publisher.h"
 #include "proxy/control/rules_in_force.h"
 #include "proxy/control/worker_handle.h"
@@ -182,14 +182,15 @@ struct Proxy::State {
 absl::Status Proxy::State::ListenAdmin() {
   if (!settings.admin.has_value()) return absl::OkStatus();
   absl::StatusOr<std::unique_ptr<AdminServer>> server = AdminServer::Create(
-      loop, {.address = *settings.admin, .handler = [this](const std::string& path, AdminServer::Respond respond) {
-               pages.Handle(path, std::move(respond));
-             }});
+      loop.context(), {.address = settings.admin->ToString(),
+                       .handler = [this](const AdminRequest& request, AdminServer::Respond respond) {
+                         pages.Handle(request, std::move(respond));
+                       }});
   if (!server.ok()) return server.status();
   admin = *std::move(server);
-  if (!admin->address().is_loopback()) {
+  if (!admin->is_loopback()) {
     Log(LogLevel::kWarning, "admin address is not loopback: whoever reaches it can read every connection",
-        {{"address", admin->address().ToString()}});
+        {{"address", admin->address()}});
   }
   return absl::OkStatus();
 }
@@ -255,7 +256,7 @@ void Proxy::State::AnnounceServing() {
   }
   Log(LogLevel::kInfo, "serving",
       {{"listeners", absl::StrJoin(names, " ")},
-       {"admin", admin == nullptr ? "disabled" : admin->address().ToString()},
+       {"admin", admin == nullptr ? "disabled" : admin->address()},
        {"workers", workers.size()}});
   // What starting needed and running does not.
   malloc_trim(0);
@@ -295,13 +296,17 @@ ControlCounters Proxy::State::Counters() const {
   counters.mesh_views_refused = mesh.refused();
   counters.mesh_keep_failures = mesh.keep_failures();
   counters.has_identity = rotation.current() != nullptr;
-  if (counters.has_identity) counters.identity_not_after = rotation.current()->svid()->not_after();
+  if (counters.has_identity) {
+    counters.identity_not_before = rotation.current()->svid()->not_before();
+    counters.identity_not_after = rotation.current()->svid()->not_after();
+  }
   counters.identity_rotations = rotation.rotations();
   counters.identity_failures = rotation.failures();
   counters.bundle_changes = rotation.bundle_changes();
   counters.config_reloads = reload.applied();
   counters.config_reload_failures = reload.refused();
   counters.start_time = start_time;
+  counters.now = clock.Now();
   return counters;
 }
 

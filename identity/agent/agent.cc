@@ -9,6 +9,8 @@
 #include <system_error>
 #include <utility>
 
+#include "identity/admin/metrics_endpoint.h"
+#include "identity/agent/agent_metrics.h"
 #include "identity/agent/authority_dialer.h"
 #include "identity/agent/authority_link.h"
 #include "identity/agent/data_dir.h"
@@ -81,6 +83,8 @@ struct Agent::Parts {
   void Restore();
   void Connect(std::optional<NodeIdentity> node, const Clock& clock, Random& random);
   void StateChanged();
+  absl::Status ServeMetrics(const std::string& address, const Clock& clock);
+  AgentFigures Figures(absl::Time start_time) const;
   absl::Duration LongestReconnect() const;
 
   const TrustDomain trust_domain;
@@ -101,6 +105,7 @@ struct Agent::Parts {
   std::atomic<AuthorityLink*> current_link = nullptr;
   std::atomic<SvidRenewer*> current_renewer = nullptr;
   std::unique_ptr<SvidRenewer> renewer;
+  std::unique_ptr<MetricsEndpoint> metrics;
 };
 
 absl::Status Agent::Parts::Serve(const std::string& path, const Clock& clock) {
@@ -141,6 +146,34 @@ void Agent::Parts::StateChanged() {
   if (view == nullptr || serving_logged.exchange(true)) return;
   Log(LogLevel::kInfo, "serving",
       {{"socket", socket_path}, {"trust_domain", trust_domain.name()}, {"entries", view->items.size()}});
+}
+
+AgentFigures Agent::Parts::Figures(absl::Time start_time) const {
+  AgentFigures figures;
+  figures.view = cache.view();
+  figures.svids_renewed = renewer->stats().renewed;
+  figures.svid_failures = renewer->stats().failed;
+  const WorkloadStreams::Stats calls = streams->stats();
+  figures.streams_open = calls.open;
+  figures.streams_refused = calls.refused_limit;
+  figures.answers_sent = calls.answers_sent;
+  figures.connected = link->client() != nullptr;
+  figures.connections = link->connections();
+  figures.node_not_after = link->node_not_after();
+  figures.start_time = start_time;
+  return figures;
+}
+
+// Last of all, so that everything it asks is there.
+absl::Status Agent::Parts::ServeMetrics(const std::string& address, const Clock& clock) {
+  if (address.empty()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<MetricsEndpoint>> started =
+      MetricsEndpoint::Start(address, [this, &clock, start_time = clock.Now()] {
+        return AgentMetricsText(Figures(start_time), ReadProcessStats(), clock.Now());
+      });
+  if (!started.ok()) return started.status();
+  metrics = *std::move(started);
+  return absl::OkStatus();
 }
 
 // An outage hurts the sooner the shorter the SVIDs live.
@@ -187,6 +220,7 @@ void Agent::Parts::Connect(std::optional<NodeIdentity> node, const Clock& clock,
 }
 
 Agent::Parts::~Parts() {
+  metrics.reset();  // it asks all the others
   // The link ends first: that cancels the call which the renewer may wait for, and nothing wakes the renewer after it.
   if (link != nullptr) link->Stop();
   renewer.reset();
@@ -219,6 +253,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentSettings& setting
   if (!serving.ok()) return serving;
   parts->Restore();
   parts->Connect(std::move(node), clock, random);
+  if (absl::Status metrics = parts->ServeMetrics(settings.admin_address, clock); !metrics.ok()) return metrics;
   return std::unique_ptr<Agent>(new Agent(std::move(parts)));
 }
 

@@ -73,6 +73,12 @@ std::shared_ptr<AuthorityClient> AuthorityLink::client() const {
   return client_;
 }
 
+std::optional<absl::Time> AuthorityLink::node_not_after() const {
+  absl::MutexLock lock(&mutex_);
+  if (!node_.has_value()) return std::nullopt;
+  return node_->svid.not_after();
+}
+
 void AuthorityLink::Broken(const std::shared_ptr<AuthorityClient>& client, const absl::Status& why) {
   {
     absl::MutexLock lock(&mutex_);

@@ -2,6 +2,8 @@
 // passes on what the authority says.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -51,6 +53,10 @@ class AuthorityLink {
 
   // Null while not connected. Thread-safe.
   std::shared_ptr<AuthorityClient> client() const;
+  // Of the node's own SVID; nothing before it has one. Thread-safe.
+  std::optional<absl::Time> node_not_after() const;
+  // Connections begun, ever. Thread-safe.
+  uint64_t connections() const { return connections_.load(); }
   // A caller found that `client` does not work: it is replaced. Thread-safe.
   void Broken(const std::shared_ptr<AuthorityClient>& client, const absl::Status& why);
   // Cancels what can be, and returns when the threads have ended: after a dial's own timeout at the latest. The last
@@ -90,7 +96,7 @@ class AuthorityLink {
   const double phase_;  // of node SVIDs' renewal
   Backoff backoff_;
   bool must_attest_ = false;           // own thread only
-  uint64_t connections_ = 0;           // own thread only
+  std::atomic<uint64_t> connections_ = 0;  // written by its own thread only
 
   absl::Mutex deliver_mutex_;          // taken before mutex_
   uint64_t newest_speaker_ ABSL_GUARDED_BY(deliver_mutex_) = 0;

@@ -59,6 +59,7 @@ void Check(const config::AgentConfig& config, ConfigProblems& problems) {
     problems.Add("attestation.join_token_file", "contradicts join_token: remove one of them");
   }
   CheckSocket(SocketPath(config), problems);
+  CheckAdminAddress(problems, "admin.address", config.admin().address());
   LogFromConfig(config.log(), "log", problems);
 }
 
@@ -80,6 +81,7 @@ absl::StatusOr<AgentSettings> LoadAgentConfig(const std::string& path) {
                        .join_token = config.attestation().join_token(),
                        .join_token_file = config.attestation().join_token_file(),
                        .socket_path = SocketPath(config),
+                       .admin_address = config.admin().address(),
                        .log = LogFromConfig(config.log(), "log", none)};
 }
 

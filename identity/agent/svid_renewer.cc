@@ -107,6 +107,7 @@ void SvidRenewer::Ask(AuthorityClient& client, const std::shared_ptr<AuthorityCl
   absl::StatusOr<std::vector<AuthorityClient::Signed>> results = client.SignX509Svids(requests, kCallTimeout);
   if (!results.ok()) {
     for (const Prepared& one : prepared) cache_.Fail(one.task);
+    failed_ += prepared.size();
     // Cancelled: the connection was replaced by a newer one, over which they are asked for in a moment.
     Log(absl::IsCancelled(results.status()) ? LogLevel::kDebug : LogLevel::kWarning, "SVIDs not renewed",
         {{"svids", prepared.size()}, {"error", results.status()}});
@@ -128,7 +129,8 @@ void SvidRenewer::Ask(AuthorityClient& client, const std::shared_ptr<AuthorityCl
   cache_.Publish();
 }
 
-void SvidRenewer::Report(const SvidCache::Task& task, const absl::Status& status) const {
+void SvidRenewer::Report(const SvidCache::Task& task, const absl::Status& status) {
+  ++(status.ok() ? renewed_ : failed_);
   const std::string& id = task.entry->spiffe_id.ToString();
   if (status.ok()) {
     Log(LogLevel::kDebug, "SVID renewed", {{"entry", task.entry->id}, {"spiffe_id", id}});

@@ -2,6 +2,8 @@
 // and keeps the result in the data_dir.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -31,6 +33,12 @@ class SvidRenewer {
               const Clock& clock);
   ~SvidRenewer();  // stops and joins; a running call must have been cancelled or it is waited for
 
+  struct Stats {
+    uint64_t renewed = 0;
+    uint64_t failed = 0;
+  };
+  // Thread-safe. Since the start.
+  Stats stats() const { return {renewed_.load(), failed_.load()}; }
   // Thread-safe: the state or the connection changed.
   void Wake();
   void Stop();
@@ -40,7 +48,7 @@ class SvidRenewer {
   void RenewDue();
   void Ask(AuthorityClient& client, const std::shared_ptr<AuthorityClient>& shared,
            const std::vector<SvidCache::Task>& tasks);
-  void Report(const SvidCache::Task& task, const absl::Status& status) const;
+  void Report(const SvidCache::Task& task, const absl::Status& status);
   void KeepIfChanged(bool now);
   void WaitForWork() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -48,6 +56,8 @@ class SvidRenewer {
   const Connection connection_;
   const std::function<absl::Status(const KeptWorkloads&)> keep_;
   const Clock& clock_;
+  std::atomic<uint64_t> renewed_ = 0;
+  std::atomic<uint64_t> failed_ = 0;
   uint64_t kept_version_ = 0;
   bool keep_failed_ = false;
   absl::Duration kept_at_ = -absl::InfiniteDuration();

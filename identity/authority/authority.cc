@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <optional>
@@ -11,6 +12,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "identity/admin/metrics_endpoint.h"
+#include "identity/authority/authority_metrics.h"
 #include "identity/authority/authority_service.h"
 #include "identity/authority/ca_rotation.h"
 #include "identity/authority/data_dir.h"
@@ -53,7 +56,7 @@ class Started {
 // Members stand in the order of their dependence: the last one is stopped first.
 struct Authority::State final : public AuthorityFacts {
   State(const AuthoritySettings& settings, const Clock& clock, Random& random)
-      : settings(settings), clock(clock), random(random) {}
+      : settings(settings), clock(clock), random(random), start_time(clock.Now()) {}
 
   absl::Status OpenRecords();
   absl::Status OpenKeys();
@@ -61,6 +64,8 @@ struct Authority::State final : public AuthorityFacts {
   // What the schedule does: rotate, write the bundle file, renew the own SVID, drop bans that have ended.
   absl::StatusOr<absl::Time> RunDue();
   absl::Status WriteBundleFile();
+  absl::Status ServeMetrics();
+  AuthorityFigures Figures() const;
   void Stop(absl::Duration grace);
 
   std::string agents_address() const override {
@@ -73,6 +78,7 @@ struct Authority::State final : public AuthorityFacts {
   const AuthoritySettings settings;
   const Clock& clock;
   Random& random;
+  const absl::Time start_time;
   std::optional<DataDir> data_dir;
   std::unique_ptr<SqliteStore> store;
   std::unique_ptr<Registry> registry;
@@ -83,6 +89,8 @@ struct Authority::State final : public AuthorityFacts {
   std::unique_ptr<OwnIdentity> own_identity;
   std::optional<X509Bundle> written_bundle;
   NodeWatches watches;
+  IssuingCounters issuing;
+  std::atomic<uint64_t> schedule_failures = 0;
   MeshReports reports;
   std::unique_ptr<Schedule> schedule;
   std::unique_ptr<grpc::Service> authority_service;
@@ -92,6 +100,7 @@ struct Authority::State final : public AuthorityFacts {
   Started<LocalServer> operators_started;
   std::unique_ptr<ChannelServer> agents;
   std::unique_ptr<LocalServer> operators;
+  std::unique_ptr<MetricsEndpoint> metrics;
 };
 
 absl::Status Authority::State::OpenRecords() {
@@ -141,7 +150,7 @@ absl::Status Authority::State::StartServers() {
   // Nothing is due before the servers stand; but who they serve may have something to add.
   schedule = std::make_unique<Schedule>([this] { return RunDue(); }, absl::InfiniteFuture(), clock, random);
   authority_service =
-      NewAuthorityService({*registry, *mesh, reports, clock, *issuer, *attestation, watches,
+      NewAuthorityService({*registry, *mesh, reports, clock, *issuer, *attestation, watches, issuing,
                            [this](const grpc::ServerContextBase& call) { return agents_started.Get()->PeerOf(call); }});
   registry_service = NewRegistryService(*registry, *this, clock, kVersion);
   mesh_rules_service = NewMeshRulesService(*mesh, reports, *this);
@@ -171,7 +180,9 @@ absl::StatusOr<absl::Time> Authority::State::RunDue() {
   const absl::Status written = WriteBundleFile();
   const absl::Status dropped = mesh->DropEndedBans();
   for (const absl::Status& status : {next.status(), context.status(), written, dropped}) {
-    if (!status.ok()) return status;
+    if (status.ok()) continue;
+    ++schedule_failures;
+    return status;
   }
   return std::min({*next, own_identity->NextRenewal(), mesh->NextBanExpiry()});
 }
@@ -182,6 +193,34 @@ absl::Status Authority::State::WriteBundleFile() {
   if (absl::Status written = WriteFileAtomically(settings.bundle_file, bundle.ToPem(), 0644); !written.ok())
     return written;
   written_bundle = bundle;
+  return absl::OkStatus();
+}
+
+AuthorityFigures Authority::State::Figures() const {
+  const std::shared_ptr<const RegistrySnapshot> records = registry->snapshot();
+  const std::shared_ptr<const MeshSnapshot> rules = mesh->snapshot();
+  AuthorityFigures figures;
+  figures.issuing = &issuing;
+  figures.authorities = records->authorities;
+  figures.agents_connected = watches.agents();
+  figures.entries = records->entries.size();
+  figures.registry_revision = records->revision;
+  figures.mesh_version = rules->version;
+  figures.policies = rules->rules->policies.size();
+  figures.route_sets = rules->rules->routes.size();
+  figures.bans = rules->bans->all().size();
+  figures.schedule_failures = schedule_failures.load();
+  figures.start_time = start_time;
+  return figures;
+}
+
+absl::Status Authority::State::ServeMetrics() {
+  if (settings.admin_address.empty()) return absl::OkStatus();
+  auto started = MetricsEndpoint::Start(settings.admin_address, [this] {
+    return AuthorityMetricsText(Figures(), ReadProcessStats(), clock.Now());
+  });
+  if (!started.ok()) return started.status();
+  metrics = *std::move(started);
   return absl::OkStatus();
 }
 
@@ -196,6 +235,7 @@ std::string Authority::State::OperatorOf(const grpc::ServerContextBase& call) co
 }
 
 void Authority::State::Stop(absl::Duration grace) {
+  metrics.reset();
   if (schedule != nullptr) schedule->Stop();
   watches.EndAll(absl::UnavailableError("the authority is shutting down"));
   if (operators != nullptr) operators->Shutdown(grace);
@@ -213,6 +253,7 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Start(const AuthoritySetti
   if (absl::Status opened = state.OpenRecords(); !opened.ok()) return opened;
   if (absl::Status opened = state.OpenKeys(); !opened.ok()) return opened;
   if (absl::Status started = state.StartServers(); !started.ok()) return started;
+  if (absl::Status started = state.ServeMetrics(); !started.ok()) return started;
   Log(LogLevel::kInfo, "serving",
       {{"trust_domain", settings.trust_domain.name()},
        {"agents_address", state.agents_address()},

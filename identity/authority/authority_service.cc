@@ -37,6 +37,7 @@ class AuthorityService final : public v1::Authority::WithCallbackMethod_WatchNod
   grpc::Status Attest(grpc::ServerContext*, const v1::AttestRequest* request, v1::AttestResponse* response) override {
     const absl::StatusOr<std::vector<Certificate>> chain =
         parts_.attestation.Attest(request->join_token(), request->csr());
+    parts_.issuing.Count(SvidKind::kNode, chain.status());
     if (!chain.ok()) return ToGrpcStatus(chain.status());
     *response->mutable_svid() = SvidToProto(*chain);
     *response->add_bundles() = BundleToProto(parts_.registry.snapshot()->bundle);
@@ -48,6 +49,7 @@ class AuthorityService final : public v1::Authority::WithCallbackMethod_WatchNod
     const absl::StatusOr<SpiffeId> node = parts_.attestation.Recognise(parts_.peer_of(*call));
     if (!node.ok()) return ToGrpcStatus(node.status());
     const absl::StatusOr<std::vector<Certificate>> chain = parts_.attestation.Renew(*node, request->csr());
+    parts_.issuing.Count(SvidKind::kNode, chain.status());
     if (!chain.ok()) return ToGrpcStatus(chain.status());
     *response->mutable_svid() = SvidToProto(*chain);
     *response->add_bundles() = BundleToProto(parts_.registry.snapshot()->bundle);
@@ -114,6 +116,7 @@ class AuthorityService final : public v1::Authority::WithCallbackMethod_WatchNod
     size_t next = 0;
     for (int i = 0; i < request.requests_size(); ++i) {
       if (chains[i].ok() && !recorded[next++].ok()) chains[i] = recorded[next - 1];
+      parts_.issuing.Count(SvidKind::kWorkload, chains[i].status());
       *response.add_results() = ResultOf(request.requests(i).entry_id(), node, chains[i]);
     }
   }

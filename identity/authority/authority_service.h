@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "identity/authority/issuer.h"
+#include "identity/authority/issuing_counters.h"
 #include "identity/authority/node_attestation.h"
 #include "identity/authority/node_watches.h"
 #include "identity/base/clock.h"
@@ -32,6 +33,7 @@ struct AuthorityServiceParts {
   const Issuer& issuer;
   NodeAttestation& attestation;
   NodeWatches& watches;
+  IssuingCounters& issuing;
   // Who is at the other end of a call's connection; ChannelServer::PeerOf.
   std::function<std::optional<VerifiedSvid>(const grpc::ServerContextBase& call)> peer_of;
 };

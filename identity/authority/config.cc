@@ -81,6 +81,7 @@ void CheckConfig(const config::AuthorityConfig& config, ConfigProblems& problems
                AddressUse::kListenTcp);
   CheckOperators(std::string(Or(config.operators().address(), kDefaultOperatorsAddress)), problems);
   CheckLifetimes(LifetimesFrom(config.lifetimes()), problems);
+  CheckAdminAddress(problems, "admin.address", config.admin().address());
   LogFromConfig(config.log(), "log", problems);
 }
 
@@ -108,6 +109,7 @@ absl::StatusOr<AuthoritySettings> LoadAuthoritySettings(const std::string& path)
       .operators_socket = operators->unix_path,
       .ca = lifetimes.ca,
       .svids = lifetimes.svids,
+      .admin_address = config.admin().address(),
       .log = LogFromConfig(config.log(), "log", none)};
 }
 

@@ -44,6 +44,11 @@ void NodeWatches::EndAll(const absl::Status& why) {
   }
 }
 
+size_t NodeWatches::agents() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return watches_.size();
+}
+
 bool NodeWatches::IsConnected(const SpiffeId& agent) const {
   std::lock_guard<std::mutex> lock(mutex_);
   return watches_.contains(agent);

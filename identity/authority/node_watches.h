@@ -35,6 +35,7 @@ class NodeWatches {
   // Ends all, and refuses new ones from now on.
   void EndAll(const absl::Status& why);
   bool IsConnected(const SpiffeId& agent) const;
+  size_t agents() const;  // that are connected
 
  private:
   const size_t max_watches_;

@@ -18,7 +18,7 @@ class ServedAuthority {
  public:
   ServedAuthority() {
     service_ = NewAuthorityService({*parts.registry, *parts.mesh, parts.reports, parts.clock, *parts.issuer,
-                                    *parts.attestation, parts.watches,
+                                    *parts.attestation, parts.watches, issuing,
                                     [this](const grpc::ServerContextBase&) { return peer(); }});
     grpc::ServerBuilder builder;
     builder.RegisterService(service_.get());
@@ -38,6 +38,7 @@ class ServedAuthority {
   }
 
   AuthorityParts parts;
+  IssuingCounters issuing;
   std::unique_ptr<authority::v1::Authority::Stub> stub;
 
  private:

@@ -114,6 +114,16 @@ bool CheckAddress(ConfigProblems& problems, absl::string_view path, absl::string
   return address.ok();
 }
 
+bool CheckAdminAddress(ConfigProblems& problems, absl::string_view path, absl::string_view text) {
+  if (text.empty()) return true;
+  if (text.front() == ':') {
+    problems.Add(path, absl::StrCat("\"", text, "\" would let every network read it: write 127.0.0.1", text,
+                                    ", or 0.0.0.0", text, " if that is meant"));
+    return false;
+  }
+  return CheckAddress(problems, path, text, AddressUse::kListenTcp);
+}
+
 bool CheckRequired(ConfigProblems& problems, absl::string_view path, absl::string_view text, absl::string_view what) {
   if (text.empty()) problems.Add(path, absl::StrCat("it is required: write ", what));
   return !text.empty();

@@ -32,6 +32,9 @@ absl::StatusOr<ConfigAddress> ParseConfigAddress(absl::string_view text, Address
 
 bool CheckAddress(ConfigProblems& problems, absl::string_view path, absl::string_view text, AddressUse use);
 
+// Where metrics are read: a literal address with a port, or nothing at all. Every interface only in so many words.
+bool CheckAdminAddress(ConfigProblems& problems, absl::string_view path, absl::string_view text);
+
 // Not empty; `what` says what to write ("the name of this authority's trust domain").
 bool CheckRequired(ConfigProblems& problems, absl::string_view path, absl::string_view text, absl::string_view what);
 

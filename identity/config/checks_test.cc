@@ -48,6 +48,8 @@ TEST(ParseConfigAddress, RefusesWhatIsNoAddress) {
 TEST(Checks, AddTheMistakeUnderItsPath) {
   ConfigProblems problems;
   EXPECT_TRUE(CheckAddress(problems, "a", "10.0.0.1:80", AddressUse::kListen));
+  EXPECT_TRUE(CheckAdminAddress(problems, "a", ""));
+  EXPECT_TRUE(CheckAdminAddress(problems, "a", "127.0.0.1:7444"));
   EXPECT_TRUE(CheckRequired(problems, "b", "x", "a name"));
   EXPECT_TRUE(CheckTrustDomain(problems, "c", "example.org"));
   EXPECT_TRUE(CheckWorkloadId(problems, "d", "spiffe://example.org/web"));
@@ -59,9 +61,10 @@ TEST(Checks, AddTheMistakeUnderItsPath) {
   EXPECT_FALSE(CheckWorkloadId(problems, "d", "spiffe://example.org"));
   EXPECT_FALSE(CheckWorkloadId(problems, "f", "example.org/web"));
   EXPECT_FALSE(CheckDuration(problems, "e", absl::Seconds(2), absl::ZeroDuration(), absl::Seconds(1)));
+  EXPECT_FALSE(CheckAdminAddress(problems, "g", ":7444"));
   std::string paths;
   for (const ConfigProblem& problem : problems.all()) paths += problem.path;
-  EXPECT_EQ(paths, "abcdfe");
+  EXPECT_EQ(paths, "abcdfeg");
   EXPECT_EQ(problems.all()[1].message, "it is required: write a name");
   EXPECT_EQ(problems.all()[5].message, "2s is out of range: write 0 to 1s");
 }

@@ -136,6 +136,7 @@ void Connection::Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> s
   if (ssl == nullptr) return Close(CloseReason::kHandshakeFailed, "no memory for a TLS connection");
   context_->counters->handshakes_in_flight.Add();
   in_handshake_ = true;
+  handshake_began_ = context_->loop->now();
   own_ = checked_ = view().tls;
   auto stream = std::make_unique<TlsStream>(std::move(*side), std::move(ssl), context_->pool);
   tls_ = stream.get();
@@ -154,6 +155,7 @@ void Connection::StepHandshake() {
   }
   if (opened.status == IoStatus::kError) return Close(HandshakeFailure(*tls_), tls_->error_text());
   HandshakeEnded();
+  context_->counters->handshake_durations.Add(context_->loop->now() - handshake_began_);
   resumed_ = SSL_session_reused(tls_->ssl()) == 1;
   (resumed_ ? context_->counters->handshakes_resumed : context_->counters->handshakes_full).Add();
   peer_ = SharedPeerOf(tls_->ssl());
@@ -418,6 +420,7 @@ void Connection::Close(CloseReason reason, absl::string_view detail) {
   }
   context_->counters->open[static_cast<size_t>(flow_)].Subtract();
   context_->counters->closes[static_cast<size_t>(flow_)][static_cast<size_t>(reason)].Add();
+  context_->counters->connection_durations.Add(context_->loop->now() - opened_);
   if (logged) LogConnection(record, reason, resumed_, detail);
   context_->loop->Dispose(std::unique_ptr<Disposable>(this));
   context_->table->Leave(this);

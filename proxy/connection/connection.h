@@ -137,6 +137,7 @@ class Connection : public Disposable, private StreamObserver {
   PeerGroup* group_ = nullptr;
   uint64_t id_;
   absl::Duration opened_;
+  absl::Duration handshake_began_;
   Timer timer_;
   std::optional<Relay> relay_;
   std::vector<SocketAddress> targets_;                    // still to be tried, last first

@@ -1,5 +1,6 @@
 #include "proxy/connection/counters.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,7 +24,27 @@ std::vector<std::pair<std::string, uint64_t>> NamedCauses(
   return named;
 }
 
+// Of kDurationBoundsSeconds.
+constexpr int64_t kFirstBoundUs = 250;
+
 }  // namespace
+
+void DurationHistogram::Add(absl::Duration duration) {
+  const int64_t us = std::max<int64_t>(absl::ToInt64Microseconds(duration), 0);
+  size_t bucket = 0;
+  for (int64_t bound_us = kFirstBoundUs; us > bound_us && bucket < kDurationBoundsSeconds.size(); bound_us *= 4) {
+    ++bucket;
+  }
+  counts_[bucket].Add();
+  sum_us_.Add(static_cast<uint64_t>(us));
+}
+
+DurationCounts DurationHistogram::Snapshot() const {
+  DurationCounts shot;
+  for (size_t i = 0; i < counts_.size(); ++i) shot.counts[i] = counts_[i].value();
+  shot.sum_seconds = 1e-6 * static_cast<double>(sum_us_.value());
+  return shot;
+}
 
 WorkerCounters ConnectionCounters::Snapshot() const {
   const auto inbound = static_cast<size_t>(Flow::kInbound), outbound = static_cast<size_t>(Flow::kOutbound);
@@ -59,6 +80,8 @@ WorkerCounters ConnectionCounters::Snapshot() const {
     shot.verification_failures.emplace_back(SvidDefectName(static_cast<SvidDefect>(i)),
                                             verification_failures[i].value());
   }
+  shot.handshake_durations = handshake_durations.Snapshot();
+  shot.connection_durations = connection_durations.Snapshot();
   return shot;
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/time/time.h"
 #include "identity/spiffe/svid_defect.h"
 #include "proxy/connection/close_reason.h"
 #include "proxy/mesh/observation.h"
@@ -22,6 +23,17 @@ class Counter {
 
  private:
   std::atomic<uint64_t> value_{0};
+};
+
+// For one writer, as a Counter.
+class DurationHistogram {
+ public:
+  void Add(absl::Duration duration);
+  DurationCounts Snapshot() const;
+
+ private:
+  std::array<Counter, kDurationBoundsSeconds.size() + 1> counts_;
+  Counter sum_us_;
 };
 
 enum class Flow : uint8_t { kInbound, kOutbound };
@@ -58,6 +70,8 @@ struct ConnectionCounters {
   Counter view_version;              // gauge
   std::array<std::array<Counter, kCloseReasonCount>, 2> closes;
   std::array<Counter, kDefectCount> verification_failures;
+  DurationHistogram handshake_durations;
+  DurationHistogram connection_durations;
 
   // Reasons and defects that never came are left out.
   WorkerCounters Snapshot() const;

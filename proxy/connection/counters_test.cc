@@ -24,5 +24,31 @@ TEST(ConnectionCounters, ASnapshotNamesWhatHappenedAndLeavesOutWhatDidNot) {
   EXPECT_EQ(shot.verification_failures[0].first, SvidDefectName(SvidDefect::kExpired));
 }
 
+TEST(DurationHistogram, EachDurationIsInTheFirstBucketThatHoldsIt) {
+  DurationHistogram histogram;
+  histogram.Add(absl::ZeroDuration());
+  histogram.Add(absl::Microseconds(250));
+  histogram.Add(absl::Microseconds(251));
+  histogram.Add(absl::Milliseconds(60));
+  histogram.Add(absl::Hours(100));
+  histogram.Add(absl::Milliseconds(-5));  // a clock that went back counts as no time
+  const DurationCounts shot = histogram.Snapshot();
+  EXPECT_EQ(shot.counts[0], 3u);
+  EXPECT_EQ(shot.counts[1], 1u);
+  EXPECT_EQ(shot.counts[4], 1u);
+  EXPECT_EQ(shot.counts.back(), 1u);
+  EXPECT_NEAR(shot.sum_seconds, 360'000.060501, 1e-6);
+}
+
+TEST(DurationHistogram, ItsBoundsAreThoseThatAreShown) {
+  for (size_t i = 0; i < kDurationBoundsSeconds.size(); ++i) {
+    DurationHistogram histogram;
+    histogram.Add(absl::Seconds(kDurationBoundsSeconds[i]));
+    EXPECT_EQ(histogram.Snapshot().counts[i], 1u) << i;
+    histogram.Add(absl::Seconds(kDurationBoundsSeconds[i]) + absl::Microseconds(1));
+    EXPECT_EQ(histogram.Snapshot().counts[i + 1], 1u) << i;
+  }
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "identity/admin/metric_families.h"
 
 namespace lanyard {
 namespace {
@@ -163,7 +164,8 @@ std::string ConnectionsJson(const std::vector<ConnectionRecord>& connections) {
   return Dump(json);
 }
 
-void AdminPages::Handle(const std::string& path, AdminServer::Respond respond) const {
+void AdminPages::Handle(const AdminRequest& request, AdminServer::Respond respond) const {
+  const std::string& path = request.path;
   if (path == "/live") return respond({.body = "live\n"});
   if (path == "/ready") {
     const absl::Status ready = options_.ready();

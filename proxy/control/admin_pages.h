@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "proxy/control/admin_server.h"
+#include "identity/admin/admin_server.h"
 #include "proxy/control/control_loop.h"
 #include "proxy/control/identity_rotation.h"
 #include "proxy/control/metrics.h"
@@ -49,7 +49,7 @@ class AdminPages {
   explicit AdminPages(Options options) : options_(std::move(options)) {}
 
   // An AdminServer::Handler.
-  void Handle(const std::string& path, AdminServer::Respond respond) const;
+  void Handle(const AdminRequest& request, AdminServer::Respond respond) const;
 
  private:
   void RespondConnections(AdminServer::Respond respond) const;

@@ -8,6 +8,7 @@
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "identity/admin/metric_families.h"
 #include "identity/base/fake_clock.h"
 #include "identity/spiffe/fake_ca.h"
 #include "proxy/control/fake_worker_handle.h"
@@ -28,7 +29,7 @@ class AdminPagesTest : public testing::Test {
     AdminResponse response;
     absl::Notification done;
     loop_.Post([&] {
-      pages_.Handle(path, [&](AdminResponse given) {
+      pages_.Handle({path}, [&](AdminResponse given) {
         response = std::move(given);
         done.Notify();
       });

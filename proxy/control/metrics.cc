@@ -1,50 +1,16 @@
 #include "proxy/control/metrics.h"
 
-#include <prometheus/text_serializer.h>
-
+#include <algorithm>
 #include <map>
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "identity/base/version.h"
+#include "identity/admin/metric_families.h"
 
 namespace lanyard {
 namespace {
 
-using Labels = std::vector<prometheus::ClientMetric::Label>;
-using prometheus::MetricType;
-
-class Families {
- public:
-  // Starts a family; the values that follow belong to it. `name` is without the prefix.
-  Families& Counter(absl::string_view name, absl::string_view help) { return Start(name, help, MetricType::Counter); }
-  Families& Gauge(absl::string_view name, absl::string_view help) { return Start(name, help, MetricType::Gauge); }
-
-  Families& Value(double value, Labels labels = {}) {
-    prometheus::ClientMetric metric;
-    metric.label = std::move(labels);
-    metric.counter.value = value;
-    metric.gauge.value = value;
-    families_.back().metric.push_back(std::move(metric));
-    return *this;
-  }
-  Families& Value(uint64_t value, Labels labels = {}) { return Value(static_cast<double>(value), std::move(labels)); }
-
-  std::string Text() const {
-    std::ostringstream out;
-    prometheus::TextSerializer().Serialize(out, families_);
-    return std::move(out).str();
-  }
-
- private:
-  Families& Start(absl::string_view name, absl::string_view help, MetricType type) {
-    families_.push_back({absl::StrCat("lanyard_proxy_", name), std::string(help), type, {}});
-    return *this;
-  }
-
-  std::vector<prometheus::MetricFamily> families_;
-};
+using Families = MetricFamilies;
 
 uint64_t Sum(const std::vector<WorkerCounters>& workers, uint64_t WorkerCounters::*field) {
   uint64_t sum = 0;
@@ -60,6 +26,25 @@ std::map<std::string, uint64_t> Sum(const std::vector<WorkerCounters>& workers, 
     for (const auto& [name, count] : worker.*field) sums[name] += count;
   }
   return sums;
+}
+
+DurationCounts Sum(const std::vector<WorkerCounters>& workers, DurationCounts WorkerCounters::*field) {
+  DurationCounts sum;
+  for (const WorkerCounters& worker : workers) {
+    const DurationCounts& one = worker.*field;
+    for (size_t i = 0; i < sum.counts.size(); ++i) sum.counts[i] += one.counts[i];
+    sum.sum_seconds += one.sum_seconds;
+  }
+  return sum;
+}
+
+void AddDurations(const std::vector<WorkerCounters>& workers, Families& out) {
+  const DurationCounts handshakes = Sum(workers, &WorkerCounters::handshake_durations);
+  out.Histogram("handshake_duration_seconds", "TLS handshakes of connections that waited for one, from start to end.")
+      .Buckets(kDurationBoundsSeconds, handshakes.counts, handshakes.sum_seconds);
+  const DurationCounts connections = Sum(workers, &WorkerCounters::connection_durations);
+  out.Histogram("connection_duration_seconds", "Closed connections, from accept to close.")
+      .Buckets(kDurationBoundsSeconds, connections.counts, connections.sum_seconds);
 }
 
 void AddConnections(const std::vector<WorkerCounters>& workers, Families& out) {
@@ -125,7 +110,7 @@ void AddLimits(const std::vector<WorkerCounters>& workers, Families& out) {
 }
 
 void AddControl(const std::vector<WorkerCounters>& workers, const ControlCounters& control, Families& out) {
-  out.Gauge("ready", "1 when /ready answers 200.").Value(control.ready ? 1.0 : 0.0);
+  out.Gauge("ready", "1 when /ready answers 200.").Value(control.ready);
   out.Gauge("view_version", "Newest mesh view published.").Value(control.view_version);
   out.Gauge("view_acknowledged_version", "Newest mesh view that every worker has acknowledged.")
       .Value(control.view_acknowledged_version);
@@ -135,7 +120,7 @@ void AddControl(const std::vector<WorkerCounters>& workers, const ControlCounter
   for (size_t i = 0; i < workers.size(); ++i) out.Value(workers[i].view_version, {{"worker", absl::StrCat(i)}});
   if (control.has_mesh) {
     out.Gauge("mesh_connected", "1 while the agent's newest view of the mesh is here.")
-        .Value(control.mesh_connected ? 1.0 : 0.0);
+        .Value(control.mesh_connected);
     out.Gauge("mesh_view_version", "The registry's version of the view of the mesh in use, by where it came from.")
         .Value(control.mesh_view_version, {{"source", control.mesh_source}});
     out.Counter("mesh_views_total", "Views of the mesh received from the agent.")
@@ -147,6 +132,11 @@ void AddControl(const std::vector<WorkerCounters>& workers, const ControlCounter
   if (control.has_identity) {
     out.Gauge("identity_not_after_timestamp_seconds", "When the SVID in force expires, in Unix time.")
         .Value(static_cast<double>(absl::ToUnixSeconds(control.identity_not_after)));
+    out.Gauge("identity_expires_in_seconds", "Until the SVID in force expires; below zero once it has.")
+        .Value(absl::ToDoubleSeconds(control.identity_not_after - control.now));
+    out.Gauge("identity_remaining_ratio", "The same as a share of its lifetime; it is renewed at about one half.")
+        .Value(absl::FDivDuration(control.identity_not_after - control.now,
+                                  control.identity_not_after - control.identity_not_before));
   }
   out.Counter("identity_rotations_total", "SVIDs taken into force, the first included.")
       .Value(control.identity_rotations);
@@ -159,27 +149,17 @@ void AddControl(const std::vector<WorkerCounters>& workers, const ControlCounter
       .Value(control.config_reload_failures, {{"result", "refused"}});
 }
 
-void AddProcess(const ControlCounters& control, const ProcessStats& process, Families& out) {
-  out.Counter("process_cpu_seconds_total", "Processor time used, user and system.").Value(process.cpu_seconds);
-  out.Gauge("process_resident_memory_bytes", "Resident memory.").Value(process.resident_memory_bytes);
-  out.Gauge("process_open_fds", "Open file descriptors.").Value(process.open_fds);
-  out.Gauge("process_max_fds", "Limit of open file descriptors.").Value(process.max_fds);
-  out.Gauge("process_threads", "Threads.").Value(process.threads);
-  out.Gauge("process_start_time_seconds", "Start of the process, in Unix time.")
-      .Value(absl::ToDoubleSeconds(control.start_time - absl::UnixEpoch()));
-  out.Gauge("build_info", "Always 1; the version is a label.").Value(1.0, {{"version", kVersion}});
-}
-
 }  // namespace
 
 std::string MetricsText(const std::vector<WorkerCounters>& workers, const ControlCounters& control,
                         const ProcessStats& process) {
-  Families out;
+  Families out("lanyard_proxy_");
   AddConnections(workers, out);
   AddHandshakes(workers, out);
+  AddDurations(workers, out);
   AddLimits(workers, out);
   AddControl(workers, control, out);
-  AddProcess(control, process, out);
+  out.AddProcess(process, control.start_time);
   return out.Text();
 }
 

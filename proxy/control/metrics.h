@@ -1,7 +1,7 @@
 // /metrics: everything this proxy counts, in Prometheus' text format. Pure.
 //
-// Labels are bounded: direction (2), reason (the close reasons), defect (the SVID defects), kind (2),
-// limit (2), worker (their number), result (2), source (3). No label holds an address or a SPIFFE ID.
+// Labels are bounded: direction (2), reason (the close reasons), defect (the SVID defects), kind (2), limit (the
+// limits), worker (their number), result (2), source (3), cause (3), side (2). No label holds an address or an ID.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "proxy/control/process_stats.h"
+#include "identity/admin/process_stats.h"
 #include "proxy/mesh/observation.h"
 
 namespace lanyard {
@@ -28,6 +28,7 @@ struct ControlCounters {
   uint64_t mesh_views_refused = 0;
   uint64_t mesh_keep_failures = 0;
   bool has_identity = false;
+  absl::Time identity_not_before;
   absl::Time identity_not_after;
   uint64_t identity_rotations = 0;
   uint64_t identity_failures = 0;
@@ -35,11 +36,10 @@ struct ControlCounters {
   uint64_t config_reloads = 0;
   uint64_t config_reload_failures = 0;
   absl::Time start_time;
+  absl::Time now;
 };
 
 std::string MetricsText(const std::vector<WorkerCounters>& workers, const ControlCounters& control,
                         const ProcessStats& process);
-
-inline constexpr char kMetricsContentType[] = "text/plain; version=0.0.4; charset=utf-8";
 
 }  // namespace lanyard

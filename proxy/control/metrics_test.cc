@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -28,6 +29,9 @@ std::vector<WorkerCounters> TwoWorkers() {
   a.verification_failures = {{"expired", 1}};
   b.limit_handshakes = 6;
   b.view_version = 2;
+  a.handshake_durations.counts[1] = 2;
+  b.handshake_durations.counts[1] = 1;
+  b.handshake_durations.sum_seconds = 0.5;
   return {a, b};
 }
 
@@ -45,6 +49,10 @@ TEST(MetricsText, SumsTheWorkers) {
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_verification_failures_total{defect=\"expired\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_limit_reached_total{limit=\"max_handshakes\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_worker_view_version{worker=\"1\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_handshake_duration_seconds_bucket{le=\"0.00025\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_handshake_duration_seconds_bucket{le=\"0.001\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_handshake_duration_seconds_sum 0.5\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_connection_duration_seconds_count 0\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_mesh_sent_bytes_total 9007199254740992\n"));
 }
 
@@ -54,6 +62,8 @@ TEST(MetricsText, SaysWhatTheControlThreadKnows) {
   control.view_version = 7;
   control.has_identity = true;
   control.identity_not_after = absl::FromUnixSeconds(1'800'000'000);
+  control.identity_not_before = absl::FromUnixSeconds(1'799'999'880);
+  control.now = absl::FromUnixSeconds(1'799'999'940);
   control.identity_rotations = 12;
   control.config_reload_failures = 2;
   control.start_time = absl::FromUnixSeconds(1'767'225'600);
@@ -61,6 +71,8 @@ TEST(MetricsText, SaysWhatTheControlThreadKnows) {
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_ready 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_view_version 7\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_not_after_timestamp_seconds 1800000000\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_expires_in_seconds 60\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_remaining_ratio 0.5\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_rotations_total 12\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_config_reloads_total{result=\"refused\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_process_start_time_seconds 1767225600\n"));
@@ -102,7 +114,11 @@ TEST(MetricsText, IsWellFormed) {
     EXPECT_THAT(std::string(line), sample);
     EXPECT_TRUE(absl::StartsWith(line, "lanyard_proxy_")) << line;
     EXPECT_TRUE(series.insert(words[0]).second) << line;
-    const std::string name = words[0].substr(0, words[0].find('{'));
+    std::string name = words[0].substr(0, words[0].find('{'));
+    for (const char* part : {"_bucket", "_sum", "_count"}) {
+      const std::string family(absl::StripSuffix(name, part));
+      if (types.count(family) == 1 && types[family] == "histogram") name = family;
+    }
     ASSERT_TRUE(types.count(name)) << line;
     EXPECT_EQ(types[name] == "counter", absl::EndsWith(name, "_total")) << line;
   }

@@ -2,6 +2,7 @@
 // connection side (which fills them) and the control side (which shows them) know.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -10,6 +11,16 @@
 #include "absl/time/time.h"
 
 namespace lanyard {
+
+// Powers of four from a quarter of a millisecond to four and a half hours.
+inline constexpr std::array<double, 14> kDurationBoundsSeconds = {
+    0.00025, 0.001, 0.004, 0.016, 0.064, 0.256, 1.024, 4.096, 16.384, 65.536, 262.144, 1048.576, 4194.304, 16777.216};
+
+// How many were at most each bound and above the one before, and, last, above all.
+struct DurationCounts {
+  std::array<uint64_t, kDurationBoundsSeconds.size() + 1> counts = {};
+  double sum_seconds = 0;
+};
 
 // Counts since the start, unless marked as a gauge.
 struct WorkerCounters {
@@ -40,6 +51,8 @@ struct WorkerCounters {
   std::vector<std::pair<std::string, uint64_t>> closes_inbound;         // by close reason name
   std::vector<std::pair<std::string, uint64_t>> closes_outbound;
   std::vector<std::pair<std::string, uint64_t>> verification_failures;  // by SvidDefectName
+  DurationCounts handshake_durations;     // of those that a connection waited for
+  DurationCounts connection_durations;    // of those that closed
 };
 
 // One open connection, as /connections shows it.

@@ -33,6 +33,7 @@ class Node:
             "attestation": {"join_token": token["token"]},
             "workload_api": {"socket": str(self.socket)},
             "log": {"level": "debug", "format": "json"},
+            **self.mesh.admin_of("agent"),
         }
         path = self.mesh.folder / f"{self.name}-agent.yaml"
         path.write_text(json.dumps(configuration, indent=1))
@@ -64,8 +65,8 @@ class Mesh:
     merged into the proxies' configurations."""
 
     def __init__(self, scope, lifetimes=None, client=None, server=None, entries=True, proxies=True,
-                 agents=True):
-        self.scope, self.folder = scope, scope.folder
+                 agents=True, admin_ports=None):
+        self.scope, self.folder, self.admin_ports = scope, scope.folder, admin_ports or {}
         self.bundle_file = self.folder / "bundle.pem"
         self.authority_socket = self.folder / "authority.sock"
         self.client, self.server = Node(self, "client", CLIENT_UID), Node(self, "server", SERVER_UID)
@@ -82,6 +83,11 @@ class Mesh:
             self.client.start_proxy({**self.client_rules(), **(client or {})}, wait=entries)
             for node in (self.client, self.server):
                 node.capture()
+
+    def admin_of(self, what):
+        """`admin_ports` are those of "agent" (on each node) and "authority", which have none unless told."""
+        port = self.admin_ports.get(what)
+        return {"admin": {"address": f"127.0.0.1:{port}"}} if port else {}
 
     @staticmethod
     def client_rules():
@@ -101,6 +107,7 @@ class Mesh:
             "operators": {"address": f"unix://{self.authority_socket}"},
             "lifetimes": lifetimes,
             "log": {"level": "debug", "format": "json"},
+            **self.admin_of("authority"),
         }
         path = self.folder / "authority.yaml"
         path.write_text(json.dumps(configuration, indent=1))

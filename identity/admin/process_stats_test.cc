@@ -1,4 +1,4 @@
-#include "proxy/control/process_stats.h"
+#include "identity/admin/process_stats.h"
 
 #include <fcntl.h>
 #include <unistd.h>

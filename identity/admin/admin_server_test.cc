@@ -1,9 +1,13 @@
-#include "proxy/control/admin_server.h"
+#include "identity/admin/admin_server.h"
 
-#include <poll.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <string>
 #include <thread>
 #include <utility>
@@ -26,10 +30,14 @@ constexpr int kPatienceMs = 20'000;
 // A blocking TCP client that never waits for longer than the test's patience.
 class Client {
  public:
-  explicit Client(const SocketAddress& address) : fd_(socket(address.raw()->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit Client(const std::string& address) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const timeval patience = {kPatienceMs / 1000, 0};
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    EXPECT_EQ(connect(fd_, address.raw(), address.raw_size()), 0);
+    sockaddr_in to = {};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.find(':') + 1))));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
   }
   ~Client() { close(fd_); }
   Client(const Client&) = delete;
@@ -55,6 +63,17 @@ class Client {
     std::string response = buffer_.substr(0, total);
     buffer_.erase(0, total);
     return response;
+  }
+
+  // What has come up to and with `end`.
+  std::string ReceiveUntil(absl::string_view end) {
+    size_t at;
+    while ((at = buffer_.find(std::string(end))) == std::string::npos) {
+      if (!Fill()) return std::exchange(buffer_, "");
+    }
+    std::string received = buffer_.substr(0, at + end.size());
+    buffer_.erase(0, at + end.size());
+    return received;
   }
 
   // True once the server has closed.
@@ -86,25 +105,96 @@ std::string Get(absl::string_view path, absl::string_view host = "127.0.0.1:1500
 class AdminServerTest : public testing::Test {
  protected:
   ~AdminServerTest() override {
-    loop_.Stop();
+    context_.stop();
+    if (thread_.joinable()) thread_.join();
     server_.reset();
   }
 
   void Serve(AdminServer::Handler handler, size_t max_connections = 32, absl::Duration timeout = absl::Seconds(20)) {
-    server_ = AdminServer::Create(loop_, {.address = SocketAddress::Parse("127.0.0.1:0").value(),
-                                          .handler = std::move(handler),
-                                          .max_connections = max_connections,
-                                          .timeout = timeout})
+    server_ = AdminServer::Create(context_, {.address = "127.0.0.1:0",
+                                             .handler = std::move(handler),
+                                             .max_connections = max_connections,
+                                             .timeout = timeout})
                   .value();
-    loop_.Start();
+    thread_ = std::thread([this] { context_.run(); });
   }
   void ServePath() {
-    Serve([](const std::string& path, AdminServer::Respond respond) { respond({.body = "at " + path}); });
+    Serve([](const AdminRequest& request, AdminServer::Respond respond) { respond({.body = "at " + request.path}); });
   }
 
-  ControlLoop loop_;
+  boost::asio::io_context context_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
+  std::thread thread_;
   std::unique_ptr<AdminServer> server_;
 };
+
+// Gives out what Add was told, as it comes. Add is for any thread.
+class Parts : public AdminStream {
+ public:
+  Parts(boost::asio::io_context& context, std::function<void()> on_gone)
+      : context_(context), on_gone_(std::move(on_gone)) {}
+  ~Parts() override { on_gone_(); }
+  std::string Take() override { return std::exchange(waiting_, ""); }
+  void OnMore(std::function<void()> more) override { more_ = std::move(more); }
+  static void Add(const std::weak_ptr<Parts>& to, const std::string& text) {
+    const std::shared_ptr<Parts> parts = to.lock();
+    ASSERT_NE(parts, nullptr);
+    boost::asio::post(parts->context_, [to, text] {
+      const std::shared_ptr<Parts> here = to.lock();
+      if (here == nullptr) return;
+      here->waiting_ += text;
+      if (here->more_) here->more_();
+    });
+  }
+
+ private:
+  boost::asio::io_context& context_;
+  const std::function<void()> on_gone_;
+  std::string waiting_ = "first\n";
+  std::function<void()> more_;
+};
+
+TEST_F(AdminServerTest, AStreamGoesOnUntilItsReaderLeaves) {
+  absl::Mutex mutex;
+  bool gone = false;
+  std::weak_ptr<Parts> parts;
+  Serve([&](const AdminRequest& request, AdminServer::Respond respond) {
+    EXPECT_EQ(request.query, "port=80&x=%20");
+    auto made = std::make_shared<Parts>(context_, [&] {
+      absl::MutexLock lock(&mutex);
+      gone = true;
+    });
+    {
+      absl::MutexLock lock(&mutex);
+      parts = made;
+    }
+    respond({.content_type = "application/x-ndjson", .stream = std::move(made)});
+  });
+  {
+    Client client(server_->address());
+    client.Send(Get("/tap?port=80&x=%20"));
+    EXPECT_THAT(client.Receive(), HasSubstr("Transfer-Encoding: chunked\r\n"));
+    EXPECT_EQ(client.ReceiveUntil("first\n\r\n"), "6\r\nfirst\n\r\n");
+    std::weak_ptr<Parts> held;
+    {
+      absl::MutexLock lock(&mutex);
+      held = parts;
+    }
+    Parts::Add(held, "second\n");
+    EXPECT_EQ(client.ReceiveUntil("second\n\r\n"), "7\r\nsecond\n\r\n");
+  }
+  absl::MutexLock lock(&mutex);
+  EXPECT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&gone), absl::Milliseconds(kPatienceMs)));
+}
+
+TEST_F(AdminServerTest, AStreamIsForHttp11) {
+  Serve([&](const AdminRequest&, AdminServer::Respond respond) {
+    respond({.stream = std::make_shared<Parts>(context_, [] {})});
+  });
+  Client client(server_->address());
+  client.Send("GET /tap HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(client.Receive(), StartsWith("HTTP/1.0 400 "));
+}
 
 TEST_F(AdminServerTest, AnswersAndKeepsTheConnection) {
   ServePath();
@@ -120,7 +210,7 @@ TEST_F(AdminServerTest, AnswersAndKeepsTheConnection) {
 
 TEST_F(AdminServerTest, AnswersFromAnotherThread) {
   std::thread other;
-  Serve([&other](const std::string&, AdminServer::Respond respond) {
+  Serve([&other](const AdminRequest&, AdminServer::Respond respond) {
     other = std::thread([respond = std::move(respond)] { respond({503, "text/plain", "later"}); });
   });
   Client client(server_->address());
@@ -220,7 +310,7 @@ TEST_F(AdminServerTest, AClientThatGivesUpHalfWayIsForgotten) {
 }
 
 TEST_F(AdminServerTest, ARequestThatNeverEndsIsTimedOut) {
-  Serve([](const std::string&, AdminServer::Respond respond) { respond({}); }, 32, absl::Milliseconds(50));
+  Serve([](const AdminRequest&, AdminServer::Respond respond) { respond({}); }, 32, absl::Milliseconds(50));
   Client slow(server_->address()), silent(server_->address());
   slow.Send("GET /live HTTP/1.1\r\nHost: ");
   EXPECT_TRUE(slow.Closed());
@@ -228,7 +318,7 @@ TEST_F(AdminServerTest, ARequestThatNeverEndsIsTimedOut) {
 }
 
 TEST_F(AdminServerTest, TooManySlowConnectionsDoNotKeepAnybodyOut) {
-  Serve([](const std::string&, AdminServer::Respond respond) { respond({.body = "served"}); }, 2);
+  Serve([](const AdminRequest&, AdminServer::Respond respond) { respond({.body = "served"}); }, 2);
   Client first(server_->address()), second(server_->address());
   first.Send("GET /");
   second.Send("GET /");
@@ -242,7 +332,7 @@ TEST_F(AdminServerTest, WhileEveryConnectionIsBeingAnsweredANewOneIsClosed) {
   absl::Mutex mutex;
   std::vector<AdminServer::Respond> held;
   Serve(
-      [&](const std::string&, AdminServer::Respond respond) {
+      [&](const AdminRequest&, AdminServer::Respond respond) {
         absl::MutexLock lock(&mutex);
         held.push_back(std::move(respond));
       },
@@ -263,9 +353,9 @@ TEST_F(AdminServerTest, WhileEveryConnectionIsBeingAnsweredANewOneIsClosed) {
 TEST_F(AdminServerTest, ABusyAddressIsAnErrorThatNamesIt) {
   ServePath();
   const absl::StatusOr<std::unique_ptr<AdminServer>> second = AdminServer::Create(
-      loop_, {.address = server_->address(), .handler = [](const std::string&, AdminServer::Respond) {}});
+      context_, {.address = server_->address(), .handler = [](const AdminRequest&, AdminServer::Respond) {}});
   ASSERT_FALSE(second.ok());
-  EXPECT_THAT(second.status().message(), HasSubstr(server_->address().ToString()));
+  EXPECT_THAT(second.status().message(), HasSubstr(server_->address()));
 }
 
 TEST(IsDirectHost, AddressesAndLocalhost) {

@@ -1,10 +1,12 @@
-#include "proxy/control/admin_server.h"
-
-#include <string.h>
+#include "identity/admin/admin_server.h"
 
 #include <algorithm>
+#include <array>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
@@ -13,8 +15,9 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "identity/base/logging.h"
+#include "absl/strings/strip.h"
 
 namespace lanyard {
 namespace {
@@ -27,17 +30,33 @@ using tcp = asio::ip::tcp;
 
 constexpr absl::Duration kAcceptRetry = absl::Milliseconds(200);
 
-tcp::endpoint EndpointOf(const SocketAddress& address) {
-  tcp::endpoint endpoint;
-  memcpy(endpoint.data(), address.raw(), address.raw_size());
-  endpoint.resize(address.raw_size());
-  return endpoint;
+// "10.0.0.1", "[::1]", "::1".
+absl::StatusOr<asio::ip::address> AddressOf(absl::string_view text) {
+  absl::string_view inner = text;
+  if (absl::ConsumePrefix(&inner, "[") && !absl::ConsumeSuffix(&inner, "]")) {
+    return absl::InvalidArgumentError("a bracket is not closed");
+  }
+  error_code error;
+  const asio::ip::address address = asio::ip::make_address(std::string(inner), error);
+  if (error) return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not an IP address"));
+  return address;
 }
 
-SocketAddress AddressOf(const tcp::endpoint& endpoint) {
-  sockaddr_storage storage{};
-  memcpy(&storage, endpoint.data(), endpoint.size());
-  return SocketAddress::FromSockaddr(storage);
+absl::StatusOr<tcp::endpoint> EndpointOf(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  int port = 0;
+  if (colon == std::string::npos || !absl::SimpleAtoi(text.substr(colon + 1), &port) || port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not an address with a port"));
+  }
+  const absl::StatusOr<asio::ip::address> address = AddressOf(absl::string_view(text).substr(0, colon));
+  if (!address.ok()) return address.status();
+  return tcp::endpoint(*address, static_cast<uint16_t>(port));
+}
+
+std::string TextOf(const tcp::endpoint& endpoint) {
+  const std::string address = endpoint.address().to_string();
+  const bool v6 = endpoint.address().is_v6();
+  return absl::StrCat(v6 ? "[" : "", address, v6 ? "]" : "", ":", endpoint.port());
 }
 
 int StatusOfParseError(const error_code& error) {
@@ -58,22 +77,24 @@ bool IsDirectHost(absl::string_view host) {
   const bool has_port = colon != absl::string_view::npos && host.find(']', colon) == absl::string_view::npos;
   const absl::string_view name = has_port ? host.substr(0, colon) : host;
   if (name.empty()) return false;
-  return absl::EqualsIgnoreCase(name, "localhost") || SocketAddress::Parse(absl::StrCat(name, ":1")).ok();
+  return absl::EqualsIgnoreCase(name, "localhost") || AddressOf(name).ok();
 }
 
 class AdminSession;
 
 struct AdminServer::State : std::enable_shared_from_this<State> {
-  State(ControlLoop& loop, Options options) : loop(loop), options(std::move(options)), acceptor(loop.context()) {}
+  State(asio::io_context& context, Options options)
+      : context(context), options(std::move(options)), acceptor(context), retry(context) {}
 
   absl::Status Listen();
   void Accept();
   void Admit(tcp::socket socket);
   void Remove(AdminSession* session);
 
-  ControlLoop& loop;
+  asio::io_context& context;
   const Options options;
   tcp::acceptor acceptor;
+  asio::steady_timer retry;
   std::list<std::shared_ptr<AdminSession>> sessions;  // oldest first
 };
 
@@ -95,7 +116,10 @@ class AdminSession : public std::enable_shared_from_this<AdminSession> {
                      [self = shared_from_this()](const error_code& error, size_t) { self->OnRead(error); });
   }
 
-  void Close() { stream_.close(); }
+  void Close() {
+    body_ = nullptr;
+    stream_.close();
+  }
 
  private:
   void ExpiresSoon() { stream_.expires_after(absl::ToChronoNanoseconds(server_->options.timeout)); }
@@ -118,18 +142,21 @@ class AdminSession : public std::enable_shared_from_this<AdminSession> {
     if (!direct)
       return Write({403, AdminResponse().content_type, "the Host header must be an IP address or localhost\n"});
     const absl::string_view target(request.target().data(), request.target().size());
-    server_->options.handler(std::string(target.substr(0, target.find('?'))), Responder());
+    const size_t mark = std::min(target.find('?'), target.size());
+    const absl::string_view query = absl::StripPrefix(target.substr(mark), "?");
+    server_->options.handler({std::string(target.substr(0, mark)), std::string(query)}, Responder());
   }
 
   AdminServer::Respond Responder() {
-    return [weak = weak_from_this(), loop = &server_->loop](AdminResponse response) {
-      loop->Post([weak, response = std::move(response)]() mutable {
+    return [weak = weak_from_this(), context = &server_->context](AdminResponse response) {
+      asio::post(*context, [weak, response = std::move(response)]() mutable {
         if (const std::shared_ptr<AdminSession> self = weak.lock()) self->Write(std::move(response));
       });
     };
   }
 
   void Write(AdminResponse response) {
+    if (response.stream != nullptr) return WriteStream(std::move(response));
     response_ = {};
     response_.version(version_);
     response_.result(static_cast<unsigned>(response.status));
@@ -158,12 +185,73 @@ class AdminSession : public std::enable_shared_from_this<AdminSession> {
     server_->Remove(this);
   }
 
+  // A stream has the connection for itself, and until its reader leaves.
+  void WriteStream(AdminResponse response) {
+    if (version_ != 11) {
+      return Write({400, AdminResponse().content_type, "this page has no end: ask for it by HTTP/1.1\n"});
+    }
+    body_ = head_only_ ? nullptr : std::move(response.stream);
+    stream_head_ = {};
+    stream_head_.version(version_);
+    stream_head_.result(static_cast<unsigned>(response.status));
+    stream_head_.set(http::field::content_type, response.content_type);
+    stream_head_.set(http::field::cache_control, "no-store");
+    stream_head_.set("X-Content-Type-Options", "nosniff");
+    stream_head_.keep_alive(false);
+    stream_head_.chunked(true);
+    stream_serializer_.emplace(stream_head_);
+    ExpiresSoon();
+    const auto begin = [self = shared_from_this()](const error_code& error, size_t) { self->BeginStream(error); };
+    http::async_write_header(stream_, *stream_serializer_, begin);
+  }
+
+  void BeginStream(const error_code& error) {
+    if (error || body_ == nullptr) return EndStream();
+    WatchForItsEnd();
+    body_->OnMore([weak = weak_from_this()] {
+      if (const std::shared_ptr<AdminSession> self = weak.lock()) self->WritePart();
+    });
+    WritePart();
+  }
+
+  void WritePart() {
+    if (part_under_way_ || body_ == nullptr) return;
+    part_ = body_->Take();
+    if (part_.empty()) return;
+    part_under_way_ = true;
+    stream_.expires_after(absl::ToChronoNanoseconds(server_->options.stream_timeout));
+    asio::async_write(stream_, http::make_chunk(asio::buffer(part_)),
+                      [self = shared_from_this()](const error_code& error, size_t) {
+                        self->part_under_way_ = false;
+                        if (error) return self->EndStream();
+                        self->WritePart();
+                      });
+  }
+
+  // Whoever reads a stream has nothing more to say; what is read is the end.
+  void WatchForItsEnd() {
+    stream_.socket().async_read_some(asio::buffer(ignored_),
+                                     [self = shared_from_this()](const error_code&, size_t) { self->EndStream(); });
+  }
+
+  void EndStream() {
+    body_ = nullptr;
+    stream_.close();
+    server_->Remove(this);
+  }
+
   const std::shared_ptr<AdminServer::State> server_;
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::empty_body>> parser_;
   http::response<http::string_body> response_;
   std::optional<http::response_serializer<http::string_body>> serializer_;
+  http::response<http::empty_body> stream_head_;
+  std::optional<http::response_serializer<http::empty_body>> stream_serializer_;
+  std::shared_ptr<AdminStream> body_;
+  std::string part_;
+  std::array<char, 64> ignored_;
+  bool part_under_way_ = false;
   unsigned version_ = 11;
   bool waiting_for_request_ = false;
   bool keep_alive_ = false;
@@ -171,14 +259,17 @@ class AdminSession : public std::enable_shared_from_this<AdminSession> {
 };
 
 absl::Status AdminServer::State::Listen() {
-  const tcp::endpoint endpoint = EndpointOf(options.address);
+  const absl::StatusOr<tcp::endpoint> endpoint = EndpointOf(options.address);
+  if (!endpoint.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("admin.address: ", endpoint.status().message()));
+  }
   error_code error;
-  acceptor.open(endpoint.protocol(), error);
+  acceptor.open(endpoint->protocol(), error);
   if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.bind(*endpoint, error);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (!error) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("cannot listen on admin.address ", options.address.ToString(), ": ",
+  return absl::UnavailableError(absl::StrCat("cannot listen on admin.address ", options.address, ": ",
                                              error.message(), "; stop what uses it, or choose another"));
 }
 
@@ -191,8 +282,10 @@ void AdminServer::State::Accept() {
       return self->Accept();
     }
     // Out of descriptors, most likely: trying again at once would only burn time.
-    self->loop.After(kAcceptRetry, [weak] {
-      if (const std::shared_ptr<State> again = weak.lock()) again->Accept();
+    self->retry.expires_after(absl::ToChronoNanoseconds(kAcceptRetry));
+    self->retry.async_wait([weak](const error_code& cancelled) {
+      const std::shared_ptr<State> again = weak.lock();
+      if (!cancelled && again != nullptr) again->Accept();
     });
   });
 }
@@ -214,8 +307,8 @@ void AdminServer::State::Remove(AdminSession* session) {
   sessions.remove_if([session](const auto& held) { return held.get() == session; });
 }
 
-absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Create(ControlLoop& loop, Options options) {
-  auto state = std::make_shared<State>(loop, std::move(options));
+absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Create(asio::io_context& context, Options options) {
+  auto state = std::make_shared<State>(context, std::move(options));
   if (const absl::Status status = state->Listen(); !status.ok()) return status;
   state->Accept();
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(state)));
@@ -231,6 +324,8 @@ AdminServer::~AdminServer() {
   state_->sessions.clear();
 }
 
-SocketAddress AdminServer::address() const { return AddressOf(state_->acceptor.local_endpoint()); }
+std::string AdminServer::address() const { return TextOf(state_->acceptor.local_endpoint()); }
+
+bool AdminServer::is_loopback() const { return state_->acceptor.local_endpoint().address().is_loopback(); }
 
 }  // namespace lanyard

@@ -1,0 +1,33 @@
+// /metrics of an authority. Pure.
+//
+// Labels are bounded: kind (2), state (3), reason (the refusal reasons). No label holds a serial or a SPIFFE ID.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "identity/admin/process_stats.h"
+#include "identity/authority/issuing_counters.h"
+#include "identity/registry/records.h"
+
+namespace lanyard {
+
+struct AuthorityFigures {
+  const IssuingCounters* issuing = nullptr;  // never null
+  std::vector<AuthorityRecord> authorities;
+  size_t agents_connected = 0;
+  size_t entries = 0;
+  uint64_t registry_revision = 0;
+  uint64_t mesh_version = 0;
+  size_t policies = 0;
+  size_t route_sets = 0;
+  size_t bans = 0;
+  uint64_t schedule_failures = 0;
+  absl::Time start_time;
+};
+
+std::string AuthorityMetricsText(const AuthorityFigures& figures, const ProcessStats& process, absl::Time now);
+
+}  // namespace lanyard
