@@ -21,7 +21,7 @@ struct AgentSettings {
   std::string join_token;              // at most one of these two; neither once the node has attested
   std::string join_token_file;
   std::string socket_path;
-  std::string admin_address;  // of /metrics; empty: none
+  std::string admin_address = {};  // of /metrics; empty: none
   LogSettings log;
 };
 

@@ -21,7 +21,7 @@ struct AuthoritySettings {
   std::string operators_socket;  // a path
   CaLifetimes ca;
   Issuer::Lifetimes svids;
-  std::string admin_address;  // of /metrics; empty: none
+  std::string admin_address = {};  // of /metrics; empty: none
   LogSettings log;
 };
 
