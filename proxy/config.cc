@@ -138,6 +138,25 @@ void AdminFromConfig(const config::Admin& from, ProxySettings& settings, ConfigP
   settings.admin = *address;
 }
 
+// What keeps one peer, one host or one slow receiver from having it all.
+void SharesFromConfig(const config::Limits& from, ConnectionLimits& limits, ConfigProblems& problems) {
+  limits.max_connections_per_peer = NumberFromConfig(
+      "limits.max_connections_per_peer", from.max_connections_per_peer(), {0, 1, kMaxConnections}, problems);
+  limits.max_connections_per_source =
+      NumberFromConfig("limits.max_connections_per_source", from.max_connections_per_source(),
+                       {limits.max_handshakes - limits.max_handshakes / 4, 1, kMaxConnections}, problems);
+  const uint64_t least = limits.max_connections * kLeastBufferedBytesPerConnection;
+  const ConnectionLimits defaults;
+  limits.max_buffered_bytes =
+      from.max_buffered_bytes() == 0 ? std::max(defaults.max_buffered_bytes, least) : from.max_buffered_bytes();
+  if (limits.max_buffered_bytes < least || limits.max_buffered_bytes > kMaxBufferedBytes) {
+    problems.Add("limits.max_buffered_bytes",
+                 absl::StrCat(limits.max_buffered_bytes, " is out of range: write ", least, " (",
+                              kLeastBufferedBytesPerConnection, " for each of limits.max_connections) to ",
+                              kMaxBufferedBytes, ", or lower limits.max_connections"));
+  }
+}
+
 ConnectionLimits LimitsFromConfig(const config::Limits& from, ConfigProblems& problems) {
   const ConnectionLimits defaults;
   const absl::Duration millisecond = absl::Milliseconds(1), hour = absl::Hours(1);
@@ -158,6 +177,13 @@ ConnectionLimits LimitsFromConfig(const config::Limits& from, ConfigProblems& pr
                                             {defaults.sniff_timeout, millisecond, absl::Seconds(30)}, problems);
   limits.idle_timeout = DurationFromConfig("limits.idle_timeout", from.has_idle_timeout(), from.idle_timeout(),
                                            {defaults.idle_timeout, absl::ZeroDuration(), 24 * 365 * hour}, problems);
+  limits.first_byte_timeout =
+      DurationFromConfig("limits.first_byte_timeout", from.has_first_byte_timeout(), from.first_byte_timeout(),
+                         {defaults.first_byte_timeout, absl::ZeroDuration(), 24 * 365 * hour}, problems);
+  limits.half_closed_timeout =
+      DurationFromConfig("limits.half_closed_timeout", from.has_half_closed_timeout(), from.half_closed_timeout(),
+                         {defaults.half_closed_timeout, absl::ZeroDuration(), 24 * 365 * hour}, problems);
+  SharesFromConfig(from, limits, problems);
   return limits;
 }
 
@@ -208,14 +234,10 @@ bool SameListeners(const std::vector<ListenerSpec>& a, const std::vector<Listene
   });
 }
 
-bool SameLimits(const ConnectionLimits& a, const ConnectionLimits& b) {
-  return a.max_connections == b.max_connections && a.max_handshakes == b.max_handshakes &&
-         a.buffer_bytes == b.buffer_bytes && a.connect_timeout == b.connect_timeout &&
-         a.handshake_timeout == b.handshake_timeout && a.sniff_timeout == b.sniff_timeout &&
-         a.idle_timeout == b.idle_timeout;
+template <typename Number>
+Number Share(Number whole, int workers) {
+  return (whole + static_cast<Number>(workers) - 1) / static_cast<Number>(workers);
 }
-
-uint32_t Share(uint32_t whole, int workers) { return (whole + workers - 1) / workers; }
 
 }  // namespace
 
@@ -233,6 +255,7 @@ ConnectionLimits WorkerLimits(const ConnectionLimits& process, int workers) {
   ConnectionLimits share = process;
   share.max_connections = Share(process.max_connections, workers);
   share.max_handshakes = Share(process.max_handshakes, workers);
+  share.max_buffered_bytes = Share(process.max_buffered_bytes, workers);
   return share;
 }
 
@@ -247,7 +270,7 @@ std::vector<std::string> FixedDifferences(const ProxySettings& running, const Pr
   compare("workers", running.workers == read.workers);
   compare("admin", running.admin == read.admin);
   compare("capture or listeners' names, addresses and destinations", SameListeners(running.listeners, read.listeners));
-  compare("limits", SameLimits(running.limits, read.limits));
+  compare("limits", running.limits == read.limits);
   compare("drain_deadline", running.drain_deadline == read.drain_deadline);
   compare("tls", running.session_resumption == read.session_resumption && running.mesh_protocol == read.mesh_protocol);
   compare("log", running.log.level == read.log.level && running.log.format == read.log.format);

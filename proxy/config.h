@@ -48,6 +48,9 @@ inline constexpr int kMaxWorkers = 256;
 inline constexpr uint32_t kMaxConnections = 1 << 20;
 inline constexpr uint32_t kMinBufferBytes = 4 << 10;
 inline constexpr uint32_t kMaxBufferBytes = 16 << 20;
+// Least of limits.max_buffered_bytes for each of max_connections: half is set aside for it, half is for all.
+inline constexpr uint64_t kLeastBufferedBytesPerConnection = 8 << 10;
+inline constexpr uint64_t kMaxBufferedBytes = uint64_t{1} << 40;
 inline constexpr char kDefaultStateDirectory[] = "/var/lib/lanyard/proxy";
 inline constexpr char kDefaultAdminAddress[] = "127.0.0.1:15000";
 

@@ -243,13 +243,49 @@ TEST(ProxySettings, MistakesOfMeshAndBansAreNamed) {
   EXPECT_THAT(Mistakes(text + "bans: [{reason: none}]"), HasSubstr("bans[0]"));
 }
 
+TEST(ProxySettings, SharesOfPeersSourcesAndSlowReceivers) {
+  const std::string text = kMinimal;
+  const ConnectionLimits defaults = Parse(text)->limits;
+  EXPECT_EQ(defaults.max_connections_per_peer, 0u);
+  EXPECT_EQ(defaults.max_connections_per_source, 768u);
+  EXPECT_EQ(defaults.max_buffered_bytes, 256u << 20);
+  EXPECT_EQ(defaults.first_byte_timeout, absl::ZeroDuration());
+  EXPECT_EQ(Parse(text + "limits: {max_handshakes: 1}")->limits.max_connections_per_source, 1u);
+  EXPECT_EQ(Parse(text + "limits: {max_connections: 1048576}")->limits.max_buffered_bytes, uint64_t{8} << 30);
+  const ConnectionLimits set = Parse(text + R"(
+limits: {max_connections: 64, max_connections_per_peer: 8, max_connections_per_source: 4, first_byte_timeout: 3s,
+         half_closed_timeout: 60s, max_buffered_bytes: 1048576}
+)")->limits;
+  EXPECT_EQ(set.max_connections_per_peer, 8u);
+  EXPECT_EQ(set.max_connections_per_source, 4u);
+  EXPECT_EQ(set.first_byte_timeout, absl::Seconds(3));
+  EXPECT_EQ(set.half_closed_timeout, absl::Seconds(60));
+  EXPECT_EQ(set.max_buffered_bytes, 1u << 20);
+}
+
+TEST(ProxySettings, MistakesOfSharesAreNamedTogether) {
+  const std::string mistakes = Mistakes(std::string(kMinimal) + R"(
+limits: {max_connections: 1024, max_connections_per_peer: 4000000000, max_connections_per_source: 4000000000,
+         first_byte_timeout: -1s, half_closed_timeout: 99999999999s, max_buffered_bytes: 1000}
+)");
+  EXPECT_THAT(mistakes, HasSubstr("limits.max_connections_per_peer: 4000000000 is out of range"));
+  EXPECT_THAT(mistakes, HasSubstr("limits.max_connections_per_source: 4000000000 is out of range"));
+  EXPECT_THAT(mistakes, HasSubstr("limits.first_byte_timeout:"));
+  EXPECT_THAT(mistakes, HasSubstr("limits.half_closed_timeout:"));
+  EXPECT_THAT(mistakes, HasSubstr("limits.max_buffered_bytes: 1000 is out of range: write 8388608 (8192 for each"));
+}
+
 TEST(WorkerLimits, AreSharesOfTheProcess) {
   ConnectionLimits process;
   process.max_connections = 10;
   process.max_handshakes = 2;
+  process.max_buffered_bytes = 101;
+  process.max_connections_per_peer = 9;
   const ConnectionLimits share = WorkerLimits(process, 4);
   EXPECT_EQ(share.max_connections, 3u);
   EXPECT_EQ(share.max_handshakes, 1u);
+  EXPECT_EQ(share.max_buffered_bytes, 26u);
+  EXPECT_EQ(share.max_connections_per_peer, 9u) << "counted by all workers together";
   EXPECT_EQ(share.buffer_bytes, process.buffer_bytes);
 }
 

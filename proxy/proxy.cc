@@ -58,11 +58,13 @@ absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock
     const absl::Status free = CheckAddressFree(spec.address);
     if (!free.ok()) return absl::Status(free.code(), absl::StrCat("listener ", spec.name, ": ", free.message()));
   }
+  const auto places = std::make_shared<InboundPlaces>(settings.limits.max_connections_per_peer,
+                                                      settings.limits.max_connections_per_source);
   Workers workers;
   std::vector<ListenerSpec> specs = settings.listeners;
   for (int index = 0; index < settings.workers; ++index) {
     absl::StatusOr<std::unique_ptr<Worker>> worker =
-        Worker::Create({index, specs, WorkerLimits(settings.limits, settings.workers), &clock});
+        Worker::Create({index, specs, WorkerLimits(settings.limits, settings.workers), &clock, places});
     if (!worker.ok()) return worker.status();
     const std::vector<SocketAddress> bound = (*worker)->BoundAddresses();
     for (size_t i = 0; i < specs.size(); ++i) specs[i].address = bound[i];

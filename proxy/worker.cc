@@ -16,6 +16,7 @@
 #include "proxy/connection/acceptor.h"
 #include "proxy/connection/connection.h"
 #include "proxy/connection/dialer.h"
+#include "proxy/connection/handshake_turns.h"
 #include "proxy/connection/link_pool.h"
 #include "proxy/connection/table.h"
 #include "proxy/io/epoll_poller.h"
@@ -43,13 +44,19 @@ size_t BlockBytes(const ConnectionLimits& limits) {
 // Constructed and destroyed without its thread; between, everything but the atomics and the
 // loop's Post is the thread's.
 struct Worker::State {
-  State(std::unique_ptr<EventLoop> made, const ConnectionLimits& limits)
+  State(std::unique_ptr<EventLoop> made, const ConnectionLimits& limits, std::shared_ptr<InboundPlaces> shared)
       : loop(std::move(made)),
         context(ContextOf(loop.get())),
         pool(BlockBytes(limits)),
+        places(std::move(shared)),
         close_log(loop.get()),
+        limits_reached(loop.get(), &counters),
+        buffer_budget(&pool, limits.max_buffered_bytes, limits.max_connections, [this] {
+          limits_reached.Reached(Limit::kBufferedBytes, "receivers are slow; every stream is read a little at a time");
+        }),
         resolver(loop.get()),
         dialer(loop.get()),
+        handshakes(loop.get()),
         table(loop.get()),
         links(&context),
         accepted_links(&context),
@@ -90,9 +97,13 @@ struct Worker::State {
   WorkerContext context;
   BufferPool pool;
   ConnectionCounters counters;
+  std::shared_ptr<InboundPlaces> places;
   CloseLog close_log;
+  LimitsReached limits_reached;
+  BufferBudget buffer_budget;
   Resolver resolver;
   TcpDialer dialer;
+  HandshakeTurns handshakes;
   ClientSessionCache sessions;
   ConnectionTable table;
   LinkPool links;
@@ -115,18 +126,26 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options) {
   if (!poller.ok()) return poller.status();
   absl::StatusOr<std::unique_ptr<EventLoop>> loop = EventLoop::Create(*std::move(poller), options.clock);
   if (!loop.ok()) return loop.status();
-  auto state = std::make_unique<State>(*std::move(loop), options.limits);
+  if (options.places == nullptr) {
+    options.places = std::make_shared<InboundPlaces>(options.limits.max_connections_per_peer,
+                                                     options.limits.max_connections_per_source);
+  }
+  auto state = std::make_unique<State>(*std::move(loop), options.limits, std::move(options.places));
   WorkerContext& context = state->context;
   context.worker = options.index;
   context.pool = &state->pool;
   context.table = &state->table;
   context.counters = &state->counters;
   context.close_log = &state->close_log;
+  context.limits_reached = &state->limits_reached;
+  context.buffer_budget = &state->buffer_budget;
+  context.places = state->places.get();
   context.dialer = &state->dialer;
   context.resolver = &state->resolver;
   context.sessions = &state->sessions;
   context.links = &state->links;
   context.accepted_links = &state->accepted_links;
+  context.handshakes = &state->handshakes;
   context.random = &SystemRandom();
   context.limits = options.limits;
   absl::StatusOr<std::unique_ptr<Acceptor>> acceptor = Acceptor::Bind(&context, std::move(options.listeners));

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "identity/base/clock.h"
+#include "proxy/connection/places.h"
 #include "proxy/mesh/mesh_view.h"
 #include "proxy/mesh/observation.h"
 
@@ -22,6 +23,8 @@ class Worker {
     std::vector<ListenerSpec> listeners;
     ConnectionLimits limits;
     const Clock* clock = nullptr;      // borrowed
+    // Shared by the workers of a process; null: one of its own.
+    std::shared_ptr<InboundPlaces> places = nullptr;
   };
 
   // Binds and listens (a busy port is an error before anything starts), but does not accept yet.

@@ -215,7 +215,7 @@ TEST_F(WorkerPair, AtTheLimitOfConnectionsCallersAreTurnedAway) {
   ASSERT_EQ(first.Read(1), "x");
   Caller second = Call();
   EXPECT_EQ(second.HowItEnds(), "reset");
-  EXPECT_EQ(outbound_->Counters().limit_connections, 1u);
+  EXPECT_EQ(CountOf(outbound_->Counters().limits_reached, "max_connections"), 1u);
 }
 
 TEST_F(WorkerPair, WithoutDescriptorsItWaitsAndGoesOn) {

@@ -63,7 +63,7 @@ void AcceptedLinks::OnOpen(Link* link, const OpenRequest& request) {
   if (origin == nullptr || !LinkHolds(*context_, *taken).ok()) return;  // its connection closes
   const bool full = context_->table->size() >= context_->limits.max_connections;
   if (full || streams_.contains(request.token)) {
-    if (full) context_->counters->limit_connections.Add();
+    if (full) context_->limits_reached->Reached(Limit::kConnections, "a stream over a link is refused");
     MeshStream::Accepted(context_->loop, std::move(taken), request.token, this)
         ->Refuse(full ? RefuseReason::kLimit : RefuseReason::kOther,
                  full ? "too many connections" : "the token is another stream's");

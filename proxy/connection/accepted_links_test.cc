@@ -36,7 +36,28 @@ TEST_F(AcceptedLinksTest, AtTheLimitOfConnectionsAStreamIsRefused) {
   server_.limits.max_connections = 1;
   CallOut();
   ASSERT_TRUE(TurnUntil([&] { return table_.size() == 1; }));
-  EXPECT_GE(server_counters_.limit_connections.value(), 1u);
+  EXPECT_GE(server_counters_.limits_reached[static_cast<size_t>(Limit::kConnections)].value(), 1u);
+}
+
+TEST_F(AcceptedLinksTest, AStreamBeyondThePeersShareIsRefusedAndItsLinkLivesOn) {
+  InboundPlaces one(1, 0);
+  server_.places = &one;
+  BothViews();
+  Call();
+  CallOut();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 1; }));
+  const size_t limit = static_cast<size_t>(Limit::kConnectionsPerPeer);
+  EXPECT_EQ(server_counters_.limits_reached[limit].value(), 1u);
+  EXPECT_EQ(counters_.closes[1][static_cast<size_t>(CloseReason::kPeerRefused)].value(), 1u);
+  ASSERT_TRUE(Finish(0));
+  loop_->RunOnce(absl::ZeroDuration());
+  CallOut();
+  callers_.push_back(std::move(caller_));
+  EXPECT_TRUE(TurnUntil([&] { return dialer_.answerers.size() == 2; }));
+  callers_.clear();
+  server_table_.CloseAll();
+  loop_->RunOnce(absl::ZeroDuration());
+  server_.places = &places_;
 }
 
 TEST_F(AcceptedLinksTest, ABanClosesItsLinksAndStreamsAtOnce) {

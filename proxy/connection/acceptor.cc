@@ -95,12 +95,9 @@ void Acceptor::Accept(size_t index, UniqueFd fd, const SocketAddress& source) {
   const Flow flow = FlowOf(door.spec.kind);
   if (context_->table->size() >= context_->limits.max_connections) {
     ResetOnClose(fd.get());
-    context_->counters->limit_connections.Add();
+    context_->limits_reached->Reached(Limit::kConnections,
+                                      absl::StrCat("callers of listener \"", door.spec.name, "\" are turned away"));
     context_->counters->closes[static_cast<size_t>(flow)][static_cast<size_t>(CloseReason::kLimitConnections)].Add();
-    if (MayLog()) {
-      Log(LogLevel::kWarning, "callers are turned away at limits.max_connections",
-          {{"max_connections", context_->limits.max_connections}, {"listener", door.spec.name}});
-    }
     return;
   }
   Arrival arrival{.stream = nullptr,

@@ -58,7 +58,7 @@ TEST_F(AcceptorTest, AtTheLimitCallersAreResetAndCounted) {
   context_.limits.max_connections = 0;
   View(OutboundView(RouteAction::kPassThrough));
   Dialled caller = Dial(Listen(Spec(ListenerKind::kOutboundStatic, "10.9.9.9:99")));
-  EXPECT_TRUE(RealTurnUntil([&] { return counters_.limit_connections.value() == 1; }));
+  EXPECT_TRUE(RealTurnUntil([&] { return TimesReached(Limit::kConnections) == 1; }));
   EXPECT_EQ(table_.size(), 0u);
 }
 

@@ -9,6 +9,9 @@ namespace {
 
 bool MayComeInStorms(CloseReason reason) {
   switch (reason) {
+    case CloseReason::kLimitHandshakes:
+    case CloseReason::kLimitPeerConnections:
+    case CloseReason::kLimitSourceConnections:
     case CloseReason::kBanned:
     case CloseReason::kPolicyChanged:
     case CloseReason::kBundleChanged:

@@ -16,8 +16,9 @@ class CloseLog {
 
   explicit CloseLog(EventLoop* loop) : loop_(loop), summary_(loop, [this] { Summarise(); }) {}
 
-  // Whether this close has a line of its own. Those that a change of the view causes, or an expiry, have up to
-  // kStormLinesPerSecond; the others are counted, and one line a second says how many there were.
+  // Whether this close has a line of its own. Those that a change of the view causes, an expiry, or a limit of
+  // handshakes, peers or sources have up to kStormLinesPerSecond; the others are counted, and one line a second says
+  // how many there were.
   bool Admit(CloseReason reason);
 
  private:

@@ -37,6 +37,10 @@ absl::string_view CloseReasonName(CloseReason reason) {
     case CloseReason::kReauthenticationFailed: return "reauthentication_failed";
     case CloseReason::kLimitConnections: return "limit_connections";
     case CloseReason::kLimitHandshakes: return "limit_handshakes";
+    case CloseReason::kLimitPeerConnections: return "limit_peer_connections";
+    case CloseReason::kLimitSourceConnections: return "limit_source_connections";
+    case CloseReason::kFirstByteTimeout: return "first_byte_timeout";
+    case CloseReason::kHalfClosedTimeout: return "half_closed_timeout";
     case CloseReason::kLimitDescriptors: return "limit_descriptors";
     case CloseReason::kIdle: return "idle";
     case CloseReason::kDrainDeadline: return "drain_deadline";

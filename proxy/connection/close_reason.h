@@ -44,7 +44,11 @@ enum class CloseReason : uint8_t {
   kReauthenticationFailed,  // of a stream of the mesh protocol, up to the expiry of an SVID
   kLimitConnections,
   kLimitHandshakes,
+  kLimitPeerConnections,    // inbound: the peer has max_connections_per_peer already
+  kLimitSourceConnections,  // inbound: likewise its address, of callers not known yet
   kLimitDescriptors,
+  kFirstByteTimeout,    // neither side said a word
+  kHalfClosedTimeout,   // one side has ended, the other is silent
   kIdle,
   kDrainDeadline,
   kTlsTruncated,        // end of stream without close_notify

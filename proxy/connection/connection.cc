@@ -11,6 +11,7 @@
 #include "proxy/connection/access_log.h"
 #include "proxy/connection/link_dial.h"
 #include "proxy/connection/link_origin.h"
+#include "proxy/connection/stream_deadline.h"
 
 namespace lanyard {
 namespace {
@@ -73,7 +74,7 @@ void Connection::Step() {
   switch (state_) {
     case State::kSniffing: return OnSniffable();
     case State::kConnecting: return StepConnect();
-    case State::kHandshaking: return StepHandshake();
+    case State::kHandshaking: return AskHandshakeStep();
     case State::kRelaying: return StepRelay();
     case State::kClosed: return;
   }
@@ -130,7 +131,6 @@ void Connection::StepConnect() {
 
 void Connection::Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> ssl, Buffer* received) {
   if (context_->counters->handshakes_in_flight.value() >= context_->limits.max_handshakes) {
-    context_->counters->limit_handshakes.Add();
     return Close(CloseReason::kLimitHandshakes, "too many handshakes are in flight; see limits.max_handshakes");
   }
   if (ssl == nullptr) return Close(CloseReason::kHandshakeFailed, "no memory for a TLS connection");
@@ -144,7 +144,13 @@ void Connection::Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> s
   if (received != nullptr) tls_->Prepend(*received);
   *side = std::move(stream);
   state_ = State::kHandshaking;
-  StepHandshake();
+  AskHandshakeStep();
+}
+
+void Connection::AskHandshakeStep() {
+  context_->handshakes->Ask(&handshake_, [this] {
+    if (StillAllowed()) StepHandshake();
+  });
 }
 
 void Connection::StepHandshake() {
@@ -165,6 +171,7 @@ void Connection::StepHandshake() {
 }
 
 void Connection::HandshakeEnded() {
+  handshake_.Leave();
   if (std::exchange(in_handshake_, false)) context_->counters->handshakes_in_flight.Subtract();
 }
 
@@ -269,8 +276,8 @@ void Connection::Dissolve() {
 // The relay.
 
 void Connection::StartRelay(Buffer* received) {
-  relay_.emplace(context_->loop, context_->pool, context_->limits.buffer_bytes, near_.get(), far_.get(),
-                 [this] { Step(); });
+  relay_.emplace(context_->loop, context_->pool, context_->buffer_budget, context_->limits.buffer_bytes, near_.get(),
+                 far_.get(), [this] { Step(); });
   if (received != nullptr) relay_->Preload(*received);
   state_ = State::kRelaying;
   WatchRelay();
@@ -284,7 +291,7 @@ void Connection::StepRelay() {
     reauthentication_->PeerAsks(*mesh_->peer_going_away());
   }
   switch (state) {
-    case RelayState::kRunning: return;
+    case RelayState::kRunning: return WatchHalfClose();
     case RelayState::kFinished: return Close(CloseReason::kNormal);
     case RelayState::kNearFailed: return Close(RelayFailure(*near_), near_->error_text());
     case RelayState::kFarFailed: return Close(RelayFailure(*far_), far_->error_text());
@@ -327,14 +334,16 @@ void Connection::OnTimer() {
   }
 }
 
+void Connection::WatchHalfClose() {
+  if (half_closed_ || state_ != State::kRelaying || !relay_->times().half_closed) return;
+  half_closed_ = true;
+  WatchRelay();
+}
+
 void Connection::WatchRelay() {
-  absl::Duration wait = absl::InfiniteDuration();
-  if (context_->limits.idle_timeout > absl::ZeroDuration()) {
-    const absl::Duration left =
-        relay_->last_activity() + context_->limits.idle_timeout - context_->loop->now();
-    if (left <= absl::ZeroDuration()) return Close(CloseReason::kIdle, "nothing moved for idle_timeout");
-    wait = left;
-  }
+  const StreamDeadline deadline = NextDeadline(context_->limits, relay_->times(), context_->loop->now());
+  if (deadline.left <= absl::ZeroDuration()) return Close(deadline.reason, deadline.detail);
+  absl::Duration wait = deadline.left;
   if (reauthentication_ != nullptr && !mesh_->answered()) {
     // It may have been stopped, or be gone without a word.
     const absl::Duration left = opened_ + context_->limits.connect_timeout + context_->limits.handshake_timeout -
@@ -405,6 +414,7 @@ void Connection::Close(CloseReason reason, absl::string_view detail) {
   const bool logged = LogEnabled(LogLevel::kInfo) && context_->close_log->Admit(reason);
   const ConnectionRecord record = logged ? Record() : ConnectionRecord();
   CountAccepted();
+  if (const std::optional<Limit> limit = LimitOf(reason)) context_->limits_reached->Reached(*limit, detail);
   OnClose();
   HandshakeEnded();
   state_ = State::kClosed;

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "identity/tls/tls_context.h"
 #include "proxy/connection/close_reason.h"
+#include "proxy/connection/handshake_turns.h"
 #include "proxy/connection/relay.h"
 #include "proxy/connection/reauthentication.h"
 #include "proxy/connection/table.h"
@@ -113,9 +114,11 @@ class Connection : public Disposable, private StreamObserver {
   void OnResolved(absl::StatusOr<std::vector<SocketAddress>> addresses);
   void DialNext();
   void StepConnect();
+  void AskHandshakeStep();
   void StepHandshake();
   void StepRelay();
-  void WatchRelay();                                      // idle time and expiry
+  void WatchRelay();                                      // silence and expiry
+  void WatchHalfClose();
   void OnExpired();
   void CountAccepted();
   void HandshakeEnded();
@@ -130,6 +133,7 @@ class Connection : public Disposable, private StreamObserver {
   bool expiry_counted_ = false;
   bool accepted_counted_ = false;
   bool resumed_ = false;
+  bool half_closed_ = false;
   // The table's own notes.
   uint32_t place_ = 0;
   uint32_t place_in_group_ = 0;
@@ -139,6 +143,7 @@ class Connection : public Disposable, private StreamObserver {
   absl::Duration opened_;
   absl::Duration handshake_began_;
   Timer timer_;
+  HandshakePlace handshake_;
   std::optional<Relay> relay_;
   std::vector<SocketAddress> targets_;                    // still to be tried, last first
   std::shared_ptr<bool> resolving_;                       // expires the answer of a closed connection

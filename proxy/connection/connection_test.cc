@@ -35,6 +35,61 @@ TEST_F(SharedLife, AnIdleConnectionEndsAfterIdleTimeoutAndNotBefore) {
   EXPECT_EQ(Closed(CloseReason::kIdle), 1u);
 }
 
+TEST_F(SharedLife, AConnectionThatNobodyUsesEndsAfterFirstByteTimeout) {
+  context_.limits.first_byte_timeout = absl::Seconds(3);
+  View(InboundView());
+  auto caller = Relaying(web_);
+  EXPECT_EQ(TimeUntilClosed(), absl::Seconds(3));
+  EXPECT_EQ(Closed(CloseReason::kFirstByteTimeout), 1u);
+  EXPECT_EQ(TimesReached(Limit::kFirstByteTimeout), 1u);
+}
+
+TEST_F(SharedLife, AServerThatSpeaksFirstIsEnoughForFirstByteTimeout) {
+  context_.limits.first_byte_timeout = absl::Seconds(3);
+  context_.limits.idle_timeout = absl::Seconds(60);
+  View(InboundView());
+  auto caller = Relaying(web_);
+  clock_.Advance(absl::Seconds(2));
+  ASSERT_TRUE(Write(dialer_.answerers.back().get(), "220 ready"));
+  EXPECT_EQ(TimeUntilClosed(), absl::Seconds(60));
+  EXPECT_EQ(Closed(CloseReason::kIdle), 1u);
+}
+
+TEST_F(SharedLife, ASilentHalfEndsAfterHalfClosedTimeoutAndABusyOneDoesNot) {
+  context_.limits.half_closed_timeout = absl::Seconds(5);
+  View(InboundView(kWebId, true));
+  CallIn();
+  ASSERT_TRUE(Write(caller_.get(), "x"));
+  ASSERT_TRUE(TurnUntil([&] { return Only().state == "relaying"; }));
+  caller_->ShutdownWrite();
+  StreamReader at_workload(dialer_.answerers.back().get());
+  ASSERT_TRUE(TurnUntil([&] { return at_workload.Drain(); }));
+  clock_.Advance(absl::Seconds(4));
+  ASSERT_TRUE(Write(dialer_.answerers.back().get(), "still here"));
+  ASSERT_TRUE(TurnUntil([&] { return Only().bytes_received == 10; }));
+  EXPECT_EQ(TimeUntilClosed(), absl::Seconds(5)) << "counted from the last byte";
+  EXPECT_EQ(Closed(CloseReason::kHalfClosedTimeout), 1u);
+  EXPECT_EQ(TimesReached(Limit::kHalfClosedTimeout), 1u);
+}
+
+TEST_F(SharedLife, ManyHandshakesAtOnceAreTakenOneATurnAndAllSucceed) {
+  View(InboundView());
+  constexpr size_t kCallers = 3;
+  std::vector<std::unique_ptr<TlsStream>> callers;
+  for (size_t i = 0; i < kCallers; ++i) {
+    CallIn();
+    callers.push_back(CallTls(web_));
+    callers.back()->Open();
+  }
+  uint64_t before = 0;
+  ASSERT_TRUE(TurnUntil([&] {
+    EXPECT_LE(counters_.handshakes_full.value(), before + 1) << "a turn that had no streams takes one step";
+    before = counters_.handshakes_full.value();
+    for (auto& caller : callers) caller->Open();
+    return before == kCallers;
+  }));
+}
+
 TEST_F(SharedLife, WithoutAnIdleTimeoutNothingEndsByItself) {
   View(InboundView());
   auto caller = Relaying(web_);

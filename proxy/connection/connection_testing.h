@@ -15,6 +15,7 @@
 #include "proxy/connection/accepted_links.h"
 #include "proxy/connection/connection.h"
 #include "proxy/connection/fake_dialer.h"
+#include "proxy/connection/handshake_turns.h"
 #include "proxy/connection/inbound.h"
 #include "proxy/connection/link_pool.h"
 #include "proxy/connection/outbound.h"
@@ -44,11 +45,15 @@ class ConnectionTest : public testing::Test {
     context_.table = &table_;
     context_.counters = &counters_;
     context_.close_log = &close_log_;
+    context_.limits_reached = &limits_reached_;
+    context_.buffer_budget = &buffer_budget_;
+    context_.places = &places_;
     context_.dialer = &dialer_;
     context_.resolver = &resolver_;
     context_.sessions = &sessions_;
     context_.links = &links_;
     context_.accepted_links = &accepted_links_;
+    context_.handshakes = &handshakes_;
     context_.random = &random_;
   }
   ~ConnectionTest() override {
@@ -135,6 +140,7 @@ class ConnectionTest : public testing::Test {
   uint64_t Closes(Flow flow, CloseReason reason) const {
     return counters_.closes[static_cast<size_t>(flow)][static_cast<size_t>(reason)].value();
   }
+  uint64_t TimesReached(Limit limit) const { return counters_.limits_reached[static_cast<size_t>(limit)].value(); }
   ConnectionRecord Only() const {
     const std::vector<ConnectionRecord> records = table_.List();
     EXPECT_EQ(records.size(), 1u);
@@ -149,10 +155,14 @@ class ConnectionTest : public testing::Test {
   ConnectionTable table_{loop_.get()};
   ConnectionCounters counters_;
   CloseLog close_log_{loop_.get()};
+  LimitsReached limits_reached_{loop_.get(), &counters_};
+  BufferBudget buffer_budget_{&pool_, 64 << 20, 64, [] {}};
+  InboundPlaces places_{0, 0};
   FakeDialer dialer_{loop_.get()};
   Resolver resolver_{loop_.get()};
   ClientSessionCache sessions_;
   FakeRandom random_{1};
+  HandshakeTurns handshakes_{loop_.get()};
   WorkerContext context_ = ContextOf(loop_.get());
   LinkPool links_{&context_};
   AcceptedLinks accepted_links_{&context_};

@@ -46,6 +46,21 @@ DurationCounts DurationHistogram::Snapshot() const {
   return shot;
 }
 
+absl::string_view LimitName(Limit limit) {
+  switch (limit) {
+    case Limit::kConnections: return "max_connections";
+    case Limit::kHandshakes: return "max_handshakes";
+    case Limit::kConnectionsPerPeer: return "max_connections_per_peer";
+    case Limit::kConnectionsPerSource: return "max_connections_per_source";
+    case Limit::kBufferedBytes: return "max_buffered_bytes";
+    case Limit::kHandshakeTimeout: return "handshake_timeout";
+    case Limit::kFirstByteTimeout: return "first_byte_timeout";
+    case Limit::kHalfClosedTimeout: return "half_closed_timeout";
+    case Limit::kIdleTimeout: return "idle_timeout";
+  }
+  return "unknown";
+}
+
 WorkerCounters ConnectionCounters::Snapshot() const {
   const auto inbound = static_cast<size_t>(Flow::kInbound), outbound = static_cast<size_t>(Flow::kOutbound);
   WorkerCounters shot;
@@ -70,8 +85,9 @@ WorkerCounters ConnectionCounters::Snapshot() const {
   shot.bytes_from_mesh = bytes_from_mesh.value();
   shot.svid_expired_kept = svid_expired_kept.value();
   shot.accept_paused = accept_paused.value();
-  shot.limit_connections = limit_connections.value();
-  shot.limit_handshakes = limit_handshakes.value();
+  for (size_t i = 0; i < limits_reached.size(); ++i) {
+    shot.limits_reached.emplace_back(LimitName(static_cast<Limit>(i)), limits_reached[i].value());
+  }
   shot.view_version = view_version.value();
   shot.closes_inbound = NamedCloses(closes[inbound]);
   shot.closes_outbound = NamedCloses(closes[outbound]);

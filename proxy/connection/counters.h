@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "identity/spiffe/svid_defect.h"
 #include "proxy/connection/close_reason.h"
@@ -42,6 +43,22 @@ enum class Flow : uint8_t { kInbound, kOutbound };
 enum class ReauthenticationCause : uint8_t { kOwnRotation, kPeerAsked, kExpiryNear };
 inline constexpr size_t kReauthenticationCauseCount = 3;
 
+// Limits of proxy.yaml that a worker may reach; those of links have counters of their own.
+enum class Limit : uint8_t {
+  kConnections,
+  kHandshakes,
+  kConnectionsPerPeer,
+  kConnectionsPerSource,
+  kBufferedBytes,
+  kHandshakeTimeout,
+  kFirstByteTimeout,
+  kHalfClosedTimeout,
+  kIdleTimeout,
+};
+inline constexpr size_t kLimitCount = static_cast<size_t>(Limit::kIdleTimeout) + 1;
+// As in proxy.yaml, without "limits.".
+absl::string_view LimitName(Limit limit);
+
 struct ConnectionCounters {
   static constexpr size_t kDefectCount = static_cast<size_t>(SvidDefect::kUntrusted) + 1;
 
@@ -65,8 +82,7 @@ struct ConnectionCounters {
   Counter bytes_from_mesh;
   Counter svid_expired_kept;
   Counter accept_paused;
-  Counter limit_connections;
-  Counter limit_handshakes;
+  std::array<Counter, kLimitCount> limits_reached;
   Counter view_version;              // gauge
   std::array<std::array<Counter, kCloseReasonCount>, 2> closes;
   std::array<Counter, kDefectCount> verification_failures;

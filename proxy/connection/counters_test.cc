@@ -13,11 +13,14 @@ TEST(ConnectionCounters, ASnapshotNamesWhatHappenedAndLeavesOutWhatDidNot) {
   counters.closes[static_cast<size_t>(Flow::kOutbound)][static_cast<size_t>(CloseReason::kIdle)].Add(4);
   counters.verification_failures[static_cast<size_t>(SvidDefect::kExpired)].Add();
   counters.view_version.Set(9);
+  counters.limits_reached[static_cast<size_t>(Limit::kHandshakes)].Add(2);
   const WorkerCounters shot = counters.Snapshot();
   EXPECT_EQ(shot.accepted_inbound, 1u);
   EXPECT_EQ(shot.accepted_outbound, 0u);
   EXPECT_EQ(shot.open_outbound, 2u);
   EXPECT_EQ(shot.view_version, 9u);
+  EXPECT_EQ(shot.limits_reached.size(), kLimitCount) << "those never reached too";
+  EXPECT_EQ(shot.limits_reached[1], (std::pair<std::string, uint64_t>{"max_handshakes", 2}));
   EXPECT_TRUE(shot.closes_inbound.empty());
   EXPECT_EQ(shot.closes_outbound, (std::vector<std::pair<std::string, uint64_t>>{{"idle", 4}}));
   ASSERT_EQ(shot.verification_failures.size(), 1u);

@@ -39,7 +39,7 @@ void InboundConnection::BeginStream(MeshStream* stream, const OpenRequest& reque
 void InboundConnection::OnClose() {
   if (mesh() == nullptr) return;
   context_->accepted_links->Leave(request_->token);
-  if (!answered_) mesh()->Refuse(decided_ ? RefuseReason::kUnreachable : RefuseReason::kNotAllowed, "");
+  if (!answered_) mesh()->Refuse(refusal_, "");
 }
 
 void InboundConnection::Attach(std::unique_ptr<Link> link) {
@@ -62,6 +62,12 @@ PolicyDecision InboundConnection::DecideNow() const {
 void InboundConnection::Begin() {
   if (arrival().looped) {
     return Close(CloseReason::kLoopDetected, "the capture port itself was dialled; nothing is redirected to it");
+  }
+  Places& sources = context_->places->by_source;
+  if (!sources.Take(SourceKey(arrival().source), &unknown_caller_)) {
+    return Close(CloseReason::kLimitSourceConnections,
+                 absl::StrCat(arrival().source.HostString(), " has ", sources.most_each(),
+                              " connections that are not authenticated yet; see limits.max_connections_per_source"));
   }
   const InboundPolicy& policy = view().PolicyFor(arrival().listener, arrival().spec->kind);
   permissive_ = policy.AllowsPlaintext(arrival().dialled.port());
@@ -104,10 +110,12 @@ void InboundConnection::OnPlaintext() {
   if (!decision.allowed) return Close(CloseReason::kPlaintextRefused, decision.reason);
   decided_ = true;
   rule_ = decision.rule;
+  unknown_caller_.GiveBack();
   Dial();
 }
 
 void InboundConnection::OnHandshake() {
+  unknown_caller_.GiveBack();
   if (!SpeaksMesh()) return Decide();
   // Each stream that it opens is decided by itself.
   std::unique_ptr<Link> link = ToLink(&near_, LinkRole::kAcceptor);
@@ -119,6 +127,14 @@ void InboundConnection::OnHandshake() {
 void InboundConnection::Decide() {
   const PolicyDecision decision = DecideNow();
   if (!decision.allowed) return Refuse(CloseReason::kDeniedByPolicy, decision.reason);
+  Places& peers = context_->places->by_peer;
+  if (!peers.Take(peer()->id.ToString(), &peer_place_)) {
+    refusal_ = RefuseReason::kLimit;
+    return Refuse(CloseReason::kLimitPeerConnections,
+                  absl::StrCat(peer()->id.ToString(), " has ", peers.most_each(),
+                               " connections here already; see limits.max_connections_per_peer"));
+  }
+  refusal_ = RefuseReason::kUnreachable;
   decided_ = true;
   rule_ = decision.rule;
   Dial();

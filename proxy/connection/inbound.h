@@ -36,6 +36,9 @@ class InboundConnection : public Connection {
   NoAlpn without_alpn_ = NoAlpn::kIsNot;
   bool decided_ = false;
   bool answered_ = false;     // the opener of a stream
+  RefuseReason refusal_ = RefuseReason::kNotAllowed;  // what it is told if it is never answered
+  Place unknown_caller_;      // by its address, until it is known
+  Place peer_place_;          // by its ID, from then on
   Buffer received_;           // the caller's first bytes, until somebody takes them
 };
 

@@ -9,6 +9,11 @@ namespace {
 
 class InboundTest : public ConnectionTest {
  protected:
+  ~InboundTest() override {
+    table_.CloseAll();
+    loop_->RunOnce(absl::ZeroDuration());  // before few_, which they hold places of
+  }
+  InboundPlaces few_{2, 3};
   uint64_t Closed(CloseReason reason) const { return Closes(Flow::kInbound, reason); }
   // The workload's end, once it was dialled.
   FakeStream* workload() { return dialer_.answerers.back().get(); }
@@ -188,6 +193,63 @@ TEST_F(InboundTest, AWorkloadThatRefusesIsAResetForTheCaller) {
   StreamReader reader(caller_.get());
   ASSERT_TRUE(TurnUntil([&] { return reader.Drain(); }));
   EXPECT_EQ(caller_->error(), StreamError::kReset);
+}
+
+TEST_F(InboundTest, APeerHasSoManyConnectionsAndThenANewOneForEachThatEnds) {
+  context_.places = &few_;
+  View(InboundView());
+  std::vector<std::unique_ptr<TlsStream>> callers;
+  const auto call = [&] {
+    CallIn();
+    callers.push_back(CallTls(web_));
+    const uint64_t refused = Closed(CloseReason::kLimitPeerConnections), dialled = dialer_.dialled.size();
+    EXPECT_TRUE(TurnUntil([&] {
+      callers.back()->Open();
+      return dialer_.dialled.size() > dialled || Closed(CloseReason::kLimitPeerConnections) > refused;
+    }));
+    return dialer_.dialled.size() > dialled;
+  };
+  EXPECT_TRUE(call());
+  EXPECT_TRUE(call());
+  EXPECT_FALSE(call());
+  EXPECT_EQ(TimesReached(Limit::kConnectionsPerPeer), 1u);
+  EXPECT_EQ(table_.size(), 2u) << "those within the limit stay";
+  callers.front()->Reset();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 1; }));
+  loop_->RunOnce(absl::ZeroDuration());
+  EXPECT_TRUE(call());
+}
+
+TEST_F(InboundTest, ASourceHasSoManyCallersThatAreNotKnownYet) {
+  context_.places = &few_;
+  View(InboundView());
+  std::vector<std::unique_ptr<FakeStream>> silent;
+  for (int i = 0; i < 3; ++i) {
+    CallIn();
+    silent.push_back(std::move(caller_));
+  }
+  EXPECT_EQ(table_.size(), 3u);
+  CallIn();
+  EXPECT_EQ(table_.size(), 3u);
+  EXPECT_EQ(Closed(CloseReason::kLimitSourceConnections), 1u);
+  EXPECT_EQ(TimesReached(Limit::kConnectionsPerSource), 1u);
+  silent.pop_back();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 2; }));
+  loop_->RunOnce(absl::ZeroDuration());
+  CallIn();
+  EXPECT_EQ(table_.size(), 3u) << "one has left";
+}
+
+TEST_F(InboundTest, WhoIsKnownNoLongerCountsForItsSource) {
+  context_.places = &few_;
+  View(InboundView(kWebId, true));
+  for (int i = 0; i < 5; ++i) {
+    CallIn();
+    ASSERT_TRUE(Write(caller_.get(), "GET / HTTP/1.1\r\n"));
+    ASSERT_TRUE(TurnUntil([&] { return dialer_.dialled.size() == static_cast<size_t>(i) + 1; }));
+  }
+  EXPECT_EQ(Closed(CloseReason::kLimitSourceConnections), 0u);
+  EXPECT_EQ(few_.by_source.keys(), 0u);
 }
 
 TEST_F(InboundTest, ALoopIsRefused) {

@@ -46,7 +46,10 @@ void LinkDial::Step() {
     if (opened.status != IoStatus::kOk) return Finish(absl::UnavailableError(tcp_->error_text()));
     if (!StartHandshake()) return;
   }
-  if (phase_ != Phase::kHandshaking) return;
+  if (phase_ == Phase::kHandshaking) context_->handshakes->Ask(&handshake_, [this] { StepHandshake(); });
+}
+
+void LinkDial::StepHandshake() {
   const IoResult opened = tls_->Open();
   if (opened.status == IoStatus::kWouldBlock) return;
   if (opened.status != IoStatus::kOk) return Finish(absl::UnavailableError(tls_->error_text()));
@@ -55,7 +58,7 @@ void LinkDial::Step() {
 
 bool LinkDial::StartHandshake() {
   if (context_->counters->handshakes_in_flight.value() >= context_->limits.max_handshakes) {
-    context_->counters->limit_handshakes.Add();
+    context_->limits_reached->Reached(Limit::kHandshakes, "a link to another proxy is not made");
     Finish(absl::ResourceExhaustedError("too many handshakes are in flight; see limits.max_handshakes"));
     return false;
   }
@@ -90,6 +93,7 @@ void LinkDial::Finish(absl::StatusOr<std::unique_ptr<Link>> link) {
   if (phase_ == Phase::kHandshaking) context_->counters->handshakes_in_flight.Subtract();
   phase_ = Phase::kDone;
   timer_.Stop();
+  handshake_.Leave();
   for (Stream* stream : {static_cast<Stream*>(tls_.get()), tcp_.get()}) {
     if (stream != nullptr) stream->set_observer(nullptr);
   }

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "proxy/connection/handshake_turns.h"
 #include "proxy/connection/worker_context.h"
 #include "proxy/link/link.h"
 #include "proxy/tls/tls_stream.h"
@@ -33,6 +34,7 @@ class LinkDial : private StreamObserver {
   void OnReady() override { Step(); }
   void OnTimer();
   void Step();
+  void StepHandshake();
   // False: finished, and `this` may be gone.
   bool StartHandshake();
   void Finish(absl::StatusOr<std::unique_ptr<Link>> link);
@@ -47,6 +49,7 @@ class LinkDial : private StreamObserver {
   std::unique_ptr<TlsStream> tls_;
   std::shared_ptr<const TlsContext> own_;
   Timer timer_;
+  HandshakePlace handshake_;
 };
 
 // OK if the peer of a link is not banned by the view in force, and vouched for by its bundles.

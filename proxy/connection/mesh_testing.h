@@ -21,6 +21,7 @@ class MeshTest : public ConnectionTest, private Dialer {
     server_ = context_;
     server_.table = &server_table_;
     server_.counters = &server_counters_;
+    server_.limits_reached = &server_limits_reached_;
     server_.dialer = &dialer_;
     server_.links = &server_links_;
     server_.accepted_links = &server_accepted_;
@@ -109,6 +110,7 @@ class MeshTest : public ConnectionTest, private Dialer {
   bool reachable_ = true;
   ConnectionTable server_table_{loop_.get()};
   ConnectionCounters server_counters_;
+  LimitsReached server_limits_reached_{loop_.get(), &server_counters_};
   WorkerContext server_ = ContextOf(loop_.get());
   LinkPool server_links_{&server_};
   AcceptedLinks server_accepted_{&server_};

@@ -181,7 +181,7 @@ TEST_F(OutboundTest, HandshakesInFlightAreLimited) {
   auto first = std::move(caller_);
   CallOut();
   EXPECT_EQ(Closed(CloseReason::kLimitHandshakes), 1u);
-  EXPECT_EQ(counters_.limit_handshakes.value(), 1u);
+  EXPECT_EQ(TimesReached(Limit::kHandshakes), 1u);
   EXPECT_EQ(table_.size(), 1u);
 }
 

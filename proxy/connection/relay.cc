@@ -4,13 +4,18 @@
 
 namespace lanyard {
 
-Relay::Relay(EventLoop* loop, BufferPool* pool, size_t buffer_bytes, Stream* near, Stream* far,
+Relay::Relay(EventLoop* loop, BufferPool* pool, BufferBudget* budget, size_t buffer_bytes, Stream* near, Stream* far,
              std::function<void()> again)
     : loop_(loop),
+      budget_(budget),
       again_(loop, std::move(again)),
       forward_{near, far, Buffer(pool, buffer_bytes)},
       backward_{far, near, Buffer(pool, buffer_bytes)},
-      last_activity_(loop->now()) {}
+      times_{.begun = loop->now(), .last_activity = loop->now()} {}
+
+Relay::~Relay() {
+  for (const Direction* direction : {&forward_, &backward_}) budget_->Changed(direction->held_bytes, 0);
+}
 
 RelayState Relay::Pump() {
   const Moved forward = Move(forward_);
@@ -19,10 +24,18 @@ RelayState Relay::Pump() {
   const Moved backward = Move(backward_);
   if (backward == Moved::kFromFailed) return RelayState::kFarFailed;
   if (backward == Moved::kToFailed) return RelayState::kNearFailed;
+  times_.half_closed = forward_.shut != backward_.shut;
   return forward_.shut && backward_.shut ? RelayState::kFinished : RelayState::kRunning;
 }
 
 Relay::Moved Relay::Move(Direction& direction) {
+  const Moved moved = MoveBytes(direction);
+  const size_t held = direction.buffer.size();
+  if (held != direction.held_bytes) budget_->Changed(std::exchange(direction.held_bytes, held), held);
+  return moved;
+}
+
+Relay::Moved Relay::MoveBytes(Direction& direction) {
   for (int share = kBuffersPerTurn;; --share) {
     if (!WriteOut(direction)) return Moved::kToFailed;
     if (!direction.buffer.empty()) return Moved::kAll;  // `to` is full, and will say when it is not
@@ -31,10 +44,11 @@ Relay::Moved Relay::Move(Direction& direction) {
       again_.Start(absl::ZeroDuration());  // `from` was not read empty, so it will not speak again by itself
       break;
     }
-    const IoResult read = direction.from->Read(direction.buffer.space());
+    const absl::Span<uint8_t> space = direction.buffer.space();
+    const IoResult read = direction.from->Read(space.first(budget_->MayRead(space.size())));
     if (read.status == IoStatus::kWouldBlock) break;
     if (read.status == IoStatus::kError) return Moved::kFromFailed;
-    last_activity_ = loop_->now();
+    times_.last_activity = loop_->now();
     if (read.status == IoStatus::kOk) direction.buffer.Produced(read.size_bytes);
     direction.ended = read.status == IoStatus::kEnd;
   }
@@ -54,7 +68,8 @@ bool Relay::WriteOut(Direction& direction) {
     if (written.status != IoStatus::kOk) return true;
     direction.buffer.Consumed(written.size_bytes);
     direction.bytes += written.size_bytes;
-    last_activity_ = loop_->now();
+    times_.last_activity = loop_->now();
+    times_.carried_bytes = true;
   }
   return true;
 }

@@ -5,6 +5,8 @@
 #include <functional>
 
 #include "absl/time/time.h"
+#include "proxy/connection/buffer_budget.h"
+#include "proxy/connection/stream_deadline.h"
 #include "proxy/io/buffer_pool.h"
 #include "proxy/io/event_loop.h"
 #include "proxy/io/stream.h"
@@ -20,15 +22,19 @@ enum class RelayState {
 
 // `near` is the side that was accepted, `far` the one that was dialled. A direction reads only when
 // what it read before is written: a slow reader slows its writer, and at most `buffer_bytes` wait in
-// between (beside what a TLS stream holds: one block each way). Blocks are borrowed only while they hold bytes.
+// between (beside what a TLS stream holds: one block each way), or less when the worker's budget is used up. Blocks are
+// borrowed only while they hold bytes.
 class Relay {
  public:
   // One direction moves at most this many buffers in a turn, so that one flow does not starve the others.
   static constexpr int kBuffersPerTurn = 4;
 
   // Streams are borrowed. `again` is called in a later turn when this one's share was used up.
-  Relay(EventLoop* loop, BufferPool* pool, size_t buffer_bytes, Stream* near, Stream* far,
+  Relay(EventLoop* loop, BufferPool* pool, BufferBudget* budget, size_t buffer_bytes, Stream* near, Stream* far,
         std::function<void()> again);
+  ~Relay();
+  Relay(const Relay&) = delete;
+  Relay& operator=(const Relay&) = delete;
 
   // Bytes of `near` that were read before; first to be written to `far`.
   void Preload(Buffer& received) { forward_.buffer.Adopt(received); }
@@ -38,7 +44,8 @@ class Relay {
 
   uint64_t bytes_forward() const { return forward_.bytes; }    // near to far, written
   uint64_t bytes_backward() const { return backward_.bytes; }
-  absl::Duration last_activity() const { return last_activity_; }  // monotonic
+  absl::Duration last_activity() const { return times_.last_activity; }  // monotonic
+  const StreamTimes& times() const { return times_; }
 
  private:
   struct Direction {
@@ -47,18 +54,21 @@ class Relay {
     Buffer buffer;
     bool ended = false;  // `from` has
     bool shut = false;   // `to` was told
+    size_t held_bytes = 0;  // as the budget knows it
     uint64_t bytes = 0;
   };
   enum class Moved { kAll, kFromFailed, kToFailed };
   Moved Move(Direction& direction);
+  Moved MoveBytes(Direction& direction);
   // False when `to` failed.
   bool WriteOut(Direction& direction);
 
   EventLoop* loop_;
+  BufferBudget* budget_;
   Timer again_;
   Direction forward_;
   Direction backward_;
-  absl::Duration last_activity_;
+  StreamTimes times_;
 };
 
 }  // namespace lanyard

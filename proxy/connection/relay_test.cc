@@ -22,7 +22,7 @@ class RelayTest : public testing::Test, protected StreamObserver {
     std::tie(far_, server_) = FakeStream::Pair(loop_.get(), 10000);
     near_->set_observer(this);
     far_->set_observer(this);
-    relay_.emplace(loop_.get(), &pool_, kBufferBytes, near_.get(), far_.get(), [this] { OnReady(); });
+    relay_.emplace(loop_.get(), &pool_, &budget_, kBufferBytes, near_.get(), far_.get(), [this] { OnReady(); });
   }
   void OnReady() override {
     if (state_ == RelayState::kRunning) state_ = relay_->Pump();
@@ -35,6 +35,7 @@ class RelayTest : public testing::Test, protected StreamObserver {
   FakeClock clock_;
   std::unique_ptr<EventLoop> loop_ = EventLoop::Create(std::make_unique<FakePoller>(&clock_), &clock_).value();
   BufferPool pool_{kBufferBytes};
+  BufferBudget budget_{&pool_, 1 << 20, 1, [] {}};
   std::unique_ptr<FakeStream> client_, near_, far_, server_;
   std::optional<Relay> relay_;
   RelayState state_ = RelayState::kRunning;
@@ -102,12 +103,64 @@ TEST_F(RelayTest, ASlowReaderStopsItsWriterAndHoldsOneBuffer) {
   EXPECT_TRUE(reader.bytes() == text);
 }
 
+TEST_F(RelayTest, WithoutABudgetItIsReadALittleAtATimeAndLosesNothing) {
+  relay_.reset();
+  int cut = 0;
+  BufferBudget none(&pool_, 0, 0, [&] { ++cut; });
+  relay_.emplace(loop_.get(), &pool_, &none, kBufferBytes, near_.get(), far_.get(), [this] { OnReady(); });
+  server_->faults().stall_reads = true;
+  const std::string text = TestBytes(100000, 6);
+  StreamWriter writer(client_.get(), text);
+  for (int turn = 0; turn < 200; ++turn) {
+    writer.Push();
+    loop_->RunOnce(absl::Milliseconds(1));
+  }
+  EXPECT_GT(cut, 0);
+  EXPECT_EQ(none.held_bytes(), 0u) << "no more than what is set aside for it";
+  server_->faults().stall_reads = false;
+  server_->Wake();
+  StreamReader reader(server_.get());
+  ASSERT_TRUE(TurnUntil([&] {
+    writer.Push();
+    reader.Drain();
+    return reader.bytes().size() == text.size();
+  }));
+  EXPECT_TRUE(reader.bytes() == text);
+  relay_.reset();
+}
+
+TEST_F(RelayTest, WhatASlowReaderHoldsIsCountedUntilItIsTakenOrTheRelayEnds) {
+  server_->faults().stall_reads = true;
+  StreamWriter writer(client_.get(), TestBytes(1 << 16, 7));
+  for (int turn = 0; turn < 200; ++turn) {
+    writer.Push();
+    loop_->RunOnce(absl::Milliseconds(1));
+  }
+  EXPECT_GT(budget_.held_bytes(), 0u);
+  EXPECT_LT(budget_.held_bytes(), kBufferBytes);
+  relay_.reset();
+  EXPECT_EQ(budget_.held_bytes(), 0u);
+}
+
+TEST_F(RelayTest, KnowsWhenOnlyOneHalfIsOpen) {
+  StreamWriter writer(client_.get(), "x");
+  writer.Push();
+  OnReady();
+  EXPECT_TRUE(relay_->times().carried_bytes);
+  EXPECT_FALSE(relay_->times().half_closed);
+  client_->ShutdownWrite();
+  ASSERT_TRUE(TurnUntil([&] { return relay_->times().half_closed; }));
+  EXPECT_EQ(state_, RelayState::kRunning);
+  server_->ShutdownWrite();
+  ASSERT_TRUE(TurnUntil([&] { return state_ == RelayState::kFinished; }));
+}
+
 TEST_F(RelayTest, OneFlowTakesABoundedShareOfATurn) {
   relay_.reset();
   std::tie(client_, near_) = FakeStream::Pair(loop_.get(), 1 << 20);
   std::tie(far_, server_) = FakeStream::Pair(loop_.get(), 1 << 20);
   int again = 0;
-  relay_.emplace(loop_.get(), &pool_, kBufferBytes, near_.get(), far_.get(), [&] { ++again; });
+  relay_.emplace(loop_.get(), &pool_, &budget_, kBufferBytes, near_.get(), far_.get(), [&] { ++again; });
   StreamWriter writer(client_.get(), TestBytes(1 << 19, 5));
   writer.Push();
   EXPECT_EQ(relay_->Pump(), RelayState::kRunning);

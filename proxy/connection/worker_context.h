@@ -7,9 +7,12 @@
 
 #include "identity/base/random.h"
 #include "identity/tls/client_sessions.h"
+#include "proxy/connection/buffer_budget.h"
 #include "proxy/connection/close_log.h"
 #include "proxy/connection/counters.h"
 #include "proxy/connection/dialer.h"
+#include "proxy/connection/limits_reached.h"
+#include "proxy/connection/places.h"
 #include "proxy/io/buffer_pool.h"
 #include "proxy/io/event_loop.h"
 #include "proxy/io/resolver.h"
@@ -19,6 +22,7 @@ namespace lanyard {
 
 class AcceptedLinks;
 class ConnectionTable;
+class HandshakeTurns;
 class LinkPool;
 
 // Outlives the connections; for the worker's thread.
@@ -29,11 +33,15 @@ struct WorkerContext {
   ConnectionTable* table = nullptr;
   ConnectionCounters* counters = nullptr;
   CloseLog* close_log = nullptr;
+  LimitsReached* limits_reached = nullptr;
+  BufferBudget* buffer_budget = nullptr;
+  InboundPlaces* places = nullptr;        // of the process
   Dialer* dialer = nullptr;
   Resolver* resolver = nullptr;
   ClientSessionCache* sessions = nullptr;
   LinkPool* links = nullptr;
   AcceptedLinks* accepted_links = nullptr;
+  HandshakeTurns* handshakes = nullptr;
   Random* random = nullptr;
   ConnectionLimits limits;
   std::shared_ptr<const MeshView> view;   // in force; replaced between two events

@@ -100,11 +100,10 @@ void AddHandshakes(const std::vector<WorkerCounters>& workers, Families& out) {
 }
 
 void AddLimits(const std::vector<WorkerCounters>& workers, Families& out) {
-  out.Counter("limit_reached_total", "Connections refused because a limit was reached.")
-      .Value(Sum(workers, &WorkerCounters::limit_connections), {{"limit", "max_connections"}})
-      .Value(Sum(workers, &WorkerCounters::limit_handshakes), {{"limit", "max_handshakes"}})
+  out.Counter("limit_reached_total", "Times a limit was reached, by its name in proxy.yaml.")
       .Value(Sum(workers, &WorkerCounters::limit_idle_links), {{"limit", "max_idle_links"}})
       .Value(Sum(workers, &WorkerCounters::limit_link_handshakes), {{"limit", "max_link_handshakes"}});
+  for (const auto& [limit, times] : Sum(workers, &WorkerCounters::limits_reached)) out.Value(times, {{"limit", limit}});
   out.Counter("accept_paused_total", "Times accepting was paused because descriptors ran out.")
       .Value(Sum(workers, &WorkerCounters::accept_paused));
 }

@@ -27,7 +27,7 @@ std::vector<WorkerCounters> TwoWorkers() {
   b.closes_inbound = {{"finished", 4}};
   b.closes_outbound = {{"finished", 8}};
   a.verification_failures = {{"expired", 1}};
-  b.limit_handshakes = 6;
+  b.limits_reached = {{"max_handshakes", 6}};
   b.view_version = 2;
   a.handshake_durations.counts[1] = 2;
   b.handshake_durations.counts[1] = 1;

@@ -20,6 +20,9 @@ class BufferPool {
 
   size_t block_bytes() const { return block_bytes_; }
   size_t lent() const { return lent_; }
+  // Memory is short: those who read ahead into a block of it read no more than they need now.
+  bool frugal() const { return frugal_; }
+  void set_frugal(bool frugal) { frugal_ = frugal; }
 
  private:
   friend class Buffer;
@@ -38,6 +41,7 @@ class BufferPool {
   size_t block_bytes_;
   size_t max_free_;
   size_t lent_ = 0;
+  bool frugal_ = false;
   std::vector<std::unique_ptr<uint8_t[]>> free_;
 };
 
@@ -57,6 +61,7 @@ class Buffer {
   size_t limit() const { return limit_; }
   size_t room() const { return end_ < limit_ ? limit_ - end_ : 0; }
   bool holds_block() const { return block_ != nullptr; }
+  bool frugal() const { return pool_->frugal(); }
   absl::Span<const uint8_t> content() const { return {block_.get() + begin_, size()}; }
   // Where the next bytes go; borrows a block.
   absl::Span<uint8_t> space() {

@@ -40,6 +40,7 @@ class FakeStream : public Stream {
   std::string error_text() const override { return std::string(StreamErrorName(error_)); }
 
   Faults& faults() { return faults_; }
+  size_t unread_bytes() const { return in_->bytes.size(); }  // that came for this end
   void Wake() { ready_.Start(absl::ZeroDuration()); }
 
  private:

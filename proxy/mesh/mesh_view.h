@@ -74,7 +74,7 @@ struct MeshView : MeshRules {
   const InboundPolicy& PolicyFor(size_t index, ListenerKind kind) const;
 };
 
-// Limits of one worker; fixed for the life of the process.
+// Limits of one worker (those per peer and per source: of the process); fixed for the life of the process.
 struct ConnectionLimits {
   uint32_t max_connections = 8192;
   uint32_t max_handshakes = 1024;  // in flight
@@ -83,11 +83,18 @@ struct ConnectionLimits {
   absl::Duration handshake_timeout = absl::Seconds(10);
   absl::Duration sniff_timeout = absl::Milliseconds(200);
   absl::Duration idle_timeout = absl::ZeroDuration();  // zero: none
+  uint32_t max_connections_per_peer = 0;     // let in, by SPIFFE ID; zero: none
+  uint32_t max_connections_per_source = 768;  // not authenticated yet, by address
+  absl::Duration first_byte_timeout = absl::ZeroDuration();   // zero: none
+  absl::Duration half_closed_timeout = absl::ZeroDuration();  // zero: none
+  uint64_t max_buffered_bytes = 256 << 20;  // for receivers that are slow
   // Of links, which carry one stream after another.
   uint32_t max_idle_links = 1024;  // that wait for their next stream, of those opened and of those accepted
   uint32_t max_idle_links_per_destination = 256;
   uint32_t max_link_handshakes = 32;  // in flight ahead of need, or to authenticate a stream anew
   absl::Duration idle_link_timeout = absl::Seconds(60);  // of those opened; those accepted have twice as long
+
+  friend bool operator==(const ConnectionLimits&, const ConnectionLimits&) = default;
 };
 
 }  // namespace lanyard

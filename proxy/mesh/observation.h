@@ -45,8 +45,7 @@ struct WorkerCounters {
   std::vector<std::pair<std::string, uint64_t>> reauthentication_failures;  // attempts, by cause
   uint64_t svid_expired_kept = 0;         // connections that outlived a peer's SVID under on_svid_expiry: keep
   uint64_t accept_paused = 0;             // times accepting was paused (descriptors exhausted)
-  uint64_t limit_connections = 0;         // refused at max_connections
-  uint64_t limit_handshakes = 0;          // refused at max_handshakes
+  std::vector<std::pair<std::string, uint64_t>> limits_reached;        // by name in proxy.yaml; all of them
   uint64_t view_version = 0;              // gauge: the MeshView in force
   std::vector<std::pair<std::string, uint64_t>> closes_inbound;         // by close reason name
   std::vector<std::pair<std::string, uint64_t>> closes_outbound;

@@ -65,7 +65,9 @@ void TlsStream::OnReady() {
 IoStatus TlsStream::Fill() {
   if (lower_drained_) return IoStatus::kWouldBlock;
   if (lower_ended_) return IoStatus::kEnd;
-  const IoResult result = lower_->Read(in_.space());
+  const absl::Span<uint8_t> space = in_.space();
+  const size_t most = in_.frugal() ? std::min(space.size(), kRoomForARecord) : space.size();
+  const IoResult result = lower_->Read(space.first(most));
   switch (result.status) {
     case IoStatus::kOk: in_.Produced(result.size_bytes); return IoStatus::kOk;
     case IoStatus::kWouldBlock: lower_drained_ = true; break;

@@ -126,6 +126,23 @@ TEST_F(TlsStreamTest, HoldsNoBufferWhenIdle) {
   EXPECT_EQ(harness_.pool.lent(), 0u);
 }
 
+TEST_F(TlsStreamTest, WhereMemoryIsShortItReadsNoMoreThanARecordAhead) {
+  ASSERT_TRUE(OpenBoth());
+  const std::string text = TestBytes(60000, 9);
+  harness_.pool.set_frugal(true);
+  Send(ends_.left.get(), text);
+  // What a reader leaves stays below, where the sender sees it.
+  uint8_t little[100];
+  ASSERT_EQ(ends_.right->Read(little).status, IoStatus::kOk);
+  EXPECT_GT(harness_.right->unread_bytes(), 40000u);
+  StreamReader reader(ends_.right.get());
+  ASSERT_TRUE(harness_.TurnUntil([&] {
+    reader.Drain();
+    return reader.bytes().size() == text.size() - sizeof(little);
+  }));
+  EXPECT_TRUE(reader.bytes() == text.substr(sizeof(little)));
+}
+
 TEST_F(TlsStreamTest, AsksTheStreamBelowAgainOnlyOnceItHasSpoken) {
   ASSERT_TRUE(OpenBoth());
   uint8_t byte = 0;

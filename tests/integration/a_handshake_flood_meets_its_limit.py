@@ -9,7 +9,8 @@ LIMIT, BEYOND = 16, 60
 
 def test(scope):
     # One worker: the limit is shared out among them.
-    pair = Pair(scope, server={"workers": 1}, limits={"max_handshakes": LIMIT, "handshake_timeout": "60s"})
+    pair = Pair(scope, server={"workers": 1}, limits={"max_handshakes": LIMIT, "max_connections_per_source": LIMIT + BEYOND,
+                                                      "handshake_timeout": "60s"})
     proxy = pair.server.proxy
     pair.exchange()
     holdings = Holdings(proxy)

@@ -11,8 +11,8 @@ from kit.binaries import PATIENCE
 TIMEOUT_S = 20 * PATIENCE
 
 
-def connect(address, port, namespace=None, timeout_s=TIMEOUT_S, receive_buffer=None):
-    """A connected socket, made in `namespace`."""
+def connect(address, port, namespace=None, timeout_s=TIMEOUT_S, receive_buffer=None, source=None):
+    """A connected socket, made in `namespace`; `source` is its own address, if it matters which."""
     with namespace.entered() if namespace else contextlib.nullcontext():
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         connection = socket.socket(family, socket.SOCK_STREAM)
@@ -20,6 +20,8 @@ def connect(address, port, namespace=None, timeout_s=TIMEOUT_S, receive_buffer=N
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     connection.settimeout(timeout_s)
     try:
+        if source:
+            connection.bind((source, 0))
         connection.connect((address, port))
     except OSError:
         connection.close()

@@ -1,0 +1,48 @@
+import socket
+import threading
+import time
+
+from kit import sockets
+from kit.binaries import PATIENCE
+from kit.holdings import Holdings
+from kit.pair import Pair
+from kit.scope import check
+
+TIMEOUT_S = 2 * PATIENCE
+
+
+def test(scope):
+    def never_end(connection):
+        # Answers, and does not end when its caller does.
+        while part := connection.recv(1 << 16):
+            connection.sendall(part)
+        over.wait()
+
+    over = threading.Event()
+    scope.callback(over.set)
+    limits = {"first_byte_timeout": f"{TIMEOUT_S:g}s", "half_closed_timeout": f"{TIMEOUT_S:g}s"}
+    pair = Pair(scope, server={"limits": limits}, serve=never_end)
+    proxy = pair.server.proxy
+    with pair.connect() as warm:
+        warm.sendall(b"x")
+        check.assertEqual(warm.recv(1), b"x")
+        sockets.reset(warm)
+    holdings = Holdings(*pair.proxies)
+    with pair.connect() as used, pair.connect() as unused, pair.connect() as half:
+        used.sendall(b"once")
+        check.assertEqual(sockets.receive_exactly(used, 4), b"once")
+        half.sendall(b"half")
+        check.assertEqual(sockets.receive_exactly(half, 4), b"half")
+        began = time.monotonic()
+        half.shutdown(socket.SHUT_WR)
+        for connection, reason in ((unused, "first_byte_timeout"), (half, "half_closed_timeout")):
+            with check.assertRaises(ConnectionError):
+                check.assertNotEqual(connection.recv(1), b"", "ended as if all were well")
+            record = proxy.wait_for_closed(direction="inbound", close_reason=reason)
+            check.assertGreaterEqual(record["duration_ms"], TIMEOUT_S * 900, record)
+            check.assertEqual(proxy.metric("lanyard_proxy_limit_reached_total", limit=reason), 1)
+        check.assertGreaterEqual(time.monotonic() - began, TIMEOUT_S * 0.9)
+        used.sendall(b"again")
+        check.assertEqual(sockets.receive_exactly(used, 5), b"again")
+        sockets.reset(used)
+    holdings.wait_until_given_back()
