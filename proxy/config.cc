@@ -230,7 +230,8 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, absl::string
 
 bool SameListeners(const std::vector<ListenerSpec>& a, const std::vector<ListenerSpec>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const ListenerSpec& x, const ListenerSpec& y) {
-    return x.name == y.name && x.kind == y.kind && x.address == y.address && x.destination == y.destination;
+    return x.name == y.name && x.kind == y.kind && x.address == y.address && x.destination == y.destination &&
+           x.transparent == y.transparent && x.preserve_source == y.preserve_source;
   });
 }
 

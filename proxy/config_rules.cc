@@ -46,10 +46,25 @@ struct ListenerBuilder {
     address_paths.push_back(address_path);
   }
 
-  void AddCapture(const char* name, ListenerKind kind, const std::string& path, const std::string& text) {
+  void AddCapture(const char* name, ListenerKind kind, const std::string& path, const std::string& text,
+                  const config::Capture& from) {
     if (text.empty()) return;
     const std::optional<SocketAddress> address = AddressFromConfig(path, text, problems);
-    if (address.has_value()) Add({name, kind, *address, ""}, {}, {}, path);
+    if (!address.has_value()) return;
+    ListenerSpec spec{name, kind, *address, ""};
+    spec.transparent = from.mode() == config::TPROXY;
+    spec.preserve_source = kind == ListenerKind::kInboundCapture && from.preserve_source();
+    Add(std::move(spec), {}, {}, path);
+  }
+
+  void CheckCapture(const config::Capture& from) {
+    if (from.preserve_source() && from.inbound_address().empty()) {
+      problems.Add("capture.preserve_source",
+                   "it is for captured inbound connections, and none is captured: set capture.inbound_address");
+    }
+    if (from.mode() == config::TPROXY && from.inbound_address().empty() && from.outbound_address().empty()) {
+      problems.Add("capture.mode", "nothing is captured: set capture.outbound_address or capture.inbound_address");
+    }
   }
 
   void AddOutbound(const std::string& name, const std::string& path, const config::OutboundListener& from) {
@@ -129,9 +144,10 @@ BanSet BansFromConfig(const config::ProxyConfig& config, ConfigProblems& problem
 ConfiguredListeners ListenersFromConfig(const config::ProxyConfig& config, ConfigProblems& problems) {
   ListenerBuilder builder{{}, {}, problems};
   builder.AddCapture(kCaptureOutbound, ListenerKind::kOutboundCapture, "capture.outbound_address",
-                     config.capture().outbound_address());
+                     config.capture().outbound_address(), config.capture());
   builder.AddCapture(kCaptureInbound, ListenerKind::kInboundCapture, "capture.inbound_address",
-                     config.capture().inbound_address());
+                     config.capture().inbound_address(), config.capture());
+  builder.CheckCapture(config.capture());
   std::set<std::string> seen = {kCaptureOutbound, kCaptureInbound};
   for (int i = 0; i < config.listeners_size(); ++i) {
     const config::Listener& from = config.listeners(i);

@@ -134,5 +134,35 @@ TEST(ListenersFromConfig, NamesOfTheCaptureListenersAreTaken) {
   EXPECT_THAT(OnlyProblem(problems), HasSubstr("listeners[0].name: \"capture-inbound\" is taken"));
 }
 
+TEST(ListenersFromConfig, TproxyMakesBothCaptureListenersTransparent) {
+  config::ProxyConfig config;
+  config.mutable_capture()->set_outbound_address(":15001");
+  config.mutable_capture()->set_inbound_address(":15006");
+  ConfigProblems problems;
+  for (const ListenerSpec& spec : ListenersFromConfig(config, problems).specs) {
+    EXPECT_FALSE(spec.transparent || spec.preserve_source) << spec.name;
+  }
+  config.mutable_capture()->set_mode(config::TPROXY);
+  config.mutable_capture()->set_preserve_source(true);
+  for (const ListenerSpec& spec : ListenersFromConfig(config, problems).specs) {
+    EXPECT_TRUE(spec.transparent) << spec.name;
+    EXPECT_EQ(spec.preserve_source, spec.kind == ListenerKind::kInboundCapture);
+  }
+  EXPECT_TRUE(problems.empty());
+}
+
+TEST(ListenersFromConfig, WhatIsForCapturedConnectionsNeedsCapture) {
+  config::ProxyConfig config;
+  config.mutable_capture()->set_preserve_source(true);
+  ConfigProblems problems;
+  ListenersFromConfig(config, problems);
+  EXPECT_THAT(OnlyProblem(problems), HasSubstr("capture.preserve_source: it is for captured inbound"));
+  config.mutable_capture()->set_preserve_source(false);
+  config.mutable_capture()->set_mode(config::TPROXY);
+  ConfigProblems others;
+  ListenersFromConfig(config, others);
+  EXPECT_THAT(OnlyProblem(others), HasSubstr("capture.mode: nothing is captured"));
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -40,6 +40,13 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Bind(WorkerContext* context,
                                                                  listener.status().message()));
     }
     door.listener = *std::move(listener);
+    // Whoever is to call from others' addresses must be allowed to: better told now than at every connection.
+    if (door.spec.transparent || door.spec.preserve_source) {
+      const absl::Status allowed = door.listener->MakeTransparent();
+      if (!allowed.ok()) {
+        return absl::Status(allowed.code(), absl::StrCat("listener \"", door.spec.name, "\": ", allowed.message()));
+      }
+    }
     acceptor->doors_.push_back(std::move(door));
   }
   return acceptor;
@@ -81,11 +88,24 @@ bool Acceptor::MayLog() {
   return true;
 }
 
-// `local` is the accepted socket's own address: one of this machine's.
+// Untracked connections were not redirected: TPROXY brought them, and the socket has the address they were meant
+// for, or they dialled the listener.
+absl::StatusOr<SocketAddress> Acceptor::MeantFor(int fd, const SocketAddress& source) const {
+  absl::StatusOr<SocketAddress> local = LocalAddress(fd);
+  if (!local.ok()) return local;
+  const absl::StatusOr<SocketAddress> original = OriginalDestination(fd, source);
+  const SocketAddress& meant = original.ok() ? *original : *local;
+  if (IsCapturePort(meant, *local)) return absl::FailedPreconditionError("the capture port itself was dialled");
+  return meant;
+}
+
+// `local` is the accepted socket's own address: one of this machine's, or by TPROXY any.
 bool Acceptor::IsCapturePort(const SocketAddress& destination, const SocketAddress& local) const {
   if (!destination.is_loopback() && destination.HostString() != local.HostString()) return false;
   for (const Door& door : doors_) {
-    if (IsCapture(door.spec.kind) && door.listener->address().port() == destination.port()) return true;
+    if (IsCapture(door.spec.kind) && door.listener->address().port() == destination.port()) {
+      return IsOwnAddress(destination);
+    }
   }
   return false;
 }
@@ -108,10 +128,9 @@ void Acceptor::Accept(size_t index, UniqueFd fd, const SocketAddress& source) {
                   .dialled = door.listener->address(),
                   .looped = false};
   if (door.fixed == nullptr) {
-    absl::StatusOr<SocketAddress> original = OriginalDestination(fd.get(), source);
-    absl::StatusOr<SocketAddress> local = LocalAddress(fd.get());
-    arrival.looped = !original.ok() || !local.ok() || IsCapturePort(*original, *local);
-    if (original.ok()) arrival.dialled = *original;
+    const absl::StatusOr<SocketAddress> meant = MeantFor(fd.get(), source);
+    arrival.looped = !meant.ok();
+    if (meant.ok()) arrival.dialled = *meant;
   }
   arrival.stream = TcpStream::Accepted(context_->loop, std::move(fd));
   if (flow == Flow::kOutbound) {

@@ -31,6 +31,8 @@ class Acceptor {
 
   explicit Acceptor(WorkerContext* context) : context_(context) {}
   void Accept(size_t index, UniqueFd fd, const SocketAddress& source);
+  // Where the caller of a capture listener meant to go; an error for one that dialled the listener itself.
+  absl::StatusOr<SocketAddress> MeantFor(int fd, const SocketAddress& source) const;
   bool IsCapturePort(const SocketAddress& destination, const SocketAddress& local) const;
   // At most one line a second: a flood of callers must not become a flood of lines.
   bool MayLog();

@@ -54,6 +54,15 @@ TEST_F(AcceptorTest, ACapturePortDialledDirectlyIsALoop) {
   EXPECT_TRUE(fakes_.dialled.empty());
 }
 
+TEST_F(AcceptorTest, ATransparentCapturePortDialledDirectlyIsALoopToo) {
+  View(OutboundView(RouteAction::kPassThrough));
+  ListenerSpec spec = Spec(ListenerKind::kOutboundCapture, "");
+  spec.transparent = true;
+  Dialled caller = Dial(Listen(spec));
+  EXPECT_TRUE(RealTurnUntil([&] { return Closes(Flow::kOutbound, CloseReason::kLoopDetected) == 1; }));
+  EXPECT_TRUE(fakes_.dialled.empty());
+}
+
 TEST_F(AcceptorTest, AtTheLimitCallersAreResetAndCounted) {
   context_.limits.max_connections = 0;
   View(OutboundView(RouteAction::kPassThrough));

@@ -104,7 +104,8 @@ void Connection::OnResolved(absl::StatusOr<std::vector<SocketAddress>> addresses
 void Connection::DialNext() {
   target_ = targets_.back();
   targets_.pop_back();
-  far_ = context_->dialer->Dial(*target_);
+  const bool from_caller = flow_ == Flow::kInbound && arrival_.spec->preserve_source;
+  far_ = from_caller ? context_->dialer->DialFrom(arrival_.source, *target_) : context_->dialer->Dial(*target_);
   far_->set_observer(this);
   StepConnect();
 }

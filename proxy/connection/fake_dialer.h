@@ -23,8 +23,14 @@ class FakeDialer : public Dialer {
     return std::move(near);
   }
 
+  std::unique_ptr<Stream> DialFrom(const SocketAddress& source, const SocketAddress& destination) override {
+    sources.push_back(source);
+    return Dial(destination);
+  }
+
   FakeStream::Faults next_faults;                       // of the proxy's end
   std::vector<SocketAddress> dialled;
+  std::vector<SocketAddress> sources;                   // of those that had to have one
   FakeStream* last = nullptr;                           // the proxy's end of the newest
   std::vector<std::unique_ptr<FakeStream>> answerers;   // the other ends
 

@@ -51,6 +51,19 @@ TEST_F(InboundTest, TheWorkloadIsDialledOnlyOnceTheCallerIsAllowed) {
   EXPECT_EQ(Only().rule, "callers");
 }
 
+TEST_F(InboundTest, TheWorkloadIsCalledFromTheCallersAddressWhenAsked) {
+  View(InboundView());
+  inbound_.preserve_source = true;
+  CallIn();
+  auto caller = CallTls(web_);
+  ASSERT_TRUE(TurnUntil([&] {
+    caller->Open();
+    return !dialer_.dialled.empty();
+  }));
+  ASSERT_EQ(dialer_.sources.size(), 1u);
+  EXPECT_EQ(dialer_.sources[0].HostString(), "10.0.0.1");
+}
+
 TEST_F(InboundTest, ACallerThatNoRuleAllowsIsToldByAnAlert) {
   View(InboundView("spiffe://example.org/other"));
   CallIn();

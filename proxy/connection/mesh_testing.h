@@ -132,6 +132,9 @@ class MeshTest : public ConnectionTest, private Dialer {
     }
     return std::move(near);
   }
+  std::unique_ptr<Stream> DialFrom(const SocketAddress&, const SocketAddress& destination) override {
+    return Dial(destination);
+  }
 };
 
 }  // namespace lanyard

@@ -24,6 +24,8 @@ Listener::Listener(EventLoop* loop, UniqueFd fd, SocketAddress address)
 
 Listener::~Listener() { Close(); }
 
+absl::Status Listener::MakeTransparent() { return lanyard::MakeTransparent(fd_.get(), address_); }
+
 absl::Status Listener::Start(Events events) {
   events_ = std::move(events);
   return Resume();

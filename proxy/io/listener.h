@@ -30,6 +30,8 @@ class Listener : private IoHandler {
   ~Listener();
 
   const SocketAddress& address() const { return address_; }  // with the port the kernel chose
+  // As MakeTransparent of socket.h, for what is accepted from now on.
+  absl::Status MakeTransparent();
   absl::Status Start(Events events);
   // Accepts those who wait in the queue already, then closes the socket: new callers are refused.
   void Drain();

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 
@@ -36,6 +37,18 @@ void SetStreamOptions(int fd, const SocketAddress& address) {
   SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
 }
 
+// The kernel chooses the port.
+sockaddr_storage WithoutPort(const SocketAddress& address) {
+  sockaddr_storage storage{};
+  memcpy(&storage, address.raw(), address.raw_size());
+  if (address.is_ipv4()) {
+    reinterpret_cast<sockaddr_in*>(&storage)->sin_port = 0;
+  } else {
+    reinterpret_cast<sockaddr_in6*>(&storage)->sin6_port = 0;
+  }
+  return storage;
+}
+
 bool IsAnyIpv6(const SocketAddress& address) {
   if (address.is_ipv4()) return false;
   return IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(address.raw())->sin6_addr);
@@ -57,6 +70,39 @@ absl::StatusOr<UniqueFd> OpenListenerOf(const SocketAddress& address) {
   return fd;
 }
 
+// Binds to the host of `source`; the port is chosen with the destination known, so that one port serves many.
+int BindToHost(int fd, const SocketAddress& source) {
+  if (!MakeTransparent(fd, source).ok()) return errno;
+  SetOption(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+  sockaddr_storage storage = WithoutPort(source);
+  return bind(fd, reinterpret_cast<const sockaddr*>(&storage), source.raw_size()) == 0 ? 0 : errno;
+}
+
+Dialled DialFromOrAnywhere(const SocketAddress* source, const SocketAddress& destination) {
+  Dialled dialled;
+  dialled.fd.Reset(socket(destination.is_ipv4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!dialled.fd.valid()) {
+    dialled.error_number = errno;
+    return dialled;
+  }
+  SetStreamOptions(dialled.fd.get(), destination);
+  if (source != nullptr) {
+    const bool same_family = source->is_ipv4() == destination.is_ipv4();
+    dialled.error_number = same_family ? BindToHost(dialled.fd.get(), *source) : EAFNOSUPPORT;
+    if (dialled.error_number != 0) {
+      dialled.fd.Reset();
+      return dialled;
+    }
+  }
+  if (connect(dialled.fd.get(), destination.raw(), destination.raw_size()) == 0) {
+    dialled.connected = true;
+  } else if (errno != EINPROGRESS) {
+    dialled.error_number = errno;
+    dialled.fd.Reset();
+  }
+  return dialled;
+}
+
 }  // namespace
 
 absl::StatusOr<UniqueFd> OpenListener(const SocketAddress& address) {
@@ -64,6 +110,26 @@ absl::StatusOr<UniqueFd> OpenListener(const SocketAddress& address) {
   if (fd.ok() || !IsAnyIpv6(address) || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)) return fd;
   absl::StatusOr<SocketAddress> ipv4 = SocketAddress::Parse(absl::StrCat("0.0.0.0:", address.port()));
   return OpenListenerOf(*ipv4);
+}
+
+absl::Status MakeTransparent(int fd, const SocketAddress& address) {
+  const int one = 1;
+  const int level = address.is_ipv4() ? SOL_IP : SOL_IPV6;
+  if (setsockopt(fd, level, address.is_ipv4() ? IP_TRANSPARENT : IPV6_TRANSPARENT, &one, sizeof(one)) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::ErrnoToStatus(errno, absl::StrCat("a socket for ", address.ToString(),
+                                                 " may not have addresses that are not this machine's: give the proxy "
+                                                 "CAP_NET_RAW (systemd: AmbientCapabilities=CAP_NET_RAW)"));
+}
+
+bool IsOwnAddress(const SocketAddress& address) {
+  if (address.is_loopback()) return true;
+  const UniqueFd fd(socket(address.is_ipv4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const sockaddr_storage storage = WithoutPort(address);
+  // Of a datagram socket, so that nobody's port is in the way.
+  return bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), address.raw_size()) == 0 ||
+         errno != EADDRNOTAVAIL;
 }
 
 absl::StatusOr<SocketAddress> LocalAddress(int fd) {
@@ -81,26 +147,15 @@ absl::StatusOr<SocketAddress> OriginalDestination(int fd, const SocketAddress& s
   const int level = source.is_ipv4() ? SOL_IP : SOL_IPV6;
   const int option = source.is_ipv4() ? SO_ORIGINAL_DST : kIp6tOriginalDst;
   if (getsockopt(fd, level, option, &storage, &size) != 0) {
-    return absl::NotFoundError("the connection was not redirected here: the kernel knows no original destination");
+    return absl::NotFoundError("the connection is not tracked: the kernel knows no original destination");
   }
   return SocketAddress::FromSockaddr(storage);
 }
 
-Dialled Dial(const SocketAddress& destination) {
-  Dialled dialled;
-  dialled.fd.Reset(socket(destination.is_ipv4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!dialled.fd.valid()) {
-    dialled.error_number = errno;
-    return dialled;
-  }
-  SetStreamOptions(dialled.fd.get(), destination);
-  if (connect(dialled.fd.get(), destination.raw(), destination.raw_size()) == 0) {
-    dialled.connected = true;
-  } else if (errno != EINPROGRESS) {
-    dialled.error_number = errno;
-    dialled.fd.Reset();
-  }
-  return dialled;
+Dialled Dial(const SocketAddress& destination) { return DialFromOrAnywhere(nullptr, destination); }
+
+Dialled DialFrom(const SocketAddress& source, const SocketAddress& destination) {
+  return DialFromOrAnywhere(&source, destination);
 }
 
 void ResetOnClose(int fd) {

@@ -15,11 +15,19 @@ inline constexpr int kListenBacklog = 4096;
 // machine has no IPv6). The error names the address.
 absl::StatusOr<UniqueFd> OpenListener(const SocketAddress& address);
 
+// From now on the socket takes connections to any address (IP_TRANSPARENT), which TPROXY brings. PermissionDenied
+// without CAP_NET_RAW.
+absl::Status MakeTransparent(int fd, const SocketAddress& address);
+
+// True if this machine has the address (a loopback one always is), without looking at the port.
+bool IsOwnAddress(const SocketAddress& address);
+
 // The address a socket is bound to.
 absl::StatusOr<SocketAddress> LocalAddress(int fd);
 
-// Where the caller of a redirected connection meant to go (SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST);
-// NotFound for a connection that was not redirected.
+// Where the caller of a captured connection meant to go, as connection tracking knows it (SO_ORIGINAL_DST,
+// IP6T_SO_ORIGINAL_DST): what was redirected was meant for elsewhere, what TPROXY brought for the socket's own
+// address. NotFound for a connection that is not tracked.
 absl::StatusOr<SocketAddress> OriginalDestination(int fd, const SocketAddress& source);
 
 struct Dialled {
@@ -29,6 +37,9 @@ struct Dialled {
 };
 // Starts to connect without blocking.
 Dialled Dial(const SocketAddress& destination);
+// Likewise, from the address of `source`, which may be any machine's, and a port that the kernel chooses. Needs
+// CAP_NET_RAW (EPERM). A source of the other family is EAFNOSUPPORT.
+Dialled DialFrom(const SocketAddress& source, const SocketAddress& destination);
 
 // The next close sends RST instead of FIN.
 void ResetOnClose(int fd);

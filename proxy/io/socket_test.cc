@@ -66,6 +66,33 @@ TEST_F(SocketTest, ResetOnCloseIsSeenAsAReset) {
   EXPECT_EQ(errno, ECONNRESET);
 }
 
+TEST_F(SocketTest, ADialMayBeFromAnybodysAddress) {
+  const SocketAddress somebody = SocketAddress::Parse("192.0.2.7:40000").value();
+  const Dialled dialled = DialFrom(somebody, address_);
+  ASSERT_TRUE(dialled.fd.valid()) << "needs CAP_NET_RAW: " << dialled.error_number;
+  const SocketAddress local = LocalAddress(dialled.fd.get()).value();
+  EXPECT_EQ(local.HostString(), "192.0.2.7");
+  EXPECT_NE(local.port(), 0);
+}
+
+TEST_F(SocketTest, AnAddressOfTheOtherFamilyIsNoSource) {
+  const Dialled dialled = DialFrom(SocketAddress::Parse("[2001:db8::1]:1").value(), address_);
+  EXPECT_FALSE(dialled.fd.valid());
+  EXPECT_EQ(dialled.error_number, EAFNOSUPPORT);
+}
+
+TEST_F(SocketTest, OwnAddressesAreToldFromOthers) {
+  EXPECT_TRUE(IsOwnAddress(address_));
+  EXPECT_TRUE(IsOwnAddress(SocketAddress::Parse("127.0.0.9:1").value()));
+  EXPECT_FALSE(IsOwnAddress(SocketAddress::Parse("192.0.2.1:1").value()));
+  EXPECT_FALSE(IsOwnAddress(SocketAddress::Parse("[2001:db8::1]:1").value()));
+}
+
+TEST_F(SocketTest, AListenerMayBeMadeTransparent) {
+  ASSERT_TRUE(MakeTransparent(listener_.get(), address_).ok()) << "needs CAP_NET_RAW";
+  EXPECT_EQ(Option(listener_.get(), SOL_IP, IP_TRANSPARENT), 1);
+}
+
 TEST_F(SocketTest, ARefusedDialIsToldAtOnceOrLater) {
   listener_.Reset();
   const Dialled dialled = Dial(address_);

@@ -44,7 +44,15 @@ std::unique_ptr<TcpStream> TcpStream::Accepted(EventLoop* loop, UniqueFd fd) {
 }
 
 std::unique_ptr<TcpStream> TcpStream::Dialling(EventLoop* loop, const SocketAddress& destination) {
-  Dialled dialled = Dial(destination);
+  return Of(loop, Dial(destination));
+}
+
+std::unique_ptr<TcpStream> TcpStream::DiallingFrom(EventLoop* loop, const SocketAddress& source,
+                                                   const SocketAddress& destination) {
+  return Of(loop, DialFrom(source, destination));
+}
+
+std::unique_ptr<TcpStream> TcpStream::Of(EventLoop* loop, Dialled dialled) {
   std::unique_ptr<TcpStream> stream(new TcpStream(loop, std::move(dialled.fd), dialled.connected));
   if (dialled.error_number != 0) {
     stream->Fail(dialled.error_number);

@@ -6,6 +6,7 @@
 
 #include "proxy/io/address.h"
 #include "proxy/io/event_loop.h"
+#include "proxy/io/socket.h"
 #include "proxy/io/stream.h"
 #include "proxy/io/unique_fd.h"
 
@@ -19,6 +20,9 @@ class TcpStream : public Stream, private IoHandler {
   static std::unique_ptr<TcpStream> Accepted(EventLoop* loop, UniqueFd fd);
   // Never null: what fails at once is told by Open.
   static std::unique_ptr<TcpStream> Dialling(EventLoop* loop, const SocketAddress& destination);
+  // From the address of `source`, with a port that the kernel chooses (DialFrom of socket.h).
+  static std::unique_ptr<TcpStream> DiallingFrom(EventLoop* loop, const SocketAddress& source,
+                                                 const SocketAddress& destination);
   ~TcpStream() override;
 
   IoResult Open() override;
@@ -33,6 +37,7 @@ class TcpStream : public Stream, private IoHandler {
 
  private:
   TcpStream(EventLoop* loop, UniqueFd fd, bool connected);
+  static std::unique_ptr<TcpStream> Of(EventLoop* loop, Dialled dialled);
   void OnIo(uint32_t events) override;
   void Register();
   IoResult Fail(int error_number);

@@ -40,6 +40,8 @@ struct ListenerSpec {
   ListenerKind kind;
   SocketAddress address;
   std::string destination;  // static ones: "host:port"
+  bool transparent = false;      // capture: takes connections to any address, as TPROXY brings them
+  bool preserve_source = false;  // kInboundCapture: the server is called from the caller's address
 };
 
 // The ALPN name that proxies offer each other. A ClientHello that offers only others is the application's own

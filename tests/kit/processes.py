@@ -17,13 +17,19 @@ def _die_with_parent():
 
 
 class Process:
-    """`command[0]` may be one of Lanyard's binaries by name. Standard output and error go to the log."""
+    """`command[0]` may be one of Lanyard's binaries by name. Standard output and error go to the log.
+    `capabilities`: what it may besides, as `uid`: ("net_raw",)."""
 
-    def __init__(self, scope, name, command, namespace=None, uid=None, environment=None, before=None):
+    def __init__(self, scope, name, command, namespace=None, uid=None, environment=None, before=None, capabilities=()):
         self.name = name
         self.command = [str(part) for part in command]
         if self.command[0].startswith("lanyard"):
             self.command[0] = str(binaries.path_of(self.command[0]))
+        if capabilities:
+            given = ",".join(f"+{capability}" for capability in capabilities)
+            self.command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", f"--inh-caps={given}",
+                            f"--ambient-caps={given}", *self.command]
+            uid = None
         self.log_path = scope.folder / f"{name}.log"
         self._namespace, self._uid, self._before = namespace, uid, before
         self._environment = {**os.environ, **(environment or {})}

@@ -11,14 +11,15 @@ class Proxy:
     """Runs `configuration` (a dictionary) in `namespace`; waits until it is ready unless told not to."""
 
     def __init__(self, scope, name, configuration, namespace=None, uid=None, wait=True, admin_port=ADMIN_PORT,
-                 before=None, environment=None):
+                 before=None, environment=None, capabilities=()):
         self.namespace, self.admin_port = namespace, admin_port
         self.config_path = scope.folder / f"{name}.yaml"
         configuration = {"admin": {"address": f"127.0.0.1:{admin_port}"}, "workers": 2,
                          "log": {"level": "debug", "format": "json"}, **configuration}
         self.config_path.write_text(json.dumps(configuration, indent=1))
         self.process = processes.Process(scope, name, ["lanyard-proxy", "run", "--config", self.config_path],
-                                         namespace, uid, before=before, environment=environment)
+                                         namespace, uid, before=before, environment=environment,
+                                         capabilities=capabilities)
         if wait:
             self.wait_until_ready()
 
