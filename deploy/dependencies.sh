@@ -15,7 +15,7 @@ readonly build_packages=(
   libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev
   libsqlite3-dev nlohmann-json3-dev libyaml-cpp-dev libspdlog-dev libnftables-dev prometheus-cpp-dev libboost-dev
-  libcli11-dev
+  libcli11-dev libbpf-dev
   clang libclang-rt-14-dev
 )
 # What the quickstart, the integration tests and the benchmark run beside Lanyard.

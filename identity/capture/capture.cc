@@ -10,8 +10,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "identity/capture/cgroup_mount.h"
+#include "identity/capture/ebpf/hooks.h"
+#include "identity/capture/ebpf/tables.h"
 #include "identity/capture/nftables.h"
 #include "identity/capture/policy_routes.h"
 #include "identity/capture/script.h"
@@ -51,10 +55,28 @@ absl::Status StartNftables(const CaptureRules& rules, const CaptureEnvironment& 
   return applied;
 }
 
+// Packet filters of ours. A kernel that cannot list them has none.
+bool HasNftables() { return ListNftablesTable(kCaptureTable, /*json=*/false).ok(); }
+
 absl::Status StopNftables() {
   absl::Status status = ApplyNftables(CaptureDownScript());
   if (status.ok()) status = RemovePolicyRoutes();
   return status;
+}
+
+std::string NotesOf(const CaptureRules& rules) {
+  return absl::StrCat(kShapeNote, " ", kCaptureShape, "\n", absl::StrJoin(WordsOf(rules), "\n"));
+}
+
+// Where both are in force for a moment, callers are refused; where neither were, they would not be captured.
+absl::Status StartEbpf(const CaptureRules& rules, const CaptureEnvironment& environment) {
+  const absl::StatusOr<EbpfSurroundings> surroundings = SurveySurroundings(environment.cgroup_mount);
+  if (!surroundings.ok()) return surroundings.status();
+  const absl::StatusOr<EbpfTables> tables = MakeEbpfTables(rules, *surroundings);
+  if (!tables.ok()) return tables.status();
+  const EbpfPlaces places = {.bpf_fs = kBpfFileSystem, .cgroup_root = environment.cgroup_mount};
+  if (const absl::Status raised = RaiseHooks(*tables, NotesOf(rules), places); !raised.ok()) return raised;
+  return HasNftables() ? StopNftables() : absl::OkStatus();
 }
 
 }  // namespace
@@ -80,12 +102,37 @@ absl::Status StartCapture(const CaptureRules& rules, const CaptureEnvironment& e
   if (const absl::Status whole = CheckCaptureRules(rules); !whole.ok()) return whole;
   switch (rules.mode) {
     case CaptureMode::kRedirect:
-    case CaptureMode::kTproxy: return StartNftables(rules, environment);
+    case CaptureMode::kTproxy: {
+      const absl::Status started = StartNftables(rules, environment);
+      return started.ok() ? LowerHooks(EbpfPlaces()) : started;
+    }
+    case CaptureMode::kEbpf: return StartEbpf(rules, environment);
   }
   return absl::InternalError("a mode of capture without a mechanism");
 }
 
-absl::Status StopCapture() { return StopNftables(); }
+absl::Status StopCapture() {
+  const bool by_ebpf = FindHooks(EbpfPlaces()).ok();
+  absl::Status status = LowerHooks(EbpfPlaces());
+  if (!by_ebpf || HasNftables()) status.Update(StopNftables());
+  return status;
+}
+
+absl::StatusOr<CaptureInForce> ParseCaptureNotes(absl::string_view notes, const CaptureEnvironment& environment) {
+  std::vector<std::string> words = absl::StrSplit(notes, '\n');
+  absl::string_view shape = words.front();
+  CaptureInForce found;
+  if (!absl::ConsumePrefix(&shape, absl::StrCat(kShapeNote, " ")) || !absl::SimpleAtoi(shape, &found.shape)) {
+    return absl::InternalError(absl::StrCat("the notes beside the eBPF programs begin with '", words.front(),
+                                            "', which is no shape"));
+  }
+  if (found.shape != kCaptureShape) return found;
+  words.erase(words.begin());
+  absl::StatusOr<CaptureRules> rules = RulesFromWords(words, environment);
+  if (!rules.ok()) return rules.status();
+  found.rules = *std::move(rules);
+  return found;
+}
 
 absl::StatusOr<CaptureInForce> ParseCaptureListing(std::string nftables_json, const CaptureEnvironment& environment) {
   const auto listing = nlohmann::json::parse(nftables_json, nullptr, /*allow_exceptions=*/false);
@@ -115,6 +162,14 @@ absl::StatusOr<CaptureInForce> ParseCaptureListing(std::string nftables_json, co
 }
 
 absl::StatusOr<std::optional<CaptureInForce>> FindCapture(const CaptureEnvironment& environment) {
+  absl::StatusOr<HooksInForce> hooks = FindHooks(EbpfPlaces());
+  if (!hooks.ok() && !absl::IsNotFound(hooks.status())) return hooks.status();
+  if (hooks.ok()) {
+    absl::StatusOr<CaptureInForce> by_ebpf = ParseCaptureNotes(hooks->words, environment);
+    if (!by_ebpf.ok()) return by_ebpf.status();
+    by_ebpf->counters = std::move(hooks->counters);
+    return std::optional<CaptureInForce>(*std::move(by_ebpf));
+  }
   absl::StatusOr<std::string> table = ListNftablesTable(kCaptureTable, /*json=*/true);
   if (absl::IsNotFound(table.status())) return std::optional<CaptureInForce>();
   if (!table.ok()) return table.status();

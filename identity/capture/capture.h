@@ -1,11 +1,15 @@
 // Capture in force: laid, taken away and found as one, whatever the mode needs in the kernel.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "identity/capture/rules.h"
 
 namespace lanyard {
@@ -24,9 +28,13 @@ absl::Status StopCapture();
 struct CaptureInForce {
   int shape = 0;              // 0: of a version before shapes; `rules` count only with kCaptureShape
   CaptureRules rules;
-  std::string nftables_json;  // the table, as nft lists it
+  std::string nftables_json;  // the table, as nft lists it; "" of mode ebpf
+  std::vector<std::pair<std::string, uint64_t>> counters;  // of mode ebpf
 };
 absl::StatusOr<std::optional<CaptureInForce>> FindCapture(const CaptureEnvironment& environment);
+
+// Likewise of the notes that are kept beside the eBPF programs. Pure.
+absl::StatusOr<CaptureInForce> ParseCaptureNotes(absl::string_view notes, const CaptureEnvironment& environment);
 
 // The parts of a listing, in nft's JSON, that Find reads. Pure.
 absl::StatusOr<CaptureInForce> ParseCaptureListing(std::string nftables_json, const CaptureEnvironment& environment);

@@ -41,6 +41,17 @@ TEST(CaptureListingTest, WhatIsNoListingIsAnError) {
   }
 }
 
+TEST(CaptureNotesTest, TheySayWhatIsInForce) {
+  const auto found = ParseCaptureNotes("shape 2\n--mode ebpf\n--proxy-uid 7", {});
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->rules.mode, CaptureMode::kEbpf);
+  EXPECT_EQ(found->rules.proxy_uid, 7u);
+  EXPECT_EQ(ParseCaptureNotes("shape 3\n--of-a-later-version", {})->shape, 3);
+  for (const char* text : {"", "shape two", "--mode ebpf", "shape 2\n--mode sideways"}) {
+    EXPECT_FALSE(ParseCaptureNotes(text, {}).ok()) << text;
+  }
+}
+
 TEST(CaptureEnvironmentTest, RootHasANumber) {
   const CaptureEnvironment environment = SystemCaptureEnvironment();
   EXPECT_EQ(environment.user("root").value(), 0u);

@@ -134,8 +134,12 @@ CaptureSetting PreserveSourceSetting() {
 std::vector<CaptureSetting> MadeSettings() {
   using Rules = CaptureRules;
   return {
-      ChoiceSetting<CaptureMode>("--mode", "redirect rewrites destinations; tproxy rewrites nothing", &Rules::mode,
-                                 {{"redirect", CaptureMode::kRedirect}, {"tproxy", CaptureMode::kTproxy}}),
+      ChoiceSetting<CaptureMode>("--mode",
+                                 "redirect rewrites destinations; tproxy rewrites nothing; ebpf needs no nftables",
+                                 &Rules::mode,
+                                 {{"redirect", CaptureMode::kRedirect},
+                                  {"tproxy", CaptureMode::kTproxy},
+                                  {"ebpf", CaptureMode::kEbpf}}),
       ProxyUidSetting(),
       PortSetting("--outbound-port", "Where the proxy takes outbound connections", &Rules::outbound_port, "15001"),
       PortSetting("--inbound-port", "Where the proxy takes inbound connections", &Rules::inbound_port, "15006"),
@@ -168,6 +172,21 @@ std::vector<CaptureSetting> MadeSettings() {
   };
 }
 
+// What only packet filters can do.
+absl::Status CheckEbpf(const CaptureRules& rules) {
+  if (rules.preserve_source) {
+    return absl::InvalidArgumentError("--preserve-source needs packet filters: use --mode redirect or tproxy");
+  }
+  if (rules.udp != UdpPolicy::kPass) {
+    return absl::InvalidArgumentError("--udp refuse needs packet filters: use --mode redirect or tproxy");
+  }
+  if ((!rules.include_cgroups.empty() || !rules.exclude_cgroups.empty()) && rules.include_inbound_ports.empty()) {
+    return absl::InvalidArgumentError(
+        "--mode ebpf does not know the cgroup of a server: name its ports with --include-inbound-ports");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 const std::vector<CaptureSetting>& CaptureSettings() {
@@ -186,7 +205,7 @@ absl::Status CheckCaptureRules(const CaptureRules& rules) {
                      ", the proxy's own user: its connections would come back to it for ever; run the proxy as a user "
                      "of its own"));
   }
-  return absl::OkStatus();
+  return rules.mode == CaptureMode::kEbpf ? CheckEbpf(rules) : absl::OkStatus();
 }
 
 std::vector<std::string> WordsOf(const CaptureRules& rules) {

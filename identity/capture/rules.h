@@ -18,6 +18,7 @@ namespace lanyard {
 enum class CaptureMode {
   kRedirect,  // its destination is rewritten, and the proxy asks connection tracking for the original one
   kTproxy,    // nothing is rewritten: it is delivered to the proxy's socket, which has the destination's address
+  kEbpf,      // without packet filters: rewritten where a process connects, delivered where sockets are looked up
 };
 
 enum class UdpPolicy {

@@ -76,5 +76,18 @@ TEST(CaptureRulesTest, RulesThatCaptureTheProxyItselfAreRefused) {
   EXPECT_TRUE(CheckCaptureRules(Parse({"--proxy-uid 7", "--include-uids 8"}).value()).ok());
 }
 
+TEST(CaptureRulesTest, WhatOnlyPacketFiltersCanDoIsRefusedOfEbpf) {
+  const auto refusal = [](std::vector<std::string> words) {
+    words.push_back("--mode ebpf");
+    return std::string(CheckCaptureRules(Parse(words).value()).message());
+  };
+  EXPECT_EQ(refusal({"--exclude-uids 7", "--dns capture"}), "");
+  EXPECT_THAT(refusal({"--preserve-source"}), HasSubstr("--preserve-source needs"));
+  EXPECT_THAT(refusal({"--udp refuse"}), HasSubstr("--udp refuse needs"));
+  EXPECT_THAT(refusal({"--cgroup a"}), HasSubstr("--include-inbound-ports"));
+  EXPECT_THAT(refusal({"--exclude-cgroups a"}), HasSubstr("--include-inbound-ports"));
+  EXPECT_EQ(refusal({"--cgroup a", "--include-inbound-ports 80"}), "");
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -37,7 +37,25 @@ absl::StatusOr<CaptureRules> ParseRules(const Arguments& arguments, const Captur
   return rules;
 }
 
-std::string ModeName(CaptureMode mode) { return mode == CaptureMode::kTproxy ? "tproxy" : "redirect"; }
+std::string ModeName(CaptureMode mode) {
+  if (mode == CaptureMode::kEbpf) return "ebpf";
+  return mode == CaptureMode::kTproxy ? "tproxy" : "redirect";
+}
+
+// What is in force, as the command that laid it.
+std::string CommandOf(const CaptureInForce& found) {
+  if (found.shape != kCaptureShape) {
+    return "rules of another version of lanyard: lay them anew with `lanyard capture up`\n\n";
+  }
+  return absl::StrCat("lanyard capture up ", absl::StrJoin(WordsOf(found.rules), " "), "\n\n");
+}
+
+// Of mode ebpf, which has no rules to print.
+std::string CountersOf(const CaptureInForce& found) {
+  std::string text;
+  for (const auto& [name, count] : found.counters) absl::StrAppend(&text, name, " ", count, "\n");
+  return text;
+}
 
 absl::Status Up(const Arguments& arguments, Output& output) {
   const CaptureEnvironment environment = SystemCaptureEnvironment();
@@ -76,18 +94,27 @@ absl::Status Show(const Arguments&, Output& output) {
   const std::vector<std::string> words = known ? WordsOf((*found)->rules) : std::vector<std::string>();
   if (output.json()) {
     nlohmann::ordered_json rules = nlohmann::ordered_json::array();
-    if (captured) rules = nlohmann::ordered_json::parse((*found)->nftables_json)["nftables"];
-    output.Json({{"captured", captured}, {"options", words}, {"nftables", rules}});
+    nlohmann::ordered_json counters = nlohmann::ordered_json::object();
+    if (captured && (*found)->counters.empty()) {
+      rules = nlohmann::ordered_json::parse((*found)->nftables_json)["nftables"];
+    }
+    if (captured) {
+      for (const auto& [name, count] : (*found)->counters) counters[name] = count;
+    }
+    output.Json({{"captured", captured}, {"options", words}, {"nftables", rules}, {"counters", counters}});
     return absl::OkStatus();
   }
   if (!captured) {
     output.Text("not captured\n");
     return absl::OkStatus();
   }
+  if (!(*found)->counters.empty()) {
+    output.Text(absl::StrCat(CommandOf(**found), CountersOf(**found)));
+    return absl::OkStatus();
+  }
   const absl::StatusOr<std::string> table = ListNftablesTable(kCaptureTable, /*json=*/false);
   if (!table.ok()) return table.status();
-  output.Text(known ? absl::StrCat("lanyard capture up ", absl::StrJoin(words, " "), "\n\n")
-                    : "rules of another version of lanyard: lay them anew with `lanyard capture up`\n\n");
+  output.Text(CommandOf(**found));
   output.Text(*table);
   return absl::OkStatus();
 }
@@ -128,7 +155,7 @@ Command CaptureCommand() {
                   .examples = "  lanyard capture show\n  lanyard capture show -o json\n",
                   .run = Show};
   return {.name = "capture",
-          .summary = "Which connections go through the proxy (nftables, in this network namespace)",
+          .summary = "Which connections go through the proxy (by nftables or eBPF, in this network namespace)",
           .examples = "  lanyard capture up --proxy-uid lanyard-proxy\n  lanyard capture show\n",
           .children = {up, down, show}};
 }
