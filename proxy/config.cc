@@ -187,6 +187,33 @@ ConnectionLimits LimitsFromConfig(const config::Limits& from, ConfigProblems& pr
   return limits;
 }
 
+void MeshLinksFromConfig(const config::MeshLinks& from, ConnectionLimits& limits, ConfigProblems& problems) {
+  const absl::Duration millisecond = absl::Milliseconds(1), hour = absl::Hours(1);
+  const ConnectionLimits defaults;
+  limits.max_idle_links = NumberFromConfig("mesh_links.max_idle", from.max_idle(),
+                                           {defaults.max_idle_links, 1, kMaxConnections}, problems);
+  limits.max_idle_links_per_destination =
+      NumberFromConfig("mesh_links.max_idle_per_destination", from.max_idle_per_destination(),
+                       {std::min(defaults.max_idle_links_per_destination, limits.max_idle_links), 1, kMaxConnections},
+                       problems);
+  limits.max_link_handshakes = NumberFromConfig("mesh_links.max_handshakes", from.max_handshakes(),
+                                                {defaults.max_link_handshakes, 1, kMaxConnections}, problems);
+  limits.idle_link_timeout =
+      DurationFromConfig("mesh_links.idle_timeout", from.has_idle_timeout(), from.idle_timeout(),
+                         {defaults.idle_link_timeout, absl::Seconds(1), 24 * hour}, problems);
+  limits.link_ping_after =
+      DurationFromConfig("mesh_links.ping_after", from.has_ping_after(), from.ping_after(),
+                         {defaults.link_ping_after, absl::ZeroDuration(), 24 * hour}, problems);
+  limits.link_ping_timeout =
+      DurationFromConfig("mesh_links.ping_timeout", from.has_ping_timeout(), from.ping_timeout(),
+                         {defaults.link_ping_timeout, millisecond, hour}, problems);
+  if (limits.max_idle_links_per_destination > limits.max_idle_links) {
+    problems.Add("mesh_links.max_idle_per_destination",
+                 absl::StrCat(limits.max_idle_links_per_destination, " is more than the ", limits.max_idle_links,
+                              " of mesh_links.max_idle: lower it or raise max_idle"));
+  }
+}
+
 OnSvidExpiry ExpiryFromConfig(config::SvidExpiry expiry) {
   switch (expiry) {
     case config::KEEP: return OnSvidExpiry::kKeep;
@@ -215,6 +242,7 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, absl::string
                     BansFromConfig(config, problems)};
   AdminFromConfig(config.admin(), settings, problems);
   settings.limits = LimitsFromConfig(config.limits(), problems);
+  MeshLinksFromConfig(config.mesh_links(), settings.limits, problems);
   if (settings.limits.max_connections < static_cast<uint32_t>(settings.workers)) {
     problems.Add("limits.max_connections",
                  absl::StrCat(settings.limits.max_connections, " is fewer than the ", settings.workers,
@@ -257,6 +285,9 @@ ConnectionLimits WorkerLimits(const ConnectionLimits& process, int workers) {
   share.max_connections = Share(process.max_connections, workers);
   share.max_handshakes = Share(process.max_handshakes, workers);
   share.max_buffered_bytes = Share(process.max_buffered_bytes, workers);
+  share.max_idle_links = Share(process.max_idle_links, workers);
+  share.max_idle_links_per_destination = Share(process.max_idle_links_per_destination, workers);
+  share.max_link_handshakes = Share(process.max_link_handshakes, workers);
   return share;
 }
 
@@ -271,7 +302,7 @@ std::vector<std::string> FixedDifferences(const ProxySettings& running, const Pr
   compare("workers", running.workers == read.workers);
   compare("admin", running.admin == read.admin);
   compare("capture or listeners' names, addresses and destinations", SameListeners(running.listeners, read.listeners));
-  compare("limits", running.limits == read.limits);
+  compare("limits or mesh_links", running.limits == read.limits);
   compare("drain_deadline", running.drain_deadline == read.drain_deadline);
   compare("tls", running.session_resumption == read.session_resumption && running.mesh_protocol == read.mesh_protocol);
   compare("log", running.log.level == read.log.level && running.log.format == read.log.format);

@@ -40,6 +40,8 @@ TEST(ProxySettings, DefaultsAreFilledIn) {
   EXPECT_EQ(settings.drain_deadline, absl::Seconds(30));
   EXPECT_EQ(settings.limits.max_connections, 8192u);
   EXPECT_EQ(settings.limits.idle_timeout, absl::ZeroDuration());
+  EXPECT_EQ(settings.limits.max_idle_links, 1024u);
+  EXPECT_EQ(settings.limits.link_ping_after, absl::Seconds(5));
   EXPECT_EQ(settings.rules.on_svid_expiry, OnSvidExpiry::kReauthenticate);
   EXPECT_TRUE(settings.session_resumption);
   EXPECT_TRUE(settings.mesh_protocol);
@@ -74,6 +76,8 @@ listeners:
 on_svid_expiry: close
 limits: {max_connections: 100, max_handshakes: 10, buffer_bytes: 16384, connect_timeout: 1s, handshake_timeout: 2s,
          sniff_timeout: 50ms, idle_timeout: 1h}
+mesh_links: {max_idle: 30, max_idle_per_destination: 20, max_handshakes: 4, idle_timeout: 10s, ping_after: 0s,
+             ping_timeout: 250ms}
 drain_deadline: 5s
 tls: {full_handshakes: true, plain: true}
 log: {level: debug, format: json}
@@ -99,6 +103,12 @@ log: {level: debug, format: json}
   EXPECT_EQ(settings.rules.on_svid_expiry, OnSvidExpiry::kClose);
   EXPECT_EQ(settings.limits.sniff_timeout, absl::Milliseconds(50));
   EXPECT_EQ(settings.limits.buffer_bytes, 16384u);
+  EXPECT_EQ(settings.limits.max_idle_links, 30u);
+  EXPECT_EQ(settings.limits.max_idle_links_per_destination, 20u);
+  EXPECT_EQ(settings.limits.max_link_handshakes, 4u);
+  EXPECT_EQ(settings.limits.idle_link_timeout, absl::Seconds(10));
+  EXPECT_EQ(settings.limits.link_ping_after, absl::ZeroDuration());
+  EXPECT_EQ(settings.limits.link_ping_timeout, absl::Milliseconds(250));
   EXPECT_EQ(settings.drain_deadline, absl::Seconds(5));
   EXPECT_FALSE(settings.session_resumption);
   EXPECT_FALSE(settings.mesh_protocol);
@@ -129,6 +139,7 @@ listeners:
   - {name: in, inbound: {address: "127.0.0.1:99999", destination: "127.0.0.1:80"}}
 on_svid_expiry: sometimes
 limits: {buffer_bytes: 10, connect_timeout: 0s}
+mesh_links: {max_idle: 3, max_idle_per_destination: 4, max_handshakes: 2000000, idle_timeout: 1ms, ping_timeout: 0s}
 drain_deadline: 100h
 log: {level: loud}
 )");
@@ -158,11 +169,15 @@ log: {level: loud}
                            "on_svid_expiry:",
                            "limits.buffer_bytes:",
                            "limits.connect_timeout:",
+                           "mesh_links.max_idle_per_destination: 4 is more than the 3 of mesh_links.max_idle: lower it",
+                           "mesh_links.max_handshakes:",
+                           "mesh_links.idle_timeout:",
+                           "mesh_links.ping_timeout:",
                            "drain_deadline:",
                            "log.level:"}) {
     EXPECT_THAT(mistakes, HasSubstr(std::string("  ") + path)) << mistakes;
   }
-  EXPECT_THAT(mistakes, HasSubstr("proxy.yaml: 28 mistakes")) << mistakes;
+  EXPECT_THAT(mistakes, HasSubstr("proxy.yaml: 32 mistakes")) << mistakes;
 }
 
 TEST(ProxySettings, TheAdminAddressIsLoopbackUnlessSpelledOut) {
@@ -287,6 +302,10 @@ TEST(WorkerLimits, AreSharesOfTheProcess) {
   EXPECT_EQ(share.max_buffered_bytes, 26u);
   EXPECT_EQ(share.max_connections_per_peer, 9u) << "counted by all workers together";
   EXPECT_EQ(share.buffer_bytes, process.buffer_bytes);
+  EXPECT_EQ(share.max_idle_links, 256u);
+  EXPECT_EQ(share.max_idle_links_per_destination, 64u);
+  EXPECT_EQ(share.max_link_handshakes, 8u);
+  EXPECT_EQ(share.link_ping_after, process.link_ping_after);
 }
 
 TEST(FixedDifferences, RulesMayChangeAndAddressesMayNot) {
@@ -304,7 +323,9 @@ TEST(FixedDifferences, RulesMayChangeAndAddressesMayNot) {
   EXPECT_THAT(FixedDifferences(running, Parse(text + "workers: 9\nadmin: {disabled: true}").value()),
               ElementsAre("workers", "admin"));
   EXPECT_THAT(FixedDifferences(running, Parse(text + "limits: {buffer_bytes: 8192}\ndrain_deadline: 1s").value()),
-              ElementsAre("limits", "drain_deadline"));
+              ElementsAre("limits or mesh_links", "drain_deadline"));
+  EXPECT_THAT(FixedDifferences(running, Parse(text + "mesh_links: {ping_after: 1s}").value()),
+              ElementsAre("limits or mesh_links"));
   EXPECT_THAT(FixedDifferences(running, Parse(text + "tls: {full_handshakes: true}").value()), ElementsAre("tls"));
   EXPECT_THAT(FixedDifferences(running, replaced("agent.sock", "other.sock")), ElementsAre("identity", "mesh"));
   EXPECT_THAT(FixedDifferences(running, Parse(text + "mesh: {disabled: true}").value()), ElementsAre("mesh"));

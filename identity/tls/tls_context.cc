@@ -191,7 +191,10 @@ absl::Status TlsContext::Reverify(const SSL* ssl) const { return Reverify(ssl, s
 
 absl::Status TlsContext::Reverify(const SSL* ssl, absl::Time now) const {
   const STACK_OF(CRYPTO_BUFFER)* chain = SSL_get0_peer_certificates(ssl);
-  if (chain == nullptr) return absl::OkStatus();
+  return chain == nullptr ? absl::OkStatus() : Reverify(chain, now);
+}
+
+absl::Status TlsContext::Reverify(const STACK_OF(CRYPTO_BUFFER)* chain, absl::Time now) const {
   return shared_->cache->Verify(chain, shared_->bundles, shared_->bundle_version, now).status();
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <openssl/base.h>
+#include <openssl/pool.h>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -56,6 +57,8 @@ class TlsContext {
   // Without `now`: as of the clock.
   absl::Status Reverify(const SSL* ssl) const;
   absl::Status Reverify(const SSL* ssl, absl::Time now) const;
+  // Of a chain that a peer showed, leaf first.
+  absl::Status Reverify(const STACK_OF(CRYPTO_BUFFER)* chain, absl::Time now) const;
 
   const X509Svid* svid() const;              // null for an anonymous client
   const BundleSet& bundles() const;

@@ -73,14 +73,22 @@ void AcceptedLinks::OnOpen(Link* link, const OpenRequest& request) {
 }
 
 void AcceptedLinks::OnAttach(Link* link, const AttachRequest& request) {
-  std::unique_ptr<Link> taken = Remove(link);
+  Pass(Remove(link), request, &AcceptedLinks::Attach);
+}
+
+void AcceptedLinks::OnVouch(Link* link, const AttachRequest& request) {
+  Pass(Remove(link), request, &AcceptedLinks::Vouch);
+}
+
+void AcceptedLinks::Pass(std::unique_ptr<Link> link, const AttachRequest& request,
+                         void (AcceptedLinks::*task)(std::unique_ptr<Link>, const StreamToken&)) {
   if (request.shard == static_cast<uint32_t>(context_->worker) || context_->post_to == nullptr) {
-    return Attach(std::move(taken), request.token);
+    return (this->*task)(std::move(link), request.token);
   }
-  auto parts = std::make_shared<LinkParts>(Link::Release(std::move(taken)));
+  auto parts = std::make_shared<LinkParts>(Link::Release(std::move(link)));
   if (!parts->fd.valid()) return;
-  context_->post_to(request.shard, [parts, token = request.token](WorkerContext& owner) {
-    owner.accepted_links->Attach(Link::Rebuild(owner.loop, owner.pool, std::move(*parts)), token);
+  context_->post_to(request.shard, [parts, task, token = request.token](WorkerContext& owner) {
+    (owner.accepted_links->*task)(Link::Rebuild(owner.loop, owner.pool, std::move(*parts)), token);
   });
 }
 
@@ -89,6 +97,14 @@ void AcceptedLinks::Attach(std::unique_ptr<Link> link, const StreamToken& token)
   const auto found = streams_.find(token);
   if (found != streams_.end()) return found->second->Attach(std::move(link));
   link->RefuseAttach(RefuseReason::kUnknownStream, "no such stream here");
+  TakeBack(std::move(link));
+}
+
+void AcceptedLinks::Vouch(std::unique_ptr<Link> link, const StreamToken& token) {
+  if (!LinkHolds(*context_, *link).ok()) return;  // its connection closes
+  const auto found = streams_.find(token);
+  link->AnswerVouch(static_cast<uint32_t>(context_->worker),
+                    found == streams_.end() ? absl::NotFoundError("no such stream here") : found->second->Vouch(*link));
   TakeBack(std::move(link));
 }
 

@@ -29,6 +29,8 @@ class AcceptedLinks : public LinkReturn, private LinkObserver {
 
   // ATTACH came on `link` (kTaken), here or at another worker.
   void Attach(std::unique_ptr<Link> link, const StreamToken& token);
+  // Likewise VOUCH.
+  void Vouch(std::unique_ptr<Link> link, const StreamToken& token);
 
   void OnViewChange(const ViewChange& change);
   // Asks every opener to go elsewhere: it closes what is idle, and an OPEN that it had sent before is still answered.
@@ -38,10 +40,14 @@ class AcceptedLinks : public LinkReturn, private LinkObserver {
  private:
   void OnOpen(Link* link, const OpenRequest& request) override;
   void OnAttach(Link* link, const AttachRequest& request) override;
+  void OnVouch(Link* link, const AttachRequest& request) override;
   void OnGoAway(Link*, GoAwayReason) override {}  // an opener's
   void OnIdle(Link*) override {}                  // it waits here already
   void OnClosed(Link* link) override { Remove(link); }
 
+  // To the worker that has the stream: there `task` goes on with the link.
+  void Pass(std::unique_ptr<Link> link, const AttachRequest& request,
+            void (AcceptedLinks::*task)(std::unique_ptr<Link>, const StreamToken&));
   std::unique_ptr<Link> Remove(Link* link);
   void MakeRoom();
   void Retire(Link* link);

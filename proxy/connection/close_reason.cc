@@ -35,6 +35,7 @@ absl::string_view CloseReasonName(CloseReason reason) {
     case CloseReason::kBundleChanged: return "bundle_changed";
     case CloseReason::kSvidExpiredWhileOpen: return "svid_expired_while_open";
     case CloseReason::kReauthenticationFailed: return "reauthentication_failed";
+    case CloseReason::kCarryOverTimeout: return "carry_over_timeout";
     case CloseReason::kLimitConnections: return "limit_connections";
     case CloseReason::kLimitHandshakes: return "limit_handshakes";
     case CloseReason::kLimitPeerConnections: return "limit_peer_connections";

@@ -42,6 +42,7 @@ enum class CloseReason : uint8_t {
   kBundleChanged,       // was trusted, is not any more
   kSvidExpiredWhileOpen,  // the peer's, or our own
   kReauthenticationFailed,  // of a stream of the mesh protocol, up to the expiry of an SVID
+  kCarryOverTimeout,    // the far proxy began to carry a stream over and never finished
   kLimitConnections,
   kLimitHandshakes,
   kLimitPeerConnections,    // inbound: the peer has max_connections_per_peer already

@@ -204,9 +204,10 @@ bool Connection::RecheckPeer() {
   if (same_bundles) return true;
   // Whether it may live on past its expiry is not the bundle's question: ask as of the last moment it was valid.
   const absl::Time as_of = std::min(context_->loop->clock().Now(), peer_->not_after - absl::Milliseconds(1));
-  const SSL* ssl = mesh_ == nullptr ? tls_->ssl() : mesh_->link() == nullptr ? nullptr : mesh_->link()->ssl();
-  if (ssl == nullptr) return true;  // the stream has failed, and will be closed for that
-  const absl::Status verified = now->Reverify(ssl, as_of);
+  const STACK_OF(CRYPTO_BUFFER)* chain =
+      mesh_ != nullptr ? mesh_->peer_chain() : SSL_get0_peer_certificates(tls_->ssl());
+  if (chain == nullptr) return true;  // the stream has failed, and will be closed for that
+  const absl::Status verified = now->Reverify(chain, as_of);
   if (verified.ok()) return true;
   context_->counters->verification_failures[static_cast<size_t>(DefectOf(verified))].Add();
   Refuse(CloseReason::kBundleChanged, verified.message());
@@ -240,7 +241,7 @@ void Connection::SetMeshStream(MeshStream* stream) {
   context_->table->SetPeer(this, peer_->id, peer_->serial);
 }
 
-void Connection::OnCarriedOver() {
+void Connection::OnReauthenticated() {
   peer_ = mesh_->peer();
   own_ = checked_ = mesh_->own();
   expiry_counted_ = false;
@@ -316,6 +317,7 @@ CloseReason Connection::RelayFailure(const Stream& stream) const {
     case StreamError::kMeshRefused: return CloseReason::kPeerRefused;
     case StreamError::kMeshProtocol: return CloseReason::kMeshProtocolError;
     case StreamError::kCarryOverFailed: return CloseReason::kReauthenticationFailed;
+    case StreamError::kCarryOverTimedOut: return CloseReason::kCarryOverTimeout;
     default: break;
   }
   const bool mesh_side = (flow_ == Flow::kInbound) == (&stream == near_.get());

@@ -62,8 +62,8 @@ class Connection : public Disposable, private StreamObserver {
 
   // The side that faces the mesh is a stream over a link from here on.
   void SetMeshStream(MeshStream* stream);
-  // It was carried over, to a link whose peer may have shown another SVID.
-  void OnCarriedOver();
+  // Its peer was authenticated anew, and may have shown another SVID.
+  void OnReauthenticated();
   // Takes the TLS connection of a side apart from it, as a link.
   std::unique_ptr<Link> ToLink(std::unique_ptr<Stream>* side, LinkRole role);
   bool SpeaksMesh() const;
@@ -78,6 +78,8 @@ class Connection : public Disposable, private StreamObserver {
   virtual bool OnNoSharedProtocol() { return false; }
   virtual void OnDeadline() = 0;                          // of sniffing
 
+  // False if a change of the view had marked it, and has closed it now.
+  bool StillAllowed();
   // True if the peer is not banned and its SVID still holds in the view now in force; else closes. Comes before
   // every rule.
   bool RecheckPeer();
@@ -108,8 +110,6 @@ class Connection : public Disposable, private StreamObserver {
 
   void OnReady() override { Step(); }
   void Step();
-  // False if a change of the view had marked it, and has closed it now.
-  bool StillAllowed();
   void OnTimer();
   void OnResolved(absl::StatusOr<std::vector<SocketAddress>> addresses);
   void DialNext();

@@ -77,10 +77,12 @@ WorkerCounters ConnectionCounters::Snapshot() const {
   shot.idle_links_opened = idle_links_opened.value();
   shot.idle_links_accepted = idle_links_accepted.value();
   shot.links_retired = links_retired.value();
+  shot.links_unanswered = links_unanswered.value();
   shot.limit_idle_links = limit_idle_links.value();
   shot.limit_link_handshakes = limit_link_handshakes.value();
   shot.reauthentications = NamedCauses(reauthentications);
   shot.reauthentication_failures = NamedCauses(reauthentication_failures);
+  shot.carry_overs_put_off = carry_overs_put_off.value();
   shot.bytes_to_mesh = bytes_to_mesh.value();
   shot.bytes_from_mesh = bytes_from_mesh.value();
   shot.svid_expired_kept = svid_expired_kept.value();

@@ -74,10 +74,12 @@ struct ConnectionCounters {
   Counter idle_links_opened;          // gauge
   Counter idle_links_accepted;        // gauge
   Counter links_retired;
+  Counter links_unanswered;
   Counter limit_idle_links;
   Counter limit_link_handshakes;
   std::array<Counter, kReauthenticationCauseCount> reauthentications;
   std::array<Counter, kReauthenticationCauseCount> reauthentication_failures;
+  Counter carry_overs_put_off;
   Counter bytes_to_mesh;
   Counter bytes_from_mesh;
   Counter svid_expired_kept;

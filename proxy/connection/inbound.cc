@@ -12,6 +12,7 @@
 #include "identity/base/logging.h"
 #include "proxy/connection/accepted_links.h"
 #include "proxy/connection/client_hello.h"
+#include "proxy/connection/link_dial.h"
 #include "proxy/connection/link_origin.h"
 
 namespace lanyard {
@@ -44,13 +45,25 @@ void InboundConnection::OnClose() {
 
 void InboundConnection::Attach(std::unique_ptr<Link> link) {
   const absl::Status begun = mesh()->Attach(std::move(link), [this](absl::Status carried) {
-    if (carried.ok()) OnCarriedOver();
+    if (carried.ok()) OnReauthenticated();
   });
   if (!begun.ok()) Log(LogLevel::kDebug, "a link was not attached to its stream", {{"error", begun}});
 }
 
 void InboundConnection::Start(WorkerContext* context, Arrival arrival) {
   (new InboundConnection(context, std::move(arrival)))->Begin();  // it entered the table, before any check
+}
+
+absl::Status InboundConnection::Vouch(const Link& link) {
+  // As after a jump of the clock: it is to be closed, not to be revived.
+  const bool expired = context_->loop->clock().Now() >= LinkExpiry(*mesh()->peer(), *mesh()->own());
+  if (expired && view().on_svid_expiry != OnSvidExpiry::kKeep) {
+    return absl::FailedPreconditionError("an SVID of the stream has expired");
+  }
+  if (const absl::Status vouched = mesh()->Vouched(link); !vouched.ok()) return vouched;
+  OnReauthenticated();
+  if (state() == State::kClosed) return absl::FailedPreconditionError("the stream is no longer allowed");
+  return absl::OkStatus();
 }
 
 // A plaintext caller is decided like any other, with no ID.

@@ -17,6 +17,8 @@ class InboundConnection : public Connection {
   void Recheck() override;
   // The peer wants its stream carried over to this link.
   void Attach(std::unique_ptr<Link> link);
+  // The peer proves anew, by this link, that the stream is its own. OK: believed, and still allowed.
+  absl::Status Vouch(const Link& link);
 
  private:
   InboundConnection(WorkerContext* context, Arrival arrival);

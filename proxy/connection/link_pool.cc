@@ -57,6 +57,16 @@ std::unique_ptr<Link> PeerLinks::Take(const std::vector<PeerPattern>& peers) {
   return taken;
 }
 
+bool PeerLinks::IsQuiet(const Link& link) const {
+  return context_->loop->now() - link.quiet_since() >= context_->limits.link_ping_after;
+}
+
+void PeerLinks::Unanswered() {
+  const size_t gone = std::erase_if(idle_, [this](const std::unique_ptr<Link>& link) { return IsQuiet(*link); });
+  for (size_t i = 0; i < gone; ++i) context_->counters->idle_links_opened.Subtract();
+  context_->counters->links_unanswered.Add(1 + gone);
+}
+
 void PeerLinks::Speaks(const SocketAddress& address) {
   address_ = std::make_unique<SocketAddress>(address);
   Replenish();

@@ -25,8 +25,13 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   ~PeerLinks();
 
   // An idle link whose peer is one of `peers` and would be let in now, under our own present identity; else null.
-  // Counts as demand.
+  // Counts as demand. Where IsQuiet, ask it for a sign of life first (link_inquiry.h).
   std::unique_ptr<Link> Take(const std::vector<PeerPattern>& peers);
+  // Nothing was heard of its peer for link_ping_after: a call that it gets might wait in vain. So idle links cost
+  // nothing, and a call after a pause one round trip.
+  bool IsQuiet(const Link& link) const;
+  // One that was quiet did not answer. The others that are go too, so that the next calls need not try each.
+  void Unanswered();
   // The destination speaks the mesh protocol, there. From now on links are made ahead of need: as many as streams
   // took in the last second and did not bring back, up to the limits.
   void Speaks(const SocketAddress& address);

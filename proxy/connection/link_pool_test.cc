@@ -97,6 +97,59 @@ TEST_F(LinkPoolTest, ThePoolIsBoundedAndSaysSo) {
   EXPECT_GT(counters_.limit_idle_links.value(), 0u);
 }
 
+TEST_F(LinkPoolTest, AfterAPauseThePeerIsAskedForASignOfLifeAndTheLinkIsUsed) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  Pass(context_.limits.link_ping_after + absl::Seconds(1));
+  const uint64_t handshakes = Handshakes();
+  const size_t call = Call();
+  EXPECT_TRUE(Echoes(call));
+  EXPECT_EQ(counters_.links_unanswered.value(), 0u);
+  EXPECT_EQ(counters_.pool_hits.value(), 1u);
+  EXPECT_LE(Handshakes(), handshakes + 1) << "only what is made ahead of need";
+}
+
+TEST_F(LinkPoolTest, APeerThatVanishedCostsTheNextCallThePingTimeoutAndNoMore) {
+  BothViews();
+  std::vector<size_t> calls;
+  for (int i = 0; i < 3; ++i) calls.push_back(Call());
+  for (const size_t call : calls) ASSERT_TRUE(Finish(call));
+  Pass(context_.limits.link_ping_after + absl::Seconds(1));
+  const uint64_t idle = counters_.idle_links_opened.value();
+  ASSERT_GE(idle, 2u);
+  ASSERT_EQ(idle, dialled_.size());
+  // Nothing that the far proxy sends arrives on the links that there are, and it does not end them.
+  for (FakeStream* stream : dialled_) stream->faults().stall_reads = true;
+  const absl::Duration start = clock_.Monotonic();
+  CallOut();
+  ASSERT_TRUE(Write(caller_.get(), "question"));
+  Pass(context_.limits.link_ping_timeout + absl::Milliseconds(100));
+  ASSERT_TRUE(TurnUntil([&] { return dialer_.answerers.size() == 4; }));
+  StreamReader reader(dialer_.answerers[3].get());
+  ASSERT_TRUE(TurnUntil([&] {
+    reader.Drain();
+    return reader.bytes() == "question";
+  }));
+  EXPECT_LT(clock_.Monotonic() - start, absl::Seconds(1));
+  EXPECT_EQ(counters_.links_unanswered.value(), idle) << "the others are not tried one after the other";
+  CallOut();
+  EXPECT_TRUE(TurnUntil([&] { return dialer_.answerers.size() == 5; })) << "and the next call does not wait";
+}
+
+TEST_F(LinkPoolTest, ACallerThatLeavesWhileThePeerIsAskedLeavesNothing) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  Pass(context_.limits.link_ping_after + absl::Seconds(1));
+  ASSERT_EQ(counters_.idle_links_opened.value(), dialled_.size());
+  for (FakeStream* stream : dialled_) stream->faults().stall_reads = true;
+  CallOut();
+  ASSERT_EQ(table_.size(), 1u);
+  table_.CloseAll();
+  Pass(absl::Seconds(2));
+  EXPECT_EQ(table_.size(), 0u);
+  EXPECT_EQ(server_table_.size(), 0u);
+}
+
 TEST_F(LinkPoolTest, ADrainLetsGoOfWhatIsIdleAndDialsNoMore) {
   BothViews();
   const size_t call = Call();

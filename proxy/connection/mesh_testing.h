@@ -108,6 +108,7 @@ class MeshTest : public ConnectionTest, private Dialer {
   }
 
   bool reachable_ = true;
+  std::vector<FakeStream*> dialled_;  // web's ends of the connections to api, open or not
   ConnectionTable server_table_{loop_.get()};
   ConnectionCounters server_counters_;
   LimitsReached server_limits_reached_{loop_.get(), &server_counters_};
@@ -120,6 +121,7 @@ class MeshTest : public ConnectionTest, private Dialer {
   // Web's way to api.
   std::unique_ptr<Stream> Dial(const SocketAddress& destination) override {
     auto [near, far] = FakeStream::Pair(loop_.get());
+    dialled_.push_back(near.get());
     if (!reachable_) near->faults().fail_open = StreamError::kRefused;
     if (reachable_) {
       InboundConnection::Start(&server_, Arrival{.stream = std::move(far),

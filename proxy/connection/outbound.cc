@@ -31,7 +31,30 @@ void OutboundConnection::Begin() {
   }
   if (action_ == RouteAction::kMutualTls) {
     links_ = context_->links->To(DestinationText());
-    if (std::unique_ptr<Link> link = links_->Take(route.peers)) return StartStream(std::move(link));
+    if (std::unique_ptr<Link> link = links_->Take(route.peers)) {
+      return links_->IsQuiet(*link) ? Ask(std::move(link)) : StartStream(std::move(link));
+    }
+  }
+  Dial();
+}
+
+void OutboundConnection::Ask(std::unique_ptr<Link> link) {
+  const absl::Duration timeout = context_->limits.link_ping_timeout;
+  EnterState(State::kConnecting, timeout + context_->limits.connect_timeout);
+  inquiry_ = LinkInquiry::Ping(context_->loop, std::move(link), timeout,
+                               [this](LinkInquiry::Answer answer) { OnAsked(std::move(answer)); });
+}
+
+// Nothing of the stream was sent, so that it may well go another way.
+void OutboundConnection::OnAsked(LinkInquiry::Answer answer) {
+  inquiry_.reset();
+  if (!StillAllowed()) return;
+  if (answer.link == nullptr) {
+    links_->Unanswered();
+  } else if (answer.status.ok() && Expects(*answer.link->peer()).ok()) {
+    return StartStream(std::move(answer.link));
+  } else {
+    links_->Spare(std::move(answer.link));  // the peer goes away, or the route has changed meanwhile
   }
   Dial();
 }
@@ -86,7 +109,7 @@ void OutboundConnection::StartStream(std::unique_ptr<Link> link) {
   reauthentication_ = std::make_unique<Reauthentication>(
       context_, mesh(), links_,
       Reauthentication::Events{.allows = [this](const VerifiedSvid& peer) { return Expects(peer); },
-                               .carried = [this] { OnCarriedOver(); }});
+                               .renewed = [this] { OnReauthenticated(); }});
   StartRelay(nullptr);
 }
 

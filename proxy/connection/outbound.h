@@ -1,7 +1,10 @@
 // A call that leaves this workload: plain TCP from the application, mutual TLS to the mesh.
 #pragma once
 
+#include <memory>
+
 #include "proxy/connection/connection.h"
+#include "proxy/connection/link_inquiry.h"
 
 namespace lanyard {
 
@@ -21,11 +24,16 @@ class OutboundConnection : public Connection {
   absl::Status Expects(const VerifiedSvid& peer);
   void StartStream(std::unique_ptr<Link> link);
   void Begin();
+  // Of a link from which nothing was heard for a while, whether its peer is still there.
+  void Ask(std::unique_ptr<Link> link);
+  void OnAsked(LinkInquiry::Answer answer);
   void OnConnected() override;
   void OnHandshake() override;
   bool OnNoSharedProtocol() override;
+  void OnClose() override { inquiry_.reset(); }
   void OnDeadline() override {}  // it never sniffs
 
+  std::unique_ptr<LinkInquiry> inquiry_;
   RouteAction action_ = RouteAction::kRefuse;
 };
 

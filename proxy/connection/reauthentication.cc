@@ -37,6 +37,7 @@ absl::Duration Reauthentication::Left() const {
 void Reauthentication::Stop() {
   timer_.Stop();
   dial_.reset();
+  inquiry_.reset();
 }
 
 void Reauthentication::Schedule() {
@@ -56,13 +57,16 @@ void Reauthentication::Arm() {
 }
 
 void Reauthentication::OwnSvidChanged() {
-  if (dial_ != nullptr || carrying_) return;  // Schedule will see it
+  if (dial_ != nullptr || inquiry_ != nullptr) return;  // Schedule will see it
   Schedule();
 }
 
 void Reauthentication::PeerAsks(GoAwayReason reason) {
   if (reason == GoAwayReason::kRotated && context_->view->on_svid_expiry != OnSvidExpiry::kReauthenticate) return;
-  if (dial_ != nullptr || carrying_ || cause_ == ReauthenticationCause::kPeerAsked) return;
+  const bool dealt_with = stream_->link() != nullptr && stream_->link()->opened() == vouched_for_;
+  if (reason == GoAwayReason::kRotated && dealt_with) return;
+  draining_ = reason == GoAwayReason::kDraining;
+  if (dial_ != nullptr || inquiry_ != nullptr || cause_ == ReauthenticationCause::kPeerAsked) return;
   At(absl::ZeroDuration(), ReauthenticationCause::kPeerAsked);
 }
 
@@ -97,18 +101,51 @@ void Reauthentication::OnDialled(absl::StatusOr<std::unique_ptr<Link>> link) {
     links_->Spare(*std::move(link));
     return Later();  // neither side has a newer SVID yet
   }
-  carrying_ = true;
-  const absl::Status begun = stream_->CarryOver(*std::move(link), [this](absl::Status status) { OnCarried(status); });
-  if (!begun.ok()) OnCarried(begun);
+  inquiry_ = LinkInquiry::Vouch(context_->loop, *std::move(link), {stream_->token(), stream_->shard()},
+                                [this](LinkInquiry::Answer answer) { OnAnswered(std::move(answer)); });
 }
 
-void Reauthentication::OnCarried(const absl::Status& status) {
-  carrying_ = false;
-  if (!status.ok()) return Again(status);
+// Vouched for first, because that does not depend on the applications at the two ends.
+void Reauthentication::OnAnswered(LinkInquiry::Answer answer) {
+  inquiry_.reset();
+  if (answer.link == nullptr) return Again(answer.status);
+  if (!answer.status.ok() || !stream_->Vouched(*answer.link).ok()) return CarryOver(std::move(answer.link), false);
+  vouched_for_ = stream_->link()->opened();
+  const ReauthenticationCause cause = cause_;
+  Count();
+  Schedule();
+  cause_ = cause;  // of what goes on
+  if (stream_->carrying_over()) {
+    links_->Spare(std::move(answer.link));
+  } else {
+    CarryOver(std::move(answer.link), true);
+  }
+  events_.renewed();  // `this` may be gone
+}
+
+void Reauthentication::CarryOver(std::unique_ptr<Link> link, bool vouched) {
+  const absl::Status begun = stream_->CarryOver(
+      std::move(link), [this, vouched](absl::Status status) { OnCarried(status, vouched); });
+  if (!begun.ok()) OnCarried(begun, vouched);
+}
+
+void Reauthentication::OnCarried(const absl::Status& status, bool vouched) {
+  if (!status.ok() && !vouched) return Again(status);
+  if (!status.ok()) {
+    context_->counters->carry_overs_put_off.Add();
+    Log(LogLevel::kDebug, "an open stream was authenticated anew where it is; it is to be carried over later",
+        {{"peer_id", stream_->peer()->id.ToString()}, {"error", status}});
+    return draining_ ? Later() : Schedule();
+  }
+  draining_ = false;
+  if (!vouched) Count();
+  Schedule();
+  events_.renewed();  // `this` may be gone
+}
+
+void Reauthentication::Count() {
   context_->counters->reauthentications[static_cast<size_t>(cause_)].Add();
   last_failure_.clear();
-  Schedule();
-  events_.carried();  // `this` may be gone
 }
 
 void Reauthentication::Again(const absl::Status& why) {

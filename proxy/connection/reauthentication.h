@@ -1,5 +1,5 @@
-// Keeps a stream that this side opened on links whose SVIDs are good: carries it over to a freshly authenticated one in
-// time, again and again.
+// Keeps a stream that this side opened authenticated by SVIDs that are good, again and again: a freshly authenticated
+// link vouches for it, and then it is carried over to that link.
 #pragma once
 
 #include <functional>
@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "proxy/connection/link_dial.h"
+#include "proxy/connection/link_inquiry.h"
 #include "proxy/connection/link_pool.h"
 #include "proxy/connection/worker_context.h"
 #include "proxy/link/mesh_stream.h"
@@ -16,15 +17,16 @@ namespace lanyard {
 
 // For the worker's thread; dies with its stream. Attempts are spread at random: over a quarter of the time left after
 // our SVID has changed, at once when the peer asks (it spreads them), and otherwise when about a third of the time is
-// left. A failed one is repeated after an eighth of the time left, or 200 ms, whichever is longer. The stream is not
-// closed here at its expiry: its connection does that.
+// left. A failed one is repeated after an eighth of the time left, or 200 ms, whichever is longer. A stream that was
+// vouched for but cannot be carried over, because it is not read at one end, stays where it is until the next time. The
+// stream is not closed here at its expiry: its connection does that.
 class Reauthentication {
  public:
-  // `allows`: whether the peer of a new link may still be this stream's, by the rules in force. `carried`: it has
-  // moved, and stream->peer() and own() are the new link's.
+  // `allows`: whether the peer of a new link may still be this stream's, by the rules in force. `renewed`: the stream
+  // was vouched for, or has moved; stream->peer() and own() are the new link's.
   struct Events {
     std::function<absl::Status(const VerifiedSvid& peer)> allows;
-    std::function<void()> carried;
+    std::function<void()> renewed;
   };
   Reauthentication(WorkerContext* context, MeshStream* stream, std::shared_ptr<PeerLinks> links, Events events);
 
@@ -45,7 +47,10 @@ class Reauthentication {
   void Arm();
   void Begin();
   void OnDialled(absl::StatusOr<std::unique_ptr<Link>> link);
-  void OnCarried(const absl::Status& status);
+  void OnAnswered(LinkInquiry::Answer answer);
+  void CarryOver(std::unique_ptr<Link> link, bool vouched);
+  void OnCarried(const absl::Status& status, bool vouched);
+  void Count();
   void Again(const absl::Status& why);
   void Later();
 
@@ -55,8 +60,11 @@ class Reauthentication {
   Events events_;
   ReauthenticationCause cause_ = ReauthenticationCause::kExpiryNear;
   absl::Time due_;
-  bool carrying_ = false;
+  bool draining_ = false;     // the peer wants the stream elsewhere, whatever its SVIDs
+  // When the link in use was opened, if another has vouched for its stream: then the peer's rotation is dealt with.
+  absl::Duration vouched_for_ = -absl::InfiniteDuration();
   std::unique_ptr<LinkDial> dial_;
+  std::unique_ptr<LinkInquiry> inquiry_;
   std::string last_failure_;
   Timer timer_;
 };

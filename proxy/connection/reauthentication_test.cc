@@ -57,6 +57,68 @@ TEST_F(ReauthenticationTest, AHalfClosedStreamIsCarriedOver) {
   EXPECT_TRUE(Arrives(dialer_.answerers[call].get(), callers_[call].get(), "the rest"));
 }
 
+// Its application reads nothing for many lifetimes, and then all of it.
+TEST_F(ReauthenticationTest, AStreamThatIsNotReadIsAuthenticatedAnewWhereItIsAndMovesLater) {
+  constexpr absl::Duration kLifetime = absl::Seconds(30);
+  web_ = Fresh(kWebId, kLifetime);
+  api_ = Fresh(kApiId, kLifetime);
+  BothViews();
+  const size_t call = Call();
+  ASSERT_TRUE(Echoes(call));
+  const std::string text = TestBytes(2 << 20, 1);
+  StreamWriter writer(callers_[call].get(), text);
+  for (int round = 0; round < 8; ++round) {
+    EXPECT_FALSE(writer.Push()) << "it does not fit in between";
+    Pass(absl::Seconds(7));
+    RotateWeb(kLifetime);
+    Pass(absl::Seconds(8));
+    RotateApi(kLifetime);
+    ASSERT_EQ(table_.size(), 1u) << round;
+    ASSERT_EQ(server_table_.List().size(), server_table_.size());
+    EXPECT_GT(Only().peer_not_after, clock_.Now());
+    EXPECT_GT(Served().peer_not_after, clock_.Now());
+  }
+  EXPECT_GT(counters_.carry_overs_put_off.value(), 0u);
+  StreamReader reader(dialer_.answerers[call].get());
+  ASSERT_TRUE(TurnUntil([&] {
+    writer.Push();
+    reader.Drain();
+    return reader.bytes().size() == text.size();
+  }));
+  EXPECT_TRUE(reader.bytes() == text);
+  const uint64_t put_off = counters_.carry_overs_put_off.value();
+  RotateWeb(absl::Hours(1));
+  RotateApi(absl::Hours(1));
+  Pass(absl::Seconds(60));
+  EXPECT_EQ(counters_.carry_overs_put_off.value(), put_off);
+  EXPECT_TRUE(ShowsOurSerials());
+  EXPECT_TRUE(Echoes(call));
+  ASSERT_TRUE(Finish(call));
+}
+
+TEST_F(ReauthenticationTest, WhatVouchesForAStreamIsWhatABundleIsAskedAbout) {
+  web_ = Fresh(kWebId, absl::Seconds(30));
+  api_ = Fresh(kApiId, absl::Seconds(30));
+  BothViews();
+  const size_t call = Call();
+  StreamWriter writer(callers_[call].get(), TestBytes(2 << 20, 1));
+  writer.Push();
+  Pass(absl::Seconds(5));
+  RotateWeb(absl::Hours(1));
+  RotateApi(absl::Hours(1));
+  Pass(absl::Seconds(40));
+  ASSERT_EQ(table_.size(), 1u) << "the SVIDs of the link in use have expired";
+  // The same authorities and one more: everybody is asked again.
+  BundleSet more = TestIdentities::Get().root.Bundles();
+  const FakeCa other = FakeCa::Root("other.org");
+  more.Set(other.Bundle());
+  auto view = OutboundView(RouteAction::kMutualTls);
+  view->tls = Context(TestIdentities::Get().root.Leaf(kWebId), more);
+  WebView(view);
+  EXPECT_EQ(table_.size(), 1u);
+  EXPECT_EQ(Closes(Flow::kOutbound, CloseReason::kBundleChanged), 0u);
+}
+
 TEST_F(ReauthenticationTest, WithoutANewSvidItIsClosedAtTheExpiryWithItsOwnReason) {
   web_ = Fresh(kWebId, absl::Seconds(30));
   BothViews();

@@ -83,10 +83,14 @@ void AddHandshakes(const std::vector<WorkerCounters>& workers, Families& out) {
       .Value(Sum(workers, &WorkerCounters::idle_links_accepted), {{"side", "accepted"}});
   out.Counter("links_retired_total", "Idle links closed because of their age, or because what allowed them changed.")
       .Value(Sum(workers, &WorkerCounters::links_retired));
-  out.Counter("reauthentications_total", "Open streams carried over to a freshly authenticated link, by cause.");
+  out.Counter("links_unanswered_total", "Idle links given up because their peer gave no sign of life.")
+      .Value(Sum(workers, &WorkerCounters::links_unanswered));
+  out.Counter("reauthentications_total", "Open streams authenticated anew by a fresh link, by cause.");
   for (const auto& [cause, count] : Sum(workers, &WorkerCounters::reauthentications)) {
     out.Value(count, {{"cause", cause}});
   }
+  out.Counter("carry_overs_put_off_total", "Streams authenticated anew that stay where they are: not read.")
+      .Value(Sum(workers, &WorkerCounters::carry_overs_put_off));
   out.Counter("reauthentication_failures_total", "Attempts at that which failed; they are repeated until the expiry.");
   for (const auto& [cause, count] : Sum(workers, &WorkerCounters::reauthentication_failures)) {
     out.Value(count, {{"cause", cause}});

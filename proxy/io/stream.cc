@@ -19,6 +19,7 @@ absl::string_view StreamErrorName(StreamError error) {
     case StreamError::kMeshRefused: return "refused by the far proxy";
     case StreamError::kMeshProtocol: return "the far proxy broke the mesh protocol";
     case StreamError::kCarryOverFailed: return "a link failed while the stream was being carried over to it";
+    case StreamError::kCarryOverTimedOut: return "the far proxy did not finish carrying the stream over";
     case StreamError::kOther: return "input or output error";
   }
   return "unknown";

@@ -40,6 +40,7 @@ enum class StreamError : uint8_t {
   kMeshRefused,         // mesh protocol: the far proxy refused the stream
   kMeshProtocol,        // mesh protocol: the far proxy broke it
   kCarryOverFailed,     // mesh protocol: a link failed while the stream was being carried over to it
+  kCarryOverTimedOut,   // mesh protocol: the far proxy did not finish carrying it over
   kOther,
 };
 absl::string_view StreamErrorName(StreamError error);

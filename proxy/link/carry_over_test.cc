@@ -222,6 +222,107 @@ TEST_F(CarryOverTest, AnAcceptorAsksForIt) {
   EXPECT_EQ(opener_->peer_going_away(), GoAwayReason::kRotated);
 }
 
+// What one side of a stream has sent fills everything between, because the other side's application does not read.
+TEST_F(CarryOverTest, AStreamThatIsNotReadStaysWhereItIsAndIsVouchedFor) {
+  for (const bool opener_reads : {true, false}) {
+    MeshStream* const reader = opener_reads ? opener_.get() : acceptor_.get();
+    MeshStream* const stalled = opener_reads ? acceptor_.get() : opener_.get();
+    const std::string text = TestBytes(400000, 5);
+    StreamWriter writer(reader, text);
+    StreamReader at_reader(reader);
+    for (int turn = 0; turn < 300; ++turn) {
+      writer.Push();
+      harness_.loop()->RunOnce(absl::ZeroDuration());
+    }
+    ASSERT_TRUE(Carry().ok());
+    ASSERT_TRUE(Until([&] {
+      at_reader.Drain();
+      return opener_told_.has_value();
+    }));
+    EXPECT_EQ(opener_told_->code(), absl::StatusCode::kUnavailable);
+    EXPECT_FALSE(opener_->carrying_over());
+    LinkPair fresh = harness_.Links();
+    EXPECT_TRUE(opener_->Vouched(*fresh.opener).ok());
+    EXPECT_TRUE(acceptor_->Vouched(*fresh.acceptor).ok());
+    EXPECT_EQ(opener_->peer(), fresh.opener->peer());
+    EXPECT_EQ(sk_CRYPTO_BUFFER_num(opener_->peer_chain()),
+              sk_CRYPTO_BUFFER_num(SSL_get0_peer_certificates(fresh.opener->ssl())));
+    fresh.opener.reset();
+    EXPECT_NE(sk_CRYPTO_BUFFER_num(opener_->peer_chain()), 0u) << "outlives the link that vouched";
+    StreamReader at_stalled(stalled);
+    ASSERT_TRUE(Until([&] {
+      writer.Push();
+      at_stalled.Drain();
+      at_reader.Drain();
+      return at_stalled.bytes().size() == text.size();
+    }));
+    EXPECT_TRUE(at_stalled.bytes() == text);
+    harness_.far.attach.reset();
+    ASSERT_TRUE(Carry().ok()) << "now that it is read";
+    ASSERT_TRUE(Until([&] {
+      at_stalled.Drain();
+      at_reader.Drain();
+      return Told();
+    }));
+    EXPECT_TRUE(opener_told_->ok()) << *opener_told_;
+    EXPECT_EQ(opener_->peer(), opener_->link()->peer()) << "the newest link is the one in use again";
+  }
+  StreamReader at_opener(opener_.get()), at_acceptor(acceptor_.get());
+  EXPECT_TRUE(Finish(&at_opener, &at_acceptor));
+}
+
+TEST_F(CarryOverTest, WhileOneDirectionIsNotReadTheOtherGoesOn) {
+  const std::string text = TestBytes(400000, 6), other = TestBytes(300000, 7);
+  StreamWriter stuck(acceptor_.get(), text), flowing(opener_.get(), other);
+  StreamReader at_acceptor(acceptor_.get());
+  for (int turn = 0; turn < 300; ++turn) {
+    stuck.Push();
+    harness_.loop()->RunOnce(absl::ZeroDuration());
+  }
+  ASSERT_TRUE(Carry().ok());
+  const absl::Duration start = harness_.loop()->now();
+  ASSERT_TRUE(Until([&] {
+    const bool sent = flowing.Push();
+    at_acceptor.Drain();
+    return sent && at_acceptor.bytes().size() == other.size();
+  }));
+  EXPECT_LT(harness_.loop()->now() - start, MeshStream::kAttachDeadline);
+  EXPECT_TRUE(opener_->carrying_over()) << "it waits, and nobody waits for it";
+  StreamReader at_opener(opener_.get());
+  ASSERT_TRUE(Until([&] {
+    stuck.Push();
+    at_opener.Drain();
+    at_acceptor.Drain();
+    return at_opener.bytes().size() == text.size() && Told();
+  }));
+  EXPECT_TRUE(opener_told_->ok());
+  EXPECT_TRUE(at_opener.bytes() == text);
+  EXPECT_TRUE(Finish(&at_opener, &at_acceptor));
+}
+
+TEST_F(CarryOverTest, AnotherIdentityCannotVouch) {
+  LinkPair pair = harness_.Links(LinkIds().other, LinkIds().other);
+  EXPECT_EQ(acceptor_->Vouched(*pair.acceptor).code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(opener_->Vouched(*pair.opener).code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(acceptor_->peer()->id.ToString(), "spiffe://example.org/web");
+}
+
+TEST_F(CarryOverTest, AnAcceptorThatTakesAStreamAndNeverSwitchesIsGivenUp) {
+  ASSERT_TRUE(Carry().ok());
+  StreamReader at_opener(opener_.get()), at_acceptor(acceptor_.get());
+  ASSERT_TRUE(Until([&] {
+    at_opener.Drain();
+    if (!acceptor_->carrying_over()) at_acceptor.Drain();
+    return acceptor_->carrying_over();
+  }));
+  at_acceptor.Drain();  // the PING, and nothing after it: the acceptor is stopped from here on
+  const absl::Duration start = harness_.loop()->now();
+  for (int turn = 0; turn < 100 && !at_opener.Drain(); ++turn) harness_.loop()->RunOnce(absl::Minutes(1));
+  EXPECT_EQ(opener_->error(), StreamError::kCarryOverTimedOut);
+  EXPECT_EQ(opener_->error_text(), "the far proxy did not finish carrying the stream over within 10m");
+  EXPECT_GE(harness_.loop()->now() - start, MeshStream::kSwitchDeadline);
+}
+
 // Both links, at any turn of a carry-over under load: what arrives is always the beginning of what was sent, and an end
 // only follows all of it.
 TEST_F(CarryOverTest, AFailureAtAnyMomentIsNeverACleanEndNorAWrongByte) {

@@ -35,6 +35,12 @@ std::string Frame(FrameType type, absl::string_view payload) {
   return out;
 }
 
+std::string StreamFrame(FrameType type, const AttachRequest& request) {
+  std::string payload(request.token.begin(), request.token.end());
+  AppendNumber(request.shard, 4, &payload);
+  return Frame(type, payload);
+}
+
 // Takes from the front; false when there is too little.
 bool TakeToken(absl::string_view* from, StreamToken* token) {
   if (from->size() < token->size()) return false;
@@ -81,6 +87,7 @@ absl::string_view FrameTypeName(FrameType type) {
     case FrameType::kPing: return "PING";
     case FrameType::kPong: return "PONG";
     case FrameType::kGoAway: return "GOAWAY";
+    case FrameType::kVouch: return "VOUCH";
   }
   return "unknown";
 }
@@ -161,11 +168,9 @@ std::string EncodeReset(ResetReason reason) {
 
 std::string EncodeEmpty(FrameType type) { return Frame(type, ""); }
 
-std::string EncodeAttach(const AttachRequest& request) {
-  std::string payload(request.token.begin(), request.token.end());
-  AppendNumber(request.shard, 4, &payload);
-  return Frame(FrameType::kAttach, payload);
-}
+std::string EncodeAttach(const AttachRequest& request) { return StreamFrame(FrameType::kAttach, request); }
+
+std::string EncodeVouch(const AttachRequest& request) { return StreamFrame(FrameType::kVouch, request); }
 
 std::string EncodePing(FrameType type, uint64_t number) {
   std::string payload;

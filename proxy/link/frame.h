@@ -24,7 +24,7 @@ inline constexpr size_t kMaxTextBytes = 255;
 
 enum class FrameType : uint8_t {
   kOpen = 1,     // opener: carry a stream
-  kAccept = 2,   // acceptor: answer to OPEN or ATTACH
+  kAccept = 2,   // acceptor: answer to OPEN, ATTACH or VOUCH
   kRefuse = 3,   // acceptor: likewise
   kData = 4,
   kEnd = 5,      // this direction ends well
@@ -34,8 +34,9 @@ enum class FrameType : uint8_t {
   kPing = 9,
   kPong = 10,
   kGoAway = 11,  // acceptor: open no more, and carry over what is open
+  kVouch = 12,   // opener: this link proves anew who carries a stream on another one
 };
-inline constexpr uint8_t kLastFrameType = 11;
+inline constexpr uint8_t kLastFrameType = 12;
 absl::string_view FrameTypeName(FrameType type);
 
 // Reasons are for logs and decisions, never for the state: a number not known here reads as kOther.
@@ -47,8 +48,8 @@ enum class RefuseReason : uint8_t {
   kTimedOut = 4,        // reaching the target
   kLimit = 5,
   kGoingAway = 6,
-  kUnknownStream = 7,   // ATTACH: no such token here
-  kWrongIdentity = 8,   // ATTACH: the stream is another peer's
+  kUnknownStream = 7,   // ATTACH, VOUCH: no such token here
+  kWrongIdentity = 8,   // ATTACH, VOUCH: the stream is another peer's
   kBusy = 9,            // ATTACH: the stream cannot be carried over now
   kCancelled = 10,      // the opener gave up first
 };
@@ -78,6 +79,7 @@ struct OpenRequest {
   std::string target;  // where the caller meant to go, "10.0.0.7:8080"; printable ASCII, 1 to 255 bytes
   std::string source;  // who called, likewise; may be empty
 };
+// Of ATTACH and VOUCH.
 struct AttachRequest {
   StreamToken token;
   uint32_t shard;      // as the acceptor gave it in ACCEPT
@@ -95,6 +97,7 @@ std::string EncodeRefuse(const Refusal& refusal);
 std::string EncodeReset(ResetReason reason);
 std::string EncodeEmpty(FrameType type);  // END, SWITCH
 std::string EncodeAttach(const AttachRequest& request);
+std::string EncodeVouch(const AttachRequest& request);
 std::string EncodePing(FrameType type, uint64_t number);  // PING, PONG
 std::string EncodeGoAway(GoAwayReason reason);
 // Writes the header of a DATA frame of 1 to kMaxDataBytes.
@@ -105,7 +108,7 @@ bool DecodeOpen(absl::string_view payload, OpenRequest* request);
 bool DecodeAccept(absl::string_view payload, uint32_t* shard);
 bool DecodeRefuse(absl::string_view payload, Refusal* refusal);
 bool DecodeReset(absl::string_view payload, ResetReason* reason);
-bool DecodeAttach(absl::string_view payload, AttachRequest* request);
+bool DecodeAttach(absl::string_view payload, AttachRequest* request);  // of VOUCH too
 bool DecodePing(absl::string_view payload, uint64_t* number);
 bool DecodeGoAway(absl::string_view payload, GoAwayReason* reason);
 

@@ -29,6 +29,7 @@ void CheckPayload(FrameType type, absl::string_view payload) {
   uint64_t number = 0;
   if (type == FrameType::kOpen && DecodeOpen(payload, &open)) Check(EncodeOpen(open) == frame);
   if (type == FrameType::kAttach && DecodeAttach(payload, &attach)) Check(EncodeAttach(attach) == frame);
+  if (type == FrameType::kVouch && DecodeAttach(payload, &attach)) Check(EncodeVouch(attach) == frame);
   if (type == FrameType::kAccept && DecodeAccept(payload, &shard)) Check(EncodeAccept(shard) == frame);
   if (type == FrameType::kPing && DecodePing(payload, &number)) Check(EncodePing(type, number) == frame);
   // Reasons of later versions read as another.

@@ -77,6 +77,8 @@ TEST(Frame, NumbersGoThereAndBack) {
   EXPECT_EQ(attach.token, Request().token);
   EXPECT_EQ(attach.shard, 9u);
   EXPECT_FALSE(DecodeAttach("short", &attach));
+  ASSERT_TRUE(DecodeAttach(Payload(EncodeVouch({Request().token, 8})), &attach));
+  EXPECT_EQ(attach.shard, 8u);
 }
 
 TEST(Frame, ReasonsOfLaterVersionsReadAsOther) {
@@ -128,7 +130,7 @@ TEST(FrameParser, LeavesDataToItsReader) {
 
 TEST(FrameParser, RefusesWhatIsNotTheProtocol) {
   const std::string bad[] = {
-      std::string("\x00\x00\x00\x01", 4), std::string("\x0c\x00\x00\x01", 4), "GET / HTTP/1.1",
+      std::string("\x00\x00\x00\x01", 4), std::string("\x0d\x00\x00\x01", 4), "GET / HTTP/1.1",
       std::string("\x04\x00\x00\x00", 4),   // DATA of nothing
       std::string("\x04\x00\x3f\xfd", 4),   // DATA of 16381
       std::string("\x01\x00\x04\x01", 4),   // OPEN of 1025

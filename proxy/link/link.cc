@@ -15,6 +15,14 @@ absl::Span<const uint8_t> Bytes(absl::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
+absl::string_view LateText(Link::State state) {
+  switch (state) {
+    case Link::State::kClosing: return "the peer did not close a stream that was reset in time";
+    case Link::State::kVouching: return "the peer did not answer VOUCH in time";
+    default: return "the peer did not say close_notify in time";
+  }
+}
+
 }  // namespace
 
 bool Link::Speaks(const SSL* ssl) {
@@ -32,7 +40,8 @@ Link::Link(EventLoop* loop, std::unique_ptr<TlsStream> tls, LinkRole role, std::
       own_(std::move(own)),
       timer_(loop, [this] { OnTimer(); }),
       opened_(loop->now()),
-      idle_since_(opened_) {
+      idle_since_(opened_),
+      quiet_since_(opened_) {
   tls_->set_observer(this);
 }
 
@@ -45,9 +54,7 @@ void Link::Observe(LinkObserver* observer) {
 
 void Link::OnTimer() {
   if (loop_->now() >= deadline_) {
-    const bool closing = state_ == State::kClosing;
-    Fail(StreamError::kTimedOut, closing ? "the peer did not close a stream that was reset in time"
-                                         : "the peer did not say close_notify in time");
+    Fail(StreamError::kTimedOut, std::string(LateText(state_)));
     tls_->Reset();
   } else if (deadline_ != absl::InfiniteDuration()) {
     timer_.Start(deadline_ - loop_->now());
@@ -58,7 +65,7 @@ void Link::OnTimer() {
 void Link::Enter(State state, absl::Duration deadline) {
   state_ = state;
   deadline_ = deadline == absl::InfiniteDuration() ? deadline : loop_->now() + deadline;
-  if (state == State::kIdle) idle_since_ = loop_->now();
+  if (state == State::kIdle) idle_since_ = quiet_since_ = loop_->now();
   Soon();
 }
 
@@ -66,6 +73,7 @@ void Link::Step() {
   switch (state_) {
     case State::kIdle: return StepIdle();
     case State::kTaken: return static_cast<void>(FlushOwn());
+    case State::kVouching: return StepVouching();
     case State::kClosing: return StepClosing();
     case State::kRetiring: return StepRetiring();
     case State::kClosed: return TellClosed();
@@ -83,13 +91,17 @@ void Link::StepIdle() {
   if (FlushOwn() == IoStatus::kError) return TellClosed();
   if (observer_ == nullptr) return;
   Frame frame;
+  const bool awaited = awaits_pong();
   const IoStatus status = ReadFrame(&frame);
   if (status == IoStatus::kOk) return OnRequest(frame);
   if (status == IoStatus::kError) {
     if (clean_end_) tls_->ShutdownWrite();  // so that the peer sees a proper end too
     return TellClosed();
   }
-  if (role_ == LinkRole::kOpener && std::exchange(go_away_due_, false)) observer_->OnGoAway(this, *going_away_);
+  if (role_ == LinkRole::kOpener && std::exchange(go_away_due_, false)) return observer_->OnGoAway(this, *going_away_);
+  if (!awaited || awaits_pong()) return;
+  quiet_since_ = loop_->now();
+  observer_->OnPong(this);
 }
 
 void Link::OnRequest(const Frame& frame) {
@@ -102,6 +114,10 @@ void Link::OnRequest(const Frame& frame) {
   if (role_ == LinkRole::kAcceptor && frame.type == FrameType::kAttach && DecodeAttach(frame.payload, &attach)) {
     state_ = State::kTaken;
     return observer_->OnAttach(this, attach);
+  }
+  if (role_ == LinkRole::kAcceptor && frame.type == FrameType::kVouch && DecodeAttach(frame.payload, &attach)) {
+    state_ = State::kTaken;
+    return observer_->OnVouch(this, attach);
   }
   FailOfPeer(absl::StrCat(FrameTypeName(frame.type), " on an idle link"));
   TellClosed();
@@ -121,10 +137,49 @@ void Link::Ping() {
   if (FlushOwn() == IoStatus::kError) Soon();
 }
 
-void Link::RefuseAttach(RefuseReason reason, absl::string_view text) {
-  refusal_ = std::make_unique<Refusal>(Refusal{reason, std::string(text)});
-  refuse_due_ = true;
+void Link::Refuse(RefuseReason reason, absl::string_view text) {
+  own_due_ = std::make_unique<std::string>(EncodeRefuse({reason, std::string(text)}));
   GoIdle();
+}
+
+// Vouching.
+
+void Link::Vouch(const AttachRequest& request) {
+  if (role_ != LinkRole::kOpener || state_ != State::kIdle) return;
+  own_due_ = std::make_unique<std::string>(EncodeVouch(request));
+  Enter(State::kVouching, kVouchDeadline);
+}
+
+void Link::AnswerVouch(uint32_t shard, const absl::Status& answer) {
+  if (!answer.ok()) {
+    return Refuse(absl::IsPermissionDenied(answer) ? RefuseReason::kWrongIdentity : RefuseReason::kUnknownStream,
+                  answer.message());
+  }
+  own_due_ = std::make_unique<std::string>(EncodeAccept(shard));
+  GoIdle();
+}
+
+void Link::StepVouching() {
+  Frame frame;
+  const IoStatus status = FlushOwn() == IoStatus::kError ? IoStatus::kError : ReadFrame(&frame);
+  if (status == IoStatus::kError) return TellClosed();
+  if (status == IoStatus::kOk) OnAnswer(frame);
+}
+
+void Link::OnAnswer(const Frame& frame) {
+  uint32_t shard = 0;
+  Refusal refusal;
+  absl::Status answer;
+  if (frame.type == FrameType::kRefuse && DecodeRefuse(frame.payload, &refusal)) {
+    answer = absl::FailedPreconditionError(
+        absl::StrCat("the far proxy refused to take our word for the stream: ", RefuseReasonName(refusal.reason), ": ",
+                     refusal.text));
+  } else if (frame.type != FrameType::kAccept || !DecodeAccept(frame.payload, &shard)) {
+    FailOfPeer(absl::StrCat(FrameTypeName(frame.type), " in answer to VOUCH"));
+    return TellClosed();
+  }
+  Enter(State::kIdle, absl::InfiniteDuration());
+  if (observer_ != nullptr) observer_->OnVouched(this, answer);
 }
 
 void Link::Retire() {
@@ -230,9 +285,17 @@ void Link::Reset() {
 
 // Frames.
 
+IoStatus Link::PeekFrame() {
+  if (peeked_ || data_left() > 0) return IoStatus::kOk;
+  Frame frame;
+  const IoStatus status = ReadFrame(&frame);
+  peeked_ = status == IoStatus::kOk && data_left() == 0;
+  return status;
+}
+
 IoStatus Link::ReadFrame(Frame* frame) {
   for (;;) {
-    if (parser_.complete()) parser_.Next();
+    if (!std::exchange(peeked_, false) && parser_.complete()) parser_.Next();
     while (!parser_.complete() && parser_.data_left() == 0) {
       const IoResult result = tls_->Read(parser_.Space());
       if (result.status == IoStatus::kError) return FailOfTls();
@@ -246,7 +309,7 @@ IoStatus Link::ReadFrame(Frame* frame) {
     }
     frame->type = parser_.type();
     frame->payload = parser_.payload();
-    if (frame->type < FrameType::kPing) return IoStatus::kOk;
+    if (frame->type < FrameType::kPing || frame->type == FrameType::kVouch) return IoStatus::kOk;
     if (!KeepToItself()) return FailOfPeer(absl::StrCat("a bad ", FrameTypeName(frame->type)));
     if (FlushOwn() == IoStatus::kError) return IoStatus::kError;
   }
@@ -297,14 +360,14 @@ IoStatus Link::FlushOwn() {
   if (state_ == State::kClosed) return IoStatus::kError;
   std::string frames;
   const bool go_away = role_ == LinkRole::kAcceptor && go_away_due_;
-  if (refuse_due_) frames += EncodeRefuse(*refusal_);
+  if (own_due_ != nullptr) frames += *own_due_;
   if (pong_due_) frames += EncodePing(FrameType::kPong, *pong_due_);
   if (ping_due_) frames += EncodePing(FrameType::kPing, ping_sent_);
   if (go_away) frames += EncodeGoAway(*going_away_);
   if (frames.empty()) return IoStatus::kOk;
   const IoStatus status = WriteFrames(frames);
   if (status != IoStatus::kOk) return status;
-  if (std::exchange(refuse_due_, false)) refusal_.reset();
+  own_due_.reset();
   pong_due_.reset();
   ping_due_ = false;
   if (go_away) go_away_due_ = false;

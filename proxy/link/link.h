@@ -6,49 +6,17 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "identity/tls/tls_context.h"
 #include "proxy/io/event_loop.h"
 #include "proxy/link/frame.h"
+#include "proxy/link/link_observer.h"
 #include "proxy/link/stream_machine.h"
 #include "proxy/tls/tls_stream.h"
 
 namespace lanyard {
-
-class Link;
-
-// Told by links that no stream holds. Outlives them, or is taken from them. Every call comes from the loop, never from
-// within a call of the link, and the link may be moved away or destroyed from within.
-class LinkObserver {
- public:
-  // Acceptor: the peer wants a stream. The link reads nothing more until it is given to MeshStream::Accepted.
-  virtual void OnOpen(Link* link, const OpenRequest& request) = 0;
-  // Acceptor: the peer wants this link to carry on a stream. Give it to MeshStream::Attach of the stream that the
-  // token names, if need be on another thread (Release), or RefuseAttach.
-  virtual void OnAttach(Link* link, const AttachRequest& request) = 0;
-  // Opener: the peer wants no more streams on it.
-  virtual void OnGoAway(Link* link, GoAwayReason reason) = 0;
-  // A link that was kClosing is kIdle.
-  virtual void OnIdle(Link* link) = 0;
-  // It is over: state() is kClosed, error() and error_text() say why (kNone: in good order). Destroy it.
-  virtual void OnClosed(Link* link) = 0;
-
- protected:
-  ~LinkObserver() = default;
-};
-
-// Where streams leave their links. Outlives the streams that name it.
-class LinkReturn {
- public:
-  // In state kIdle, kClosing or kRetiring. Observe it: whatever it still owes its peer it does by itself. Called from
-  // within the stream's calls and its destructor, so nothing may be done to that stream here. Destroying the link
-  // instead closes the connection; a kRetiring one may then take bytes with it that the stream's peer still needs.
-  virtual void TakeBack(std::unique_ptr<Link> link) = 0;
-
- protected:
-  ~LinkReturn() = default;
-};
 
 // A link on its way to another thread. Destroying it closes the connection.
 struct LinkParts {
@@ -66,7 +34,8 @@ class Link : private StreamObserver {
  public:
   enum class State : uint8_t {
     kIdle,
-    kTaken,     // by a stream, or OPEN or ATTACH was read and it waits for one
+    kTaken,     // by a stream, or OPEN, ATTACH or VOUCH was read and waits for somebody
+    kVouching,  // VOUCH was sent, and its answer is awaited
     kClosing,   // its stream is gone; reads away what still comes of it, then is idle
     kRetiring,  // carries nothing any more: both sides say close_notify, and let go when they read the other's
     kClosed,
@@ -74,6 +43,8 @@ class Link : private StreamObserver {
 
   // The peer's closing frame, after this side's.
   static constexpr absl::Duration kClosingDeadline = absl::Seconds(10);
+  // The answer to VOUCH.
+  static constexpr absl::Duration kVouchDeadline = absl::Seconds(10);
   // Bytes of a stream that nobody wants any more, before the connection is given up instead.
   static constexpr uint64_t kMaxDiscardedBytes = 1 << 20;
   // The peer's close_notify. Long, because what was sent before it may wait for a slow application there.
@@ -97,6 +68,8 @@ class Link : private StreamObserver {
   const SSL* ssl() const { return tls_->ssl(); }
   absl::Duration opened() const { return opened_; }      // monotonic
   absl::Duration idle_since() const { return idle_since_; }
+  // When an idle link's peer was last known to be there.
+  absl::Duration quiet_since() const { return quiet_since_; }
   // Opener: GOAWAY came. Acceptor: it was asked for.
   std::optional<GoAwayReason> going_away() const { return going_away_; }
   bool awaits_pong() const { return ping_sent_ != pong_seen_; }
@@ -108,12 +81,16 @@ class Link : private StreamObserver {
   // Asks the peer for a sign of life; see awaits_pong. Does nothing while one is outstanding.
   void Ping();
   // Acceptor, after OnAttach: no. The link is idle then.
-  void RefuseAttach(RefuseReason reason, absl::string_view text);
+  void RefuseAttach(RefuseReason reason, absl::string_view text) { Refuse(reason, text); }
+  // Opener, idle: proves anew, by this link, who carries the stream that `request` names. OnVouched follows.
+  void Vouch(const AttachRequest& request);
+  // Acceptor, after OnVouch: believed, if `answer` is OK. The link is idle then.
+  void AnswerVouch(uint32_t shard, const absl::Status& answer);
   // Ends an idle link in good order; OnClosed follows.
   void Retire();
 
-  // After OnAttach: takes the link apart, to be rebuilt by another worker for that stream. Invalid fd: it had
-  // failed, or has no socket; destroy what is left.
+  // After OnAttach or OnVouch: takes the link apart, to be rebuilt by the worker that has the stream. Invalid fd: it
+  // had failed, or has no socket; destroy what is left.
   static LinkParts Release(std::unique_ptr<Link> link);
   // In state kTaken. `pool`'s blocks are as large as where it came from.
   static std::unique_ptr<Link> Rebuild(EventLoop* loop, BufferPool* pool, LinkParts parts);
@@ -131,10 +108,13 @@ class Link : private StreamObserver {
   // Each ends with at most one call of the observer, after which `this` may be gone.
   void Step();
   void StepIdle();
+  void StepVouching();
   void StepClosing();
   void StepRetiring();
   void OnTimer();
   void OnRequest(const Frame& frame);
+  void OnAnswer(const Frame& frame);
+  void Refuse(RefuseReason reason, absl::string_view text);
   // Moves a closing stream on; false when the link has failed.
   bool WriteClosing();
   bool ReadClosing();
@@ -149,6 +129,8 @@ class Link : private StreamObserver {
   // error() says why.
   IoStatus ReadFrame(Frame* frame);
   bool KeepToItself();
+  // As far as the next frame, which ReadFrame or ReadData then gives.
+  IoStatus PeekFrame();
   size_t data_left() const { return parser_.data_left(); }
   // Part of DATA's payload.
   IoResult ReadData(absl::Span<uint8_t> into);
@@ -156,7 +138,7 @@ class Link : private StreamObserver {
   IoStatus WriteFrames(absl::Span<const uint8_t> frames, bool more);
   IoStatus WriteFrames(absl::string_view frames);
   IoStatus Flush();
-  // Its own frames that wait: PONG, GOAWAY, PING, REFUSE of an ATTACH.
+  // Its own frames that wait: PONG, GOAWAY, PING, VOUCH, and answers to ATTACH and VOUCH.
   IoStatus FlushOwn();
 
   // For the stream that takes it; from then on it is told instead of the link's observer.
@@ -174,14 +156,15 @@ class Link : private StreamObserver {
   StreamError error_ = StreamError::kNone;
   ResetReason reset_ = ResetReason::kOther;
   bool go_away_due_ = false;    // to be sent, or (opener) to be told
-  bool refuse_due_ = false;
   bool ping_due_ = false;
+  bool peeked_ = false;
   bool clean_end_ = false;      // the peer said close_notify
   std::optional<GoAwayReason> going_away_;
   std::optional<uint64_t> pong_due_;
   uint32_t ping_sent_ = 0;
   uint32_t pong_seen_ = 0;
-  std::unique_ptr<Refusal> refusal_;         // still to be sent
+  std::unique_ptr<std::string> own_due_;     // VOUCH, or an answer to ATTACH or VOUCH; still to be sent
+  std::unique_ptr<Refusal> refusal_;         // of the stream that is gone; likewise
   std::optional<StreamMachine> closing_;     // of the stream that is gone
   uint64_t discarded_bytes_ = 0;
   std::shared_ptr<const VerifiedSvid> peer_;
@@ -192,6 +175,7 @@ class Link : private StreamObserver {
   absl::Duration deadline_ = absl::InfiniteDuration();
   absl::Duration opened_;
   absl::Duration idle_since_;
+  absl::Duration quiet_since_;
   std::string error_text_;
 };
 

@@ -50,6 +50,42 @@ TEST_F(LinkTest, AnswersAPing) {
   EXPECT_EQ(harness_.pool.lent(), 0u);
 }
 
+TEST_F(LinkTest, APongTellsThatThePeerIsThere) {
+  harness_.loop()->RunOnce(absl::Seconds(30));
+  const absl::Duration opened = opener_->quiet_since();
+  for (int turn = 0; turn < 10 && harness_.loop()->now() - opened < absl::Seconds(30); ++turn) {
+    harness_.loop()->RunOnce(absl::Seconds(30));
+  }
+  opener_->Ping();
+  EXPECT_TRUE(Until([&] { return harness_.near.pongs == 1; }));
+  EXPECT_GT(opener_->quiet_since(), opened);
+  EXPECT_EQ(opener_->idle_since(), opened) << "its age is another matter";
+}
+
+TEST_F(LinkTest, VouchesForAStreamAndIsIdleAgain) {
+  for (const bool believed : {true, false}) {
+    opener_->Vouch({TestToken(4), 9});
+    EXPECT_EQ(opener_->state(), Link::State::kVouching);
+    ASSERT_TRUE(Until([&] { return harness_.far.asked != nullptr; }));
+    EXPECT_EQ(harness_.far.vouch->token, TestToken(4));
+    EXPECT_EQ(harness_.far.vouch->shard, 9u);
+    harness_.far.asked->AnswerVouch(9, believed ? absl::OkStatus() : absl::NotFoundError("gone"));
+    harness_.far.Keep(std::move(harness_.far.asked));
+    ASSERT_TRUE(Until([&] { return harness_.near.vouched.has_value(); }));
+    EXPECT_EQ(harness_.near.vouched->ok(), believed);
+    EXPECT_TRUE(opener_->idle() && acceptor_->idle());
+    harness_.near.vouched.reset();
+  }
+}
+
+TEST_F(LinkTest, AVouchThatIsNotAnsweredEndsTheLinkAfterTheDeadline) {
+  opener_->Vouch({TestToken(4), 9});
+  const absl::Duration start = harness_.loop()->now();
+  ASSERT_TRUE(Until([&] { return harness_.near.closed == 1; }));
+  EXPECT_EQ(harness_.near.last_text, "the peer did not answer VOUCH in time");
+  EXPECT_GE(harness_.loop()->now() - start, Link::kVouchDeadline);
+}
+
 TEST_F(LinkTest, TellsThatThePeerGoesAway) {
   acceptor_->GoAway(GoAwayReason::kDraining);
   EXPECT_TRUE(Until([&] { return harness_.near.go_away.has_value(); }));
@@ -132,7 +168,8 @@ TEST_F(HostileTest, WhatDoesNotBelongOnAnIdleLinkEndsIt) {
       EXPECT_EQ(keeper_.last_error, StreamError::kMeshProtocol) << bytes;
     }
   }
-  for (const std::string& bytes : {EncodeOpen(open), EncodeAttach({TestToken(1), 0})}) {
+  for (const std::string& bytes : {EncodeOpen(open), EncodeAttach({TestToken(1), 0}), EncodeVouch({TestToken(1), 0}),
+                                   std::string("\x0c\x00\x00\x01x", 5)}) {
     Start(LinkRole::kOpener);
     Send(bytes);
     ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.links.empty(); })) << bytes;
@@ -143,6 +180,18 @@ TEST_F(HostileTest, WhatDoesNotBelongOnAnIdleLinkEndsIt) {
   ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.links.empty(); }));
   EXPECT_EQ(keeper_.last_error, StreamError::kMeshProtocol);
   EXPECT_EQ(keeper_.asked, nullptr);
+}
+
+TEST_F(HostileTest, WhatIsNoAnswerToAVouchEndsTheLink) {
+  for (const std::string& bytes : {EncodeOpen({TestToken(1), "10.0.0.7:80", ""}), EncodeEmpty(FrameType::kSwitch),
+                                   std::string("\x02\x00\x00\x01x", 5)}) {
+    Start(LinkRole::kOpener);
+    link_->Vouch({TestToken(1), 0});
+    Send(bytes);
+    ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.links.empty(); })) << bytes;
+    EXPECT_EQ(keeper_.last_error, StreamError::kMeshProtocol) << bytes;
+    EXPECT_FALSE(keeper_.vouched.has_value());
+  }
 }
 
 TEST_F(HostileTest, AFloodOfPingsHoldsNoMemory) {
@@ -198,6 +247,28 @@ TEST_F(HostileTest, AStreamThatIsClosedHereOnlyIsGivenUpAfterTheDeadline) {
   ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.closed == 1; }));
   EXPECT_EQ(keeper_.last_error, StreamError::kTimedOut);
   EXPECT_GE(harness_.loop()->now() - start, Link::kClosingDeadline);
+}
+
+TEST_F(HostileTest, AnOpenerThatAttachesAndNeitherSwitchesNorGivesUpDoesNotHoldTheLink) {
+  Start(LinkRole::kAcceptor);
+  Send(EncodeOpen({TestToken(1), "10.0.0.7:80", ""}));
+  ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.asked != nullptr; }));
+  auto stream = MeshStream::Accepted(harness_.loop(), std::move(keeper_.asked), TestToken(1), &keeper_);
+  stream->Accept(1);
+  ASSERT_TRUE(harness_.TurnUntil([&] { return stream->Flush().status == IoStatus::kOk; }));
+  const std::unique_ptr<TlsStream> first = std::move(peer_);
+  Start(LinkRole::kAcceptor);
+  Send(EncodeAttach({TestToken(1), 1}));
+  ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.asked != nullptr; }));
+  std::optional<absl::Status> told;
+  const absl::Duration start = harness_.loop()->now();
+  ASSERT_TRUE(stream->Attach(std::move(keeper_.asked), [&](absl::Status status) { told = status; }).ok());
+  for (int turn = 0; turn < 100 && !told; ++turn) harness_.loop()->RunOnce(absl::Minutes(1));
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->code(), absl::StatusCode::kUnavailable);
+  EXPECT_GE(harness_.loop()->now() - start, MeshStream::kSwitchDeadline);
+  EXPECT_FALSE(stream->carrying_over());
+  EXPECT_EQ(stream->error(), StreamError::kNone) << "it stays where it is";
 }
 
 // Two workers' loops in one thread, over loopback.

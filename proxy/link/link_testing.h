@@ -52,6 +52,12 @@ class LinkKeeper : public LinkObserver, public LinkReturn {
     attach = request;
     asked = Take(link);
   }
+  void OnVouch(Link* link, const AttachRequest& request) override {
+    vouch = request;
+    asked = Take(link);
+  }
+  void OnVouched(Link*, const absl::Status& answer) override { vouched = answer; }
+  void OnPong(Link*) override { ++pongs; }
   void OnGoAway(Link*, GoAwayReason reason) override { go_away = reason; }
   void OnIdle(Link*) override { ++idle_again; }
   void OnClosed(Link* link) override {
@@ -62,9 +68,12 @@ class LinkKeeper : public LinkObserver, public LinkReturn {
   }
 
   std::vector<std::unique_ptr<Link>> links;
-  std::unique_ptr<Link> asked;  // by OPEN or ATTACH
+  std::unique_ptr<Link> asked;  // by OPEN, ATTACH or VOUCH
   std::optional<OpenRequest> open;
   std::optional<AttachRequest> attach;
+  std::optional<AttachRequest> vouch;
+  std::optional<absl::Status> vouched;
+  int pongs = 0;
   std::optional<GoAwayReason> go_away;
   int taken_back = 0;
   int idle_again = 0;

@@ -25,12 +25,14 @@ std::unique_ptr<MeshStream> MeshStream::Accepted(EventLoop* loop, std::unique_pt
 
 MeshStream::MeshStream(EventLoop* loop, LinkRole role, std::unique_ptr<Link> link, const StreamToken& token,
                        LinkReturn* back)
-    : back_(back),
+    : loop_(loop),
+      back_(back),
       machine_(role),
       token_(token),
       current_(std::move(link)),
       peer_(current_->peer()),
       own_(current_->own()),
+      authenticated_(current_->opened()),
       hold_(loop, [this] { PushAll(true); }),
       carry_(loop, [this] { OnCarryTimer(); }) {
   current_->Take(this);
@@ -91,7 +93,10 @@ IoResult MeshStream::Read(absl::Span<uint8_t> into) {
 IoStatus MeshStream::TakeFrame(Carrier carrier) {
   Link::Frame frame;
   const IoStatus status = Of(carrier)->ReadFrame(&frame);
-  if (status == IoStatus::kWouldBlock) return status;
+  if (status == IoStatus::kWouldBlock) {
+    LeaveIfItFlows();  // a PONG may have come
+    return status;
+  }
   if (status == IoStatus::kError) {
     Lose(carrier);
     return failed() ? status : IoStatus::kOk;
@@ -119,6 +124,12 @@ bool MeshStream::Decode(Carrier carrier, FrameType type, absl::string_view paylo
     case FrameType::kSwitch: return payload.empty();
     default: return true;
   }
+}
+
+void MeshStream::LeaveIfItFlows() {
+  if (failed() || !machine_.awaits_leave() || current_->awaits_pong()) return;
+  machine_.Leave();
+  PushAll(false);
 }
 
 void MeshStream::ReadQuietly() {
@@ -192,6 +203,7 @@ void MeshStream::Push(Carrier carrier, bool force) {
       hold_.Stop();
       std::string().swap(opening_);
     }
+    if (*type == FrameType::kSwitch) switch_deadline_ = loop_->now() + kSwitchDeadline;
     if (machine_.carried()) return Settle();
   }
 }
@@ -244,6 +256,8 @@ void MeshStream::OnReady() {
   PushAll(false);
   while (!failed() && machine_.awaits_answer() && TakeFrame(Carrier::kNext) == IoStatus::kOk) {
   }
+  // An opener that gives the next link up closes it.
+  if (!failed() && machine_.awaits_switch() && next_->PeekFrame() == IoStatus::kError) Lose(Carrier::kNext);
   if (machine_.received_end()) ReadQuietly();
   if (observer_ != nullptr) observer_->OnReady();
 }
@@ -268,7 +282,9 @@ absl::Status MeshStream::CarryOver(std::unique_ptr<Link> next, Carried done) {
   next_->Take(this);
   done_ = std::move(done);
   machine_.Attach();
+  switch_deadline_ = absl::InfiniteDuration();
   carry_.Start(kAttachDeadline);
+  current_->Ping();
   Push(Carrier::kNext, true);
   return absl::OkStatus();
 }
@@ -293,8 +309,30 @@ absl::Status MeshStream::Attach(std::unique_ptr<Link> next, Carried done) {
   next_->Take(this);
   done_ = std::move(done);
   machine_.Attach();
+  switch_deadline_ = loop_->now() + kSwitchDeadline;
+  carry_.Start(kSwitchDeadline);
   Push(Carrier::kNext, true);
   return absl::OkStatus();
+}
+
+absl::Status MeshStream::Vouched(const Link& link) {
+  if (failed() || machine_.over()) return absl::FailedPreconditionError("the stream is at its end");
+  if (link.peer()->id != peer_->id) {
+    return absl::PermissionDeniedError(absl::StrCat("the link's peer is ", link.peer()->id.ToString(),
+                                                    ", the stream's is ", peer_->id.ToString()));
+  }
+  if (link.opened() < authenticated_) return absl::OkStatus();  // it says nothing new
+  peer_ = link.peer();
+  own_ = link.own();
+  authenticated_ = link.opened();
+  voucher_ = bssl::UniquePtr<SSL_SESSION>(SSL_get1_session(const_cast<SSL*>(link.ssl())));
+  return absl::OkStatus();
+}
+
+const STACK_OF(CRYPTO_BUFFER)* MeshStream::peer_chain() const {
+  if (current_ == nullptr) return nullptr;
+  return voucher_ != nullptr ? SSL_SESSION_get0_peer_certificates(voucher_.get())
+                             : SSL_get0_peer_certificates(current_->ssl());
 }
 
 void MeshStream::OnCarryTimer() {
@@ -303,11 +341,25 @@ void MeshStream::OnCarryTimer() {
     if (Carried done = std::exchange(done_, nullptr)) done(status);
     return;
   }
+  if (loop_->now() >= switch_deadline_) return OnSwitchLate();
   machine_.Detach();
   if (machine_.next_lost()) {
-    next_->Fail(StreamError::kTimedOut, "the far proxy did not take the stream over in time");
+    next_->Fail(StreamError::kTimedOut, "the far proxy did not take the stream over in time: it did not answer, or "
+                                        "what was sent before is not read at one end");
     Settle();
+  } else if (switch_deadline_ != absl::InfiniteDuration()) {
+    carry_.Start(switch_deadline_ - loop_->now());
   }
+}
+
+void MeshStream::OnSwitchLate() {
+  if (machine_.awaits_switch()) {
+    next_->Fail(StreamError::kTimedOut, "the far proxy neither switched to it nor gave it up in time");
+    return Lose(Carrier::kNext);
+  }
+  Fail(StreamError::kCarryOverTimedOut, absl::StrCat("the far proxy did not finish carrying the stream over within ",
+                                                     absl::FormatDuration(kSwitchDeadline)));
+  if (observer_ != nullptr) observer_->OnReady();
 }
 
 void MeshStream::Tell(absl::Status status) {
@@ -318,8 +370,12 @@ void MeshStream::Tell(absl::Status status) {
 void MeshStream::Advance() {
   machine_.Advance();
   std::unique_ptr<Link> old = std::exchange(current_, std::move(next_));
-  peer_ = current_->peer();
-  own_ = current_->own();
+  if (current_->opened() >= authenticated_) {
+    peer_ = current_->peer();
+    own_ = current_->own();
+    authenticated_ = current_->opened();
+    voucher_.reset();
+  }
   Tell(absl::OkStatus());
   old->Retire();
   Give(std::move(old));
@@ -344,6 +400,7 @@ void MeshStream::Settle() {
   if (failed()) return;
   if (machine_.carried()) Advance();
   if (machine_.next_refused() || machine_.next_lost()) DropNext();
+  LeaveIfItFlows();
   if (machine_.failure() != StreamMachine::Failure::kNone) FailOfMachine();
   PushAll(false);
 }

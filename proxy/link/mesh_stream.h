@@ -2,6 +2,8 @@
 // its users noticing.
 #pragma once
 
+#include <openssl/ssl.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -26,8 +28,13 @@ class MeshStream : public Stream, private StreamObserver {
  public:
   // ACCEPT waits so long for data to leave with.
   static constexpr absl::Duration kAcceptHold = absl::Milliseconds(20);
-  // The acceptor's answer to ATTACH, and SWITCH leaving after it. Beyond it the stream stays where it is.
+  // The acceptor's answer to ATTACH, both directions being read, and SWITCH leaving after it. Beyond it the stream
+  // stays where it is.
   static constexpr absl::Duration kAttachDeadline = absl::Seconds(10);
+  // Opener: the acceptor's SWITCH after its own; acceptor: the opener's SWITCH after ACCEPT, and its own leaving.
+  // Beyond it the stream fails (kCarryOverTimedOut), or stays where it is if the opener has not switched. Long,
+  // because what was sent before may wait for a slow application.
+  static constexpr absl::Duration kSwitchDeadline = absl::Minutes(10);
 
   // `link` is idle. OPEN leaves with the first bytes written, or with the next turn of the loop. `back` is borrowed.
   static std::unique_ptr<MeshStream> Open(EventLoop* loop, std::unique_ptr<Link> link, const OpenRequest& request,
@@ -55,14 +62,18 @@ class MeshStream : public Stream, private StreamObserver {
 
   // Told once how it went: OK, when both directions have moved and the old link is left; else the stream stays where it
   // was. Never from within another call, and not at all once the stream has failed; the stream may be destroyed from
-  // within. It waits for bytes on their way to be read here, so while the stream is not read it is not complete.
+  // within. It waits for bytes on their way to be read, so that a stream which is not read at both ends stays.
   using Carried = std::function<void(absl::Status)>;
-  // Opener: carries the stream over to `next`, idle, of the same peer. An error: not now, and `next` is left.
+  // Opener: carries the stream over to `next`, idle, of the same peer. An error: not now, and `next` is left. SWITCH
+  // leaves when a PING through both directions of the link in use has been answered.
   absl::Status CarryOver(std::unique_ptr<Link> next, Carried done);
   // Acceptor: `next` is where ATTACH came from. An error: it was refused there, and is left. A later Attach replaces
   // an earlier one that the opener has given up, whose `done` is then not called.
   absl::Status Attach(std::unique_ptr<Link> next, Carried done);
   bool carrying_over() const { return machine_.carrying_over(); }
+  // Either side: who carries the stream was proven anew by `link` (VOUCH), whose peer is the same; the stream stays
+  // where it is. An error: it is another's, or the stream has failed.
+  absl::Status Vouched(const Link& link);
 
   const StreamToken& token() const { return token_; }
   // Opener: ACCEPT has come, so that CarryOver is possible.
@@ -70,9 +81,11 @@ class MeshStream : public Stream, private StreamObserver {
   uint32_t shard() const { return shard_; }
   // The link in use (during a carry-over the old one); null once the stream has failed.
   const Link* link() const { return current_.get(); }
-  // Of that link, or of the last one.
+  // Of the link that was authenticated last: in use, or vouching for it.
   const std::shared_ptr<const VerifiedSvid>& peer() const { return peer_; }
   const std::shared_ptr<const TlsContext>& own() const { return own_; }
+  // The certificates that it showed. Null once the stream has failed.
+  const STACK_OF(CRYPTO_BUFFER)* peer_chain() const;
   // Opener: the peer asks to be carried over. Learnt by reading.
   std::optional<GoAwayReason> peer_going_away() const;
   // Acceptor: asks the opener for it.
@@ -99,6 +112,8 @@ class MeshStream : public Stream, private StreamObserver {
   // Reads one frame and acts on it.
   IoStatus TakeFrame(Carrier carrier);
   bool Decode(Carrier carrier, FrameType type, absl::string_view payload);
+  // Opener: leaves the current link once both of its directions are known to flow.
+  void LeaveIfItFlows();
   // When nobody reads any more: what still concerns the stream.
   void ReadQuietly();
   void Lose(Carrier carrier);
@@ -108,11 +123,13 @@ class MeshStream : public Stream, private StreamObserver {
   void DropNext();
   void Tell(absl::Status status);
   void OnCarryTimer();
+  void OnSwitchLate();
   void Fail(StreamError error, std::string text);
   void FailOfMachine();
   void LeaveLinks();
   void Give(std::unique_ptr<Link> link);
 
+  EventLoop* loop_;
   LinkReturn* back_;
   StreamMachine machine_;
   StreamError error_ = StreamError::kNone;
@@ -124,6 +141,9 @@ class MeshStream : public Stream, private StreamObserver {
   std::unique_ptr<Link> next_;
   std::shared_ptr<const VerifiedSvid> peer_;
   std::shared_ptr<const TlsContext> own_;
+  bssl::UniquePtr<SSL_SESSION> voucher_;         // of the link that vouched for both, where it is not the one in use
+  absl::Duration authenticated_;                 // when that was; monotonic
+  absl::Duration switch_deadline_ = absl::InfiniteDuration();
   std::string opening_;                          // OPEN or ACCEPT, until sent
   std::optional<Refusal> refusal_;
   Refusal next_refusal_{};                       // of ATTACH

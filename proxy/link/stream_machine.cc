@@ -63,6 +63,10 @@ void StreamMachine::Attach() {
   if (role_ == LinkRole::kAcceptor) lost_next_ = false;
 }
 
+void StreamMachine::Leave() {
+  if (phase_ == Phase::kReady) phase_ = Phase::kSwitchDue;
+}
+
 void StreamMachine::Detach() {
   if (role_ == LinkRole::kOpener && phase_ > Phase::kSingle && phase_ <= Phase::kSwitchDue) DropNext(Dropped::kLost);
 }
@@ -104,11 +108,12 @@ StreamMachine::Verdict StreamMachine::OnFrame(Carrier carrier, FrameType type) {
 }
 
 StreamMachine::Verdict StreamMachine::OnAnswer(FrameType type) {
-  if (type == FrameType::kAccept) {
-    phase_ = Phase::kSwitchDue;
+  if (type == FrameType::kAccept && phase_ == Phase::kAttaching) {
+    phase_ = Phase::kReady;
     return Verdict::kTake;
   }
-  DropNext(type == FrameType::kRefuse ? Dropped::kRefused : Dropped::kLost);
+  const bool refused = type == FrameType::kRefuse && phase_ == Phase::kAttaching;
+  DropNext(refused ? Dropped::kRefused : Dropped::kLost);
   return Verdict::kTake;  // nonsense there says nothing against the stream here
 }
 

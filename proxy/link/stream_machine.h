@@ -20,7 +20,8 @@ enum class Carrier : uint8_t { kCurrent, kNext };
 //     if carried(), let go of the current link and call Advance; if next_refused() or next_lost(), drop the next;
 //   - write NextFrame(carrier), if any, before anything else on that carrier, and say Sent;
 //   - write DATA on writer() while may_write();
-//   - read frames from reader() until over(), and from the next carrier too while awaits_answer().
+//   - read frames from reader() until over(), and from the next carrier too while awaits_answer();
+//   - while awaits_leave(), call Leave once both directions of the current link are known to flow.
 class StreamMachine {
  public:
   enum class Verdict : uint8_t {
@@ -53,6 +54,9 @@ class StreamMachine {
   // Whether a next carrier may be joined now; Attach may replace an earlier one that the opener has given up.
   bool may_attach() const;
   void Attach();
+  // Opener, after the answer to ATTACH: the current link may be left. Not earlier, because SWITCH is only read behind
+  // all that is on its way there, and from then on there is no going back.
+  void Leave();
   // Opener: gives the next carrier up, if it is not too late.
   void Detach();
 
@@ -67,7 +71,9 @@ class StreamMachine {
   bool may_write() const;
   Carrier writer() const;
   Carrier reader() const;
-  bool awaits_answer() const { return phase_ == Phase::kAttaching; }  // from the next carrier
+  // From the next carrier, or (opener, answered) the news that it is lost.
+  bool awaits_answer() const { return phase_ == Phase::kAttaching || phase_ == Phase::kReady; }
+  bool awaits_leave() const { return phase_ == Phase::kReady; }
   bool carried() const { return phase_ == Phase::kCarried; }
   void Advance() {
     phase_ = Phase::kSingle;
@@ -86,6 +92,8 @@ class StreamMachine {
   bool reusable() const { return over() && !dead_ && phase_ == Phase::kSingle && !lost_next_; }
 
   bool carrying_over() const { return phase_ != Phase::kSingle; }
+  // Acceptor: it has accepted, and the opener has neither switched nor given the next carrier up.
+  bool awaits_switch() const { return phase_ == Phase::kAwaiting; }
   bool answered() const;        // opener: ACCEPT came; acceptor: ACCEPT was sent
   bool sent_end() const { return sending_ == Sending::kClosed && closing_ == FrameType::kEnd; }
   bool received_end() const { return receiving_ == Receiving::kEnded; }
@@ -105,6 +113,7 @@ class StreamMachine {
     kAttachDue,    // opener: ATTACH is to be sent on the next carrier; acceptor: ACCEPT is
     kAttaching,    // opener: awaits ACCEPT or REFUSE there; acceptor (kAwaiting) awaits SWITCH
     kAwaiting,
+    kReady,        // opener: accepted there; SWITCH waits for Leave
     kSwitchDue,    // SWITCH is to be sent on the current carrier; an acceptor has read the opener's
     kSwitchSent,   // opener: awaits the acceptor's SWITCH
     kCarried,      // both SWITCHes are through

@@ -50,6 +50,7 @@ class Play {
       case 7: return machine_.Attach();
       case 8: return machine_.Detach();
       case 9: return machine_.OnLost(carrier);
+      case 10: return machine_.Leave();
       default: return Send(carrier);
     }
   }

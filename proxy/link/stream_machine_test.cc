@@ -180,6 +180,8 @@ TEST(StreamMachine, EveryOtherFrameIsIllegal) {
   SendDue(&switched, kNext);
   StreamMachine attaching = switched;
   switched.OnFrame(kNext, FrameType::kAccept);
+  StreamMachine ready = switched;
+  switched.Leave();
   EXPECT_EQ(SendDue(&switched), "SWITCH");
   StreamMachine awaiting = Acceptor();
   awaiting.Attach();
@@ -194,6 +196,7 @@ TEST(StreamMachine, EveryOtherFrameIsIllegal) {
       {"opener, other side ended", ended_opener, {}},
       {"acceptor, other side ended", ended_acceptor, {}},
       {"opener, attaching", attaching, stream},
+      {"opener, ready", ready, stream},
       {"opener, switched", switched, with_switch},
       {"acceptor, awaits the switch", awaiting, with_switch},
   };
@@ -221,6 +224,8 @@ TEST(StreamMachine, CarriesOver) {
   EXPECT_EQ(acceptor.NextFrame(kCurrent), std::nullopt) << "the opener goes first";
   EXPECT_EQ(opener.OnFrame(kNext, FrameType::kAccept), Verdict::kTake);
   EXPECT_EQ(opener.writer(), kCurrent);
+  EXPECT_TRUE(acceptor.awaits_switch());
+  opener.Leave();
   EXPECT_EQ(SendDue(&opener), "SWITCH");
   EXPECT_EQ(opener.writer(), kNext);
   EXPECT_EQ(opener.reader(), kCurrent);
@@ -243,6 +248,44 @@ TEST(StreamMachine, CarriesOver) {
   EXPECT_TRUE(opener.may_attach());
 }
 
+StreamMachine Ready() {
+  StreamMachine machine = Opener();
+  machine.Attach();
+  SendDue(&machine, kNext);
+  EXPECT_EQ(machine.OnFrame(kNext, FrameType::kAccept), Verdict::kTake);
+  return machine;
+}
+
+TEST(StreamMachine, AnOpenerThatMayNotLeaveYetGoesOnWhereItIs) {
+  StreamMachine machine = Ready();
+  EXPECT_TRUE(machine.awaits_leave());
+  EXPECT_EQ(SendDue(&machine), "");
+  EXPECT_TRUE(machine.may_write());
+  EXPECT_EQ(machine.writer(), kCurrent);
+  EXPECT_EQ(machine.OnFrame(kCurrent, FrameType::kData), Verdict::kTake);
+  machine.End();
+  EXPECT_EQ(SendDue(&machine), "END") << "not held up by what waits";
+  machine.Leave();
+  EXPECT_FALSE(machine.awaits_leave());
+  EXPECT_EQ(SendDue(&machine), "SWITCH");
+  StreamMachine early(LinkRole::kOpener);
+  early.Leave();
+  EXPECT_EQ(SendDue(&early), "") << "nothing to leave";
+}
+
+TEST(StreamMachine, WhileItMayNotLeaveTheNextCarrierMayBeLostOrGivenUp) {
+  StreamMachine lost = Ready(), given_up = Ready(), nonsense = Ready();
+  lost.OnLost(kNext);
+  given_up.Detach();
+  EXPECT_EQ(nonsense.OnFrame(kNext, FrameType::kRefuse), Verdict::kTake) << "it has accepted before";
+  for (StreamMachine* machine : {&lost, &given_up, &nonsense}) {
+    EXPECT_TRUE(machine->next_lost());
+    EXPECT_FALSE(machine->next_refused() || machine->over());
+    machine->NextDropped();
+    EXPECT_TRUE(machine->may_attach());
+  }
+}
+
 TEST(StreamMachine, DirectionsThatHaveEndedSwitchToo) {
   StreamMachine opener = Opener(), acceptor = Acceptor();
   opener.End();
@@ -253,6 +296,7 @@ TEST(StreamMachine, DirectionsThatHaveEndedSwitchToo) {
   acceptor.Attach();
   SendDue(&acceptor, kNext);
   opener.OnFrame(kNext, FrameType::kAccept);
+  opener.Leave();
   EXPECT_EQ(SendDue(&opener), "SWITCH");
   EXPECT_EQ(acceptor.OnFrame(kCurrent, FrameType::kSwitch), Verdict::kTake);
   EXPECT_EQ(SendDue(&acceptor), "SWITCH");
@@ -299,6 +343,7 @@ TEST(StreamMachine, LosingEitherCarrierAfterTheSwitchEndsTheStream) {
   switched.Attach();
   SendDue(&switched, kNext);
   switched.OnFrame(kNext, FrameType::kAccept);
+  switched.Leave();
   SendDue(&switched);
   for (const Carrier carrier : {kCurrent, kNext}) {
     StreamMachine machine = switched;

@@ -82,6 +82,7 @@ std::vector<MachineWorld::Action> MachineWorld::Possible() const {
   AddSideActions(kOpener, &out);
   if (heard_) AddSideActions(kAcceptor, &out);
   if (opener_lives && bounds_.carry_overs > 0 && opener.may_attach()) out.push_back({Kind::kCarry});
+  if (sides_[kOpener].done == Done::kNo && opener.awaits_leave()) out.push_back({Kind::kLeave});
   if (opener_lives && bounds_.detaches > 0 && opener.carrying_over()) out.push_back({Kind::kDetach});
   for (uint8_t i = 0; i < lines_.size(); ++i) {
     const Line& line = lines_[i];
@@ -122,6 +123,7 @@ void MachineWorld::Do(const Action& action) {
       side.lines[1] = static_cast<int>(lines_.size()) - 1;
       side.machine.Attach();
       break;
+    case Kind::kLeave: side.machine.Leave(); break;
     case Kind::kDetach:
       --bounds_.detaches;
       detached_ = true;
@@ -296,7 +298,8 @@ std::string MachineWorld::Key() const {
 
 std::string MachineWorld::Describe(const Action& action) {
   static constexpr const char* kNames[] = {"open",  "accept", "refuse", "write",  "push",       "read", "end",
-                                           "abort", "abandon", "carry", "detach", "readattach", "notice", "break"};
+                                           "abort", "abandon", "carry", "leave", "detach", "readattach", "notice",
+                                           "break"};
   return absl::StrCat(kNames[static_cast<size_t>(action.kind)], action.side == 0 ? " o" : " a", action.carrier);
 }
 

@@ -34,8 +34,8 @@ class MachineWorld {
 
   struct Action {
     enum class Kind : uint8_t {
-      kOpen, kAccept, kRefuse, kWrite, kPush, kRead, kEnd, kAbort, kAbandon, kCarry, kDetach, kReadAttach, kNotice,
-      kBreak,
+      kOpen, kAccept, kRefuse, kWrite, kPush, kRead, kEnd, kAbort, kAbandon, kCarry, kLeave, kDetach, kReadAttach,
+      kNotice, kBreak,
     };
     Kind kind;
     uint8_t side = 0;     // 0: the opener

@@ -95,6 +95,8 @@ struct ConnectionLimits {
   uint32_t max_idle_links_per_destination = 256;
   uint32_t max_link_handshakes = 32;  // in flight ahead of need, or to authenticate a stream anew
   absl::Duration idle_link_timeout = absl::Seconds(60);  // of those opened; those accepted have twice as long
+  absl::Duration link_ping_after = absl::Seconds(5);     // idle longer: its peer is asked for a sign of life before use
+  absl::Duration link_ping_timeout = absl::Milliseconds(500);  // beyond it the link is given up, and another dialled
 
   friend bool operator==(const ConnectionLimits&, const ConnectionLimits&) = default;
 };

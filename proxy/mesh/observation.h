@@ -39,10 +39,12 @@ struct WorkerCounters {
   uint64_t idle_links_opened = 0;         // gauge
   uint64_t idle_links_accepted = 0;       // gauge
   uint64_t links_retired = 0;             // idle ones: aged, or their reasons had changed
+  uint64_t links_unanswered = 0;          // given up: no answer to PING within mesh_links.ping_timeout
   uint64_t limit_idle_links = 0;          // links given up at max_idle_links
   uint64_t limit_link_handshakes = 0;     // put off at max_link_handshakes
   std::vector<std::pair<std::string, uint64_t>> reauthentications;          // by cause
   std::vector<std::pair<std::string, uint64_t>> reauthentication_failures;  // attempts, by cause
+  uint64_t carry_overs_put_off = 0;       // authenticated anew, but not carried over: not read at one end, or no answer
   uint64_t svid_expired_kept = 0;         // connections that outlived a peer's SVID under on_svid_expiry: keep
   uint64_t accept_paused = 0;             // times accepting was paused (descriptors exhausted)
   std::vector<std::pair<std::string, uint64_t>> limits_reached;        // by name in proxy.yaml; all of them
