@@ -24,6 +24,7 @@ readonly run_packages=(
   curl openssl
   nftables iproute2 procps util-linux tcpdump
   prometheus
+  python3-grpcio python3-websockets
 )
 # Packages above that start a service when installed; here they must not take a port.
 readonly services=(nginx haproxy prometheus)

@@ -1,0 +1,37 @@
+"""TCP, WebSocket and gRPC streams outlive many SVIDs of both sides without losing a byte, also those that are not read
+for longer than an SVID lives."""
+
+from kit import waiting
+from kit.mesh import SERVER_V4, Mesh
+from kit.scope import check
+from kit.stream_ends import Streams, mixed
+from kit.stream_watch import StreamWatch
+
+AT_LEAST = 4
+
+
+def test(scope):
+    mesh = Mesh(scope, lifetimes={"intermediate": "120s", "x509_svid": "8s", "node_svid": "30s", "backdate": "2s"})
+    plan = mixed(12, stalled=2, stall_s=20)
+    streams, watch = Streams(mesh, SERVER_V4, plan), StreamWatch(mesh)
+
+    def renewed():
+        streams.check()
+        watch.look()
+        return watch.open() == len(plan) and watch.least() >= AT_LEAST and watch.put_off() > 0
+
+    waiting.until(renewed, lambda: f"{watch.open()} streams, authenticated anew {watch.least()} to {watch.most()} times, "
+                  f"{watch.put_off()} put off", timeout_s=90)
+    check.assertEqual(watch.expired, [])
+    ends = streams.finish()
+    client, server = ends
+    for records in ends:
+        check.assertEqual(sorted(records), sorted(stream["id"] for stream in plan))
+        check.assertEqual([record for record in records.values() if record["error"]], [])
+    for stream in plan:
+        there, back = client[stream["id"]], server[stream["id"]]
+        check.assertEqual((there["sent"], there["received"]), (back["received"], back["sent"]))
+        check.assertEqual((there["sent"] > 0, back["sent"] > 0), (stream["up"], stream["down"]))
+    for node in (mesh.client, mesh.server):
+        node.proxy.wait_for_closed(count=len(plan), close_reason="normal")
+        check.assertEqual([record for record in node.proxy.closed() if record["close_reason"] != "normal"], [])
