@@ -8,7 +8,8 @@
 
 namespace lanyard {
 
-absl::StatusOr<ReadyAnswer> GetReady(const std::string& address, absl::Duration timeout) {
+absl::StatusOr<AdminAnswer> GetAdminPage(const std::string& address, const std::string& target,
+                                         absl::Duration timeout) {
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos || colon + 1 == address.size()) {
     return absl::InvalidArgumentError(absl::StrCat("'", address, "' is not an address with a port"));
@@ -19,9 +20,9 @@ absl::StatusOr<ReadyAnswer> GetReady(const std::string& address, absl::Duration 
   boost::asio::ip::tcp::iostream stream;
   stream.expires_after(absl::ToChronoMicroseconds(timeout));
   stream.connect(std::string(host), address.substr(colon + 1));
-  stream << "GET /ready HTTP/1.1\r\nHost: " << address << "\r\nConnection: close\r\n\r\n" << std::flush;
+  stream << "GET " << target << " HTTP/1.1\r\nHost: " << address << "\r\nConnection: close\r\n\r\n" << std::flush;
   std::string version, line;
-  ReadyAnswer answer;
+  AdminAnswer answer;
   stream >> version >> answer.code;
   if (!stream) {
     const std::string why = stream.error() ? stream.error().message() : "it does not speak HTTP";

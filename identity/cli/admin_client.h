@@ -9,7 +9,8 @@
 
 namespace lanyard {
 
-// `address` is "127.0.0.1:15000" or "[::1]:15000". Unavailable when nobody answers in HTTP within the timeout.
-absl::StatusOr<ReadyAnswer> GetReady(const std::string& address, absl::Duration timeout);
+// `address` is "127.0.0.1:15000" or "[::1]:15000"; `target` a path with its query: "/ready". Unavailable when nobody
+// answers in HTTP within the timeout.
+absl::StatusOr<AdminAnswer> GetAdminPage(const std::string& address, const std::string& target, absl::Duration timeout);
 
 }  // namespace lanyard

@@ -52,7 +52,9 @@ absl::Status CheckPart(const std::string& part, const Arguments& arguments, std:
   } else if (part == "proxy") {
     const std::string& address = arguments.Value("--proxy-admin");
     const Progress progress(absl::StrCat("waiting for the proxy at ", address));
-    found = {JudgeProxy(GetReady(address, *timeout), address)};
+    const absl::StatusOr<AdminAnswer> ready = GetAdminPage(address, "/ready", *timeout);
+    found = {JudgeProxy(ready, address)};
+    if (ready.ok()) found.push_back(JudgeView(GetAdminPage(address, "/view", *timeout)));
   } else {
     found = {JudgeCapture(ListNftablesTable(kCaptureTable, false))};
   }

@@ -33,7 +33,12 @@ std::vector<ConsideredRule> Consider(const WorkloadPolicy& policy, const Call& c
 
 const Ban* BanOn(const BanSet& bans, const Call& call, absl::Time now) {
   if (call.peer) {
-    if (const Ban* ban = bans.FindId(*call.peer, now)) return ban;
+    if (const Ban* ban = bans.Find(*call.peer, call.serial, now)) return ban;
+  }
+  if (call.agent) {
+    const absl::StatusOr<BanSubject> subject = BanSubject::Parse(absl::StrCat("agent:", call.agent->ToString()));
+    if (!subject.ok()) return nullptr;
+    if (const Ban* ban = bans.FindSubject(*subject, now)) return ban;
   }
   // Its proxy has no SVID that a caller would accept.
   return bans.FindId(call.workload, now);

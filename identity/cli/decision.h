@@ -17,6 +17,8 @@ struct Call {
   SpiffeId workload;  // who is called
   uint16_t port = 0;
   std::optional<SpiffeId> peer;  // nothing: plaintext
+  std::string serial = "";       // of the peer's SVID, where a ban of it is asked about
+  std::optional<SpiffeId> agent = std::nullopt;  // through which it was issued, likewise
 };
 
 // One rule of a policy that speaks of the workload, and why it allows the call or does not.

@@ -74,5 +74,18 @@ TEST(Decide, WhereNoPolicySpeaksNothingIsKnown) {
   EXPECT_THAT(decision.reason, HasSubstr("no policy of the registry speaks of spiffe://x/web"));
 }
 
+TEST(Decide, ABanOfTheSerialOrTheAgentCountsForWhoNamesThem) {
+  Call call = CallOf("spiffe://td/shop", 80);
+  EXPECT_TRUE(Decide(Policies(), Bans("serial:0a1b"), call, kNow).allowed);
+  call.serial = "0a1b";
+  EXPECT_FALSE(Decide(Policies(), Bans("serial:0a1b"), call, kNow).allowed);
+  const BanSet agents = Bans("agent:spiffe://td/lanyard/agent/web-1");
+  EXPECT_TRUE(Decide(Policies(), agents, call, kNow).allowed);
+  call.agent = Id("spiffe://td/lanyard/agent/web-1");
+  EXPECT_THAT(Decide(Policies(), agents, call, kNow).reason, HasSubstr("stolen"));
+  call.agent = Id("spiffe://td/lanyard/agent/web-2");
+  EXPECT_TRUE(Decide(Policies(), agents, call, kNow).allowed);
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -4,6 +4,7 @@
 #include "absl/strings/strip.h"
 #include "identity/cli/output.h"
 #include "identity/spiffe/verify.h"
+#include "nlohmann/json.hpp"
 
 namespace lanyard {
 namespace {
@@ -16,6 +17,14 @@ constexpr absl::Duration kSkewLimit = absl::Seconds(5);
 constexpr int kRemainingShare = 10;
 
 std::string Sentence(const absl::Status& status) { return std::string(status.message()); }
+
+uint64_t NumberOf(const nlohmann::json& object, const char* name) {
+  return object.contains(name) && object[name].is_number_unsigned() ? object[name].get<uint64_t>() : 0;
+}
+
+std::string TextOf(const nlohmann::json& object, const char* name) {
+  return object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : "";
+}
 
 Finding JudgeClock(absl::Time authority_now, absl::Time now) {
   const absl::Duration skew = authority_now - now;
@@ -95,7 +104,7 @@ std::vector<Finding> JudgeIdentity(const absl::StatusOr<WorkloadIdentity>& ident
   return findings;
 }
 
-Finding JudgeProxy(const absl::StatusOr<ReadyAnswer>& answer, const std::string& address) {
+Finding JudgeProxy(const absl::StatusOr<AdminAnswer>& answer, const std::string& address) {
   if (!answer.ok()) {
     return {Level::kProblem, "proxy", absl::StrCat("no answer at ", address, ": ", Sentence(answer.status())),
             "start lanyard-proxy, name its admin address with --proxy-admin, or use --skip proxy"};
@@ -104,6 +113,38 @@ Finding JudgeProxy(const absl::StatusOr<ReadyAnswer>& answer, const std::string&
   return {Level::kProblem, "proxy",
           absl::StrCat("not ready at ", address, ": ", answer->code, " ", absl::StripAsciiWhitespace(answer->body)),
           "it waits for its identity: see its log, and that an entry matches its user"};
+}
+
+Finding JudgeView(const absl::StatusOr<AdminAnswer>& answer) {
+  if (!answer.ok()) return {Level::kNote, "view", Sentence(answer.status()), "see that the proxy still runs"};
+  const nlohmann::json view = nlohmann::json::parse(answer->body, nullptr, /*allow_exceptions=*/false);
+  if (answer->code != 200 || !view.is_object() || !view.contains("mesh")) {
+    return {Level::kNote, "view", "the proxy's /view is not as this version writes it",
+            "use the `lanyard` of the proxy's version"};
+  }
+  const nlohmann::json& mesh = view["mesh"];
+  if (!mesh.is_object()) return {Level::kGood, "view", "the proxy has no mesh: its file is all there is", ""};
+  const uint64_t has = NumberOf(mesh, "view_version"), applied = NumberOf(mesh, "applied_version");
+  if (mesh.contains("refused") && mesh["refused"].is_object()) {
+    return {Level::kProblem, "view",
+            absl::StrCat("the proxy refused view ", NumberOf(mesh["refused"], "version"), " and keeps ", applied, ": ",
+                         TextOf(mesh["refused"], "error")),
+            "mend what the registry says of this workload, or bring the proxy to the authority's version"};
+  }
+  if (!mesh.contains("connected") || mesh["connected"] != true) {
+    const std::string error = TextOf(mesh, "last_error");
+    return {Level::kProblem, "view",
+            absl::StrCat("stale: the proxy works with view ", has, " from ", TextOf(mesh, "source"),
+                         " and does not hear of newer ones", error.empty() ? "" : ": ", error),
+            "see that its agent runs, and that mesh.address in proxy.yaml is the agent's socket"};
+  }
+  const uint64_t published = NumberOf(view, "version"), acknowledged = NumberOf(view, "acknowledged_version");
+  if (applied < has || acknowledged < published) {
+    return {Level::kProblem, "view",
+            absl::StrCat("behind: the proxy has view ", has, " of the mesh, and its workers are at ", applied),
+            "ask again; if it stays so, a worker of the proxy hangs: see its log, and restart it"};
+  }
+  return {Level::kGood, "view", absl::StrCat("the proxy runs view ", has, " of the mesh"), ""};
 }
 
 Finding JudgeCapture(const absl::StatusOr<std::string>& table) {

@@ -15,7 +15,7 @@ namespace lanyard {
 struct Finding {
   enum class Level { kGood, kNote, kProblem };
   Level level;
-  std::string subject;  // "authority", "clock", "signing", "agent", "identity", "proxy", "capture"
+  std::string subject;  // "authority", "clock", "signing", "agent", "identity", "proxy", "view", "capture"
   std::string detail;
   std::string remedy;  // with kProblem and kNote
 };
@@ -24,12 +24,15 @@ std::vector<Finding> JudgeAuthority(const absl::StatusOr<AuthorityStatus>& statu
 // `address`: of the Workload API; `uid`: who asked.
 std::vector<Finding> JudgeIdentity(const absl::StatusOr<WorkloadIdentity>& identity, const std::string& address,
                                    unsigned uid, absl::Time now);
-// `status`: the status code that /ready answered with, and its body.
-struct ReadyAnswer {
+// The status code that a page of the proxy's admin address answered with, and its body.
+struct AdminAnswer {
   int code = 0;
   std::string body;
 };
-Finding JudgeProxy(const absl::StatusOr<ReadyAnswer>& answer, const std::string& address);
+// `answer`: of /ready.
+Finding JudgeProxy(const absl::StatusOr<AdminAnswer>& answer, const std::string& address);
+// `answer`: of /view.
+Finding JudgeView(const absl::StatusOr<AdminAnswer>& answer);
 // `table`: what ListNftablesTable said.
 Finding JudgeCapture(const absl::StatusOr<std::string>& table);
 

@@ -1,5 +1,6 @@
 #include "identity/cli/findings.h"
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "identity/spiffe/fake_ca.h"
@@ -98,8 +99,8 @@ TEST_F(JudgeIdentityTest, AnAgentThatDoesNotAnswerIsAProblem) {
 }
 
 TEST(JudgeProxyTest, OnlyReadyIsGood) {
-  EXPECT_EQ(JudgeProxy(ReadyAnswer{200, "ready\n"}, "127.0.0.1:1").level, Level::kGood);
-  EXPECT_THAT(JudgeProxy(ReadyAnswer{503, "no identity\n"}, "127.0.0.1:1"), Problem("proxy", "503 no identity"));
+  EXPECT_EQ(JudgeProxy(AdminAnswer{200, "ready\n"}, "127.0.0.1:1").level, Level::kGood);
+  EXPECT_THAT(JudgeProxy(AdminAnswer{503, "no identity\n"}, "127.0.0.1:1"), Problem("proxy", "503 no identity"));
   EXPECT_THAT(JudgeProxy(absl::UnavailableError("refused"), "127.0.0.1:1"), Problem("proxy", "refused"));
 }
 
@@ -107,6 +108,45 @@ TEST(JudgeCaptureTest, AbsentRulesAreAProblemAndInvisibleOnesANote) {
   EXPECT_EQ(JudgeCapture(std::string("table")).level, Level::kGood);
   EXPECT_THAT(JudgeCapture(absl::NotFoundError("")), Problem("capture", "bypass the proxy"));
   EXPECT_EQ(JudgeCapture(absl::PermissionDeniedError("")).level, Level::kNote);
+}
+
+Finding ViewFinding(const std::string& mesh,
+                    const std::string& versions = R"("version": 3, "acknowledged_version": 3)") {
+  return JudgeView(AdminAnswer{200, absl::StrCat("{", versions, R"(, "mesh": )", mesh, "}")});
+}
+
+TEST(JudgeView, AProxyThatFollowsTheMeshIsGood) {
+  const Finding good = ViewFinding(R"({"connected": true, "view_version": 7, "applied_version": 7, "refused": null})");
+  EXPECT_EQ(good.level, Finding::Level::kGood);
+  EXPECT_THAT(good.detail, HasSubstr("view 7"));
+  EXPECT_EQ(ViewFinding("null").level, Finding::Level::kGood) << "a proxy that has no mesh";
+}
+
+TEST(JudgeView, StaleBehindAndRefusedAreProblems) {
+  const Finding stale =
+      ViewFinding(R"({"connected": false, "view_version": 7, "applied_version": 7, "source": "disk",
+                      "last_error": "gone"})");
+  EXPECT_EQ(stale.level, Finding::Level::kProblem);
+  EXPECT_THAT(stale.detail, HasSubstr("stale: the proxy works with view 7 from disk"));
+  EXPECT_THAT(stale.detail, HasSubstr("gone"));
+  const Finding refused = ViewFinding(
+      R"({"connected": true, "view_version": 7, "applied_version": 6,
+          "refused": {"version": 8, "error": "no such peer"}})");
+  EXPECT_EQ(refused.level, Finding::Level::kProblem);
+  EXPECT_THAT(refused.detail, HasSubstr("refused view 8 and keeps 6: no such peer"));
+  EXPECT_THAT(ViewFinding(R"({"connected": true, "view_version": 7, "applied_version": 6})").detail,
+              HasSubstr("behind"));
+  EXPECT_THAT(ViewFinding(R"({"connected": true, "view_version": 7, "applied_version": 7})",
+                          R"("version": 4, "acknowledged_version": 3)")
+                  .detail,
+              HasSubstr("behind"));
+}
+
+TEST(JudgeView, WhatIsNotAViewIsNoted) {
+  EXPECT_EQ(JudgeView(absl::UnavailableError("gone")).level, Finding::Level::kNote);
+  EXPECT_EQ(JudgeView(AdminAnswer{200, "<html>"}).level, Finding::Level::kNote);
+  EXPECT_EQ(JudgeView(AdminAnswer{404, "{}"}).level, Finding::Level::kNote);
+  EXPECT_EQ(ViewFinding(R"({"connected": "yes"})").level, Finding::Level::kProblem);
 }
 
 }  // namespace

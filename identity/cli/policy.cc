@@ -1,4 +1,5 @@
 // lanyard policy: who may call which workload.
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "identity/base/clock.h"
@@ -51,10 +52,27 @@ absl::StatusOr<Call> CallOf(const Arguments& arguments) {
   if (arguments.Has("--peer") == arguments.Has("--plaintext")) {
     return UsageError("say who calls: --peer with a SPIFFE ID, or --plaintext");
   }
-  if (arguments.Has("--plaintext")) return call;
+  if (arguments.Has("--plaintext")) {
+    if (!arguments.Has("--serial") && !arguments.Has("--agent")) return call;
+    return UsageError("--serial and --agent are of a caller with an SVID; leave out --plaintext");
+  }
   const absl::StatusOr<SpiffeId> peer = IdOf(arguments, "--peer");
   if (!peer.ok()) return peer.status();
   call.peer = *peer;
+  const std::string& serial = arguments.Value("--serial");
+  if (!serial.empty()) {
+    const absl::StatusOr<BanSubject> parsed = BanSubject::Parse(absl::StrCat("serial:", serial));
+    if (!parsed.ok()) return UsageError(absl::StrCat("--serial: ", parsed.status().message()));
+    call.serial = parsed->text();
+  }
+  std::string agent = arguments.Value("--agent");
+  if (agent.empty()) return call;
+  if (!absl::StrContains(agent, "/")) {
+    agent = absl::StrCat("spiffe://", peer->trust_domain().name(), "/lanyard/agent/", agent);
+  }
+  absl::StatusOr<SpiffeId> id = SpiffeId::Parse(agent);
+  if (!id.ok()) return UsageError(absl::StrCat("--agent: ", id.status().message()));
+  call.agent = *std::move(id);
   return call;
 }
 
@@ -116,6 +134,9 @@ std::vector<Flag> CallFlags() {
   return WithAuthorityFlags({{.name = "--workload", .help = "SPIFFE ID of who is called", .required = true},
                              {.name = "--port", .help = "The port that the caller dials", .required = true},
                              {.name = "--peer", .help = "SPIFFE ID of the caller"},
+                             {.name = "--serial", .help = "Of the caller's SVID: then bans of it count"},
+                             {.name = "--agent",
+                              .help = "Name or SPIFFE ID of the caller's agent: then bans of it count"},
                              {.name = "--plaintext",
                               .help = "The caller has no mesh TLS, and so no SPIFFE ID",
                               .kind = Flag::Kind::kSwitch}});

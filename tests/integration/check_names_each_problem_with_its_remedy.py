@@ -21,7 +21,7 @@ def test(scope):
     problems, findings = run_check()
     check.assertEqual(problems, set(), findings)
     check.assertEqual({finding["subject"] for finding in findings},
-                      {"authority", "clock", "signing", "agent", "identity", "proxy", "capture"})
+                      {"authority", "clock", "signing", "agent", "identity", "proxy", "view", "capture"})
     # As the proxy's own user: its SVID verifies; the operators' socket is not for it.
     problems, findings = run_check(uid=mesh.client.uid)
     check.assertEqual(problems, {"authority"}, findings)
