@@ -66,6 +66,16 @@ def test(scope):
         check.assertEqual(mesh.run_cli("ban", subject).returncode, code, subject)
     check.assertEqual(mesh.run_cli("unban", EVE).returncode, 1)
 
+    # One of an SVID, or of an agent, counts for who says that the caller has it.
+    mesh.cli("unban", SHOP)
+    mesh.cli("ban", "serial:0a1b", "--reason", "lost laptop")
+    for code, who in ((0, []), (1, ["--serial", "0A1B"]), (0, ["--serial", "0a1c"]), (2, ["--serial", "xyz"]),
+                      (0, ["--agent", "web-1"]), (2, ["--agent", "spiffe:/x"])):
+        done = ask("test", WEB, 80, "--peer", SHOP, *who)
+        check.assertEqual(done.returncode, code, f"{who}: {done.stdout}{done.stderr}")
+    check.assertIn("lost laptop", ask("explain", WEB, 80, "--peer", SHOP, "--serial", "0a1b").stdout)
+    check.assertEqual(ask("test", WEB, 9000, "--plaintext", "--serial", "0a1b").returncode, 2)
+
     mesh.cli("policy", "delete", "web")
     check.assertEqual(mesh.run_cli("policy", "delete", "web").returncode, 1)
     check.assertEqual([routes["name"] for routes in mesh.cli("route", "list")["routes"]], ["shop"])
