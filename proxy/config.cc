@@ -214,6 +214,29 @@ void MeshLinksFromConfig(const config::MeshLinks& from, ConnectionLimits& limits
   }
 }
 
+AccessLogSettings AccessLogFromConfig(const config::ProxyConfig& config, ConfigProblems& problems) {
+  AccessLogSettings settings;
+  if (!config.has_access_log()) return settings;
+  const config::AccessLog& from = config.access_log();
+  settings.apart = true;
+  settings.path = from.path();
+  settings.json = from.format() != "text";
+  if (!from.format().empty() && from.format() != "text" && from.format() != "json") {
+    problems.Add("access_log.format", absl::StrCat("\"", from.format(), "\" must be one of text, json"));
+  }
+  if (!from.path().empty() && from.path().front() != '/') {
+    problems.Add("access_log.path", absl::StrCat("\"", from.path(), "\" is not an absolute path; write one"));
+  }
+  if (from.sample().has_ok()) settings.sample_ok = from.sample().ok();
+  if (!(settings.sample_ok >= 0 && settings.sample_ok <= 1)) {
+    problems.Add("access_log.sample.ok", absl::StrCat(settings.sample_ok, " is out of range: write 0 to 1"));
+  }
+  settings.max_ordinary_per_second =
+      NumberFromConfig("access_log.max_ordinary_per_second", from.max_ordinary_per_second(),
+                       {settings.max_ordinary_per_second, 1, 1'000'000}, problems);
+  return settings;
+}
+
 OnSvidExpiry ExpiryFromConfig(config::SvidExpiry expiry) {
   switch (expiry) {
     case config::KEEP: return OnSvidExpiry::kKeep;
@@ -253,6 +276,7 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, absl::string
   settings.session_resumption = !config.tls().full_handshakes();
   settings.mesh_protocol = !config.tls().plain();
   settings.log = LogFromConfig(config.log(), "log", problems);
+  settings.access_log = AccessLogFromConfig(config, problems);
   return settings;
 }
 
@@ -305,6 +329,7 @@ std::vector<std::string> FixedDifferences(const ProxySettings& running, const Pr
   compare("limits or mesh_links", running.limits == read.limits);
   compare("drain_deadline", running.drain_deadline == read.drain_deadline);
   compare("tls", running.session_resumption == read.session_resumption && running.mesh_protocol == read.mesh_protocol);
+  compare("access_log", running.access_log == read.access_log);
   compare("log", running.log.level == read.log.level && running.log.format == read.log.format);
   return names;
 }

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "identity/config/log_config.h"
 #include "identity/spiffe/spiffe_id.h"
+#include "proxy/connection/access_log.h"
 #include "proxy/control/identity_files.h"
 #include "proxy/io/address.h"
 #include "proxy/mesh/mesh_view.h"
@@ -32,6 +33,7 @@ struct ProxySettings {
   bool session_resumption = true;         // of TLS, with proxies as peers
   bool mesh_protocol = true;              // with those that speak it
   LogSettings log;
+  AccessLogSettings access_log;
   // May change while it runs.
   MeshRules rules;
   bool capture_rules = true;  // routes, default_route or inbound are written, or there is no mesh: they hold

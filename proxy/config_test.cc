@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -330,6 +331,31 @@ TEST(FixedDifferences, RulesMayChangeAndAddressesMayNot) {
   EXPECT_THAT(FixedDifferences(running, replaced("agent.sock", "other.sock")), ElementsAre("identity", "mesh"));
   EXPECT_THAT(FixedDifferences(running, Parse(text + "mesh: {disabled: true}").value()), ElementsAre("mesh"));
   EXPECT_THAT(FixedDifferences(running, Parse(text + "bans: [{serial: 0a}]").value()), IsEmpty());
+}
+
+TEST(ProxySettings, TheAccessLogStandsInTheProcesssLogUnlessItIsWritten) {
+  EXPECT_FALSE(Parse(kMinimal)->access_log.apart);
+  EXPECT_EQ(Parse(kMinimal)->access_log.sample_ok, 1);
+  const ProxySettings settings =
+      Parse(absl::StrCat(kMinimal, "access_log: {path: /var/log/lanyard/access.log, format: text, sample: {ok: 0.01}, "
+                                   "max_ordinary_per_second: 50}\n"))
+          .value();
+  EXPECT_TRUE(settings.access_log.apart);
+  EXPECT_EQ(settings.access_log.path, "/var/log/lanyard/access.log");
+  EXPECT_FALSE(settings.access_log.json);
+  EXPECT_EQ(settings.access_log.sample_ok, 0.01);
+  EXPECT_EQ(settings.access_log.max_ordinary_per_second, 50u);
+  EXPECT_EQ(Parse(absl::StrCat(kMinimal, "access_log: {sample: {ok: 0}}\n"))->access_log.sample_ok, 0);
+  EXPECT_TRUE(Parse(absl::StrCat(kMinimal, "access_log: {}\n"))->access_log.json);
+  EXPECT_THAT(FixedDifferences(*Parse(kMinimal), settings), ElementsAre("access_log"));
+}
+
+TEST(ProxySettings, MistakesOfTheAccessLogAreNamedTogether) {
+  const std::string mistakes =
+      Mistakes(absl::StrCat(kMinimal, "access_log: {path: access.log, format: xml, sample: {ok: 1.5}}\n"));
+  for (const char* path : {"access_log.path", "access_log.format", "access_log.sample.ok"}) {
+    EXPECT_THAT(mistakes, HasSubstr(path));
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // lanyard-proxy: the command line. Exit codes: 0 done, 1 it could not run, 2 the command line is wrong,
 // 128 + n ended at once by a second signal n.
 #include <malloc.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -38,8 +39,8 @@ usage:
 
 The identity comes from the Workload API (identity.workload_api, or SPIFFE_ENDPOINT_SOCKET in the environment) or
 from PEM files. Connections are accepted from the first identity on. Rules (routes, inbound, listeners' peers,
-on_svid_expiry) are re-read when the file changes; everything else needs a restart. SIGTERM or SIGINT drains and
-exits; a second one ends at once.
+on_svid_expiry) are re-read when the file changes; everything else needs a restart. SIGHUP reads it at once, and opens
+access_log.path anew. SIGTERM or SIGINT drains and exits; a second one ends at once.
 
 examples:
   # Transparent, beside a workload whose traffic `lanyard capture up` redirects:
@@ -89,13 +90,14 @@ int Serve(Proxy::Options options) {
     return kFailed;
   }
   (*proxy)->Start();
-  WaitForStopSignal();
+  while (WaitForStopOrReloadSignal() == SIGHUP) (*proxy)->Reload();
   EndAtSecondSignal();
   (*proxy)->Drain();
   return 0;
 }
 
 int Run(const Arguments& arguments) {
+  BlockReloadSignal();  // from the first moment on, or it would end us
   const char* endpoint_socket = getenv("SPIFFE_ENDPOINT_SOCKET");
   const char* state_directory = getenv("STATE_DIRECTORY");
   ProxyEnvironment environment{endpoint_socket == nullptr ? "" : endpoint_socket, AvailableProcessors(),

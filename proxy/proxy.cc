@@ -21,6 +21,7 @@
 #include "identity/admin/process_stats.h"
 #include "proxy/control/publisher.h"
 #include "proxy/control/rules_in_force.h"
+#include "proxy/control/tap_page.h"
 #include "proxy/control/worker_handle.h"
 #include "proxy/io/address_in_use.h"
 #include "proxy/worker.h"
@@ -44,6 +45,9 @@ class PublishedWorker : public WorkerHandle {
   void ListConnections(std::function<void(std::vector<ConnectionRecord>)> done) override {
     worker_->ListConnections(std::move(done));
   }
+  void ListObserved(std::function<void(std::vector<ObservedCall>)> done) override {
+    worker_->ListObserved(std::move(done));
+  }
   Worker& worker() const { return *worker_; }
 
  private:
@@ -52,8 +56,14 @@ class PublishedWorker : public WorkerHandle {
 
 using Workers = std::vector<std::unique_ptr<PublishedWorker>>;
 
+// What tells of connections, shared by the workers.
+struct Accounts {
+  std::unique_ptr<AccessLog> access_log;
+  ConnectionTap tap;
+};
+
 // The first worker's bound addresses are everybody's: a port that the kernel chose is chosen once.
-absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock& clock) {
+absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock& clock, Accounts& accounts) {
   for (const ListenerSpec& spec : settings.listeners) {
     const absl::Status free = CheckAddressFree(spec.address);
     if (!free.ok()) return absl::Status(free.code(), absl::StrCat("listener ", spec.name, ": ", free.message()));
@@ -64,7 +74,15 @@ absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock
   std::vector<ListenerSpec> specs = settings.listeners;
   for (int index = 0; index < settings.workers; ++index) {
     absl::StatusOr<std::unique_ptr<Worker>> worker =
-        Worker::Create({index, specs, WorkerLimits(settings.limits, settings.workers), &clock, places});
+        Worker::Create({.index = index,
+                        .listeners = specs,
+                        .limits = WorkerLimits(settings.limits, settings.workers),
+                        .clock = &clock,
+                        .places = places,
+                        .access_log = accounts.access_log.get(),
+                        .access_log_sample_ok = settings.access_log.sample_ok,
+                        .access_log_max_per_second = settings.access_log.max_ordinary_per_second,
+                        .tap = &accounts.tap});
     if (!worker.ok()) return worker.status();
     const std::vector<SocketAddress> bound = (*worker)->BoundAddresses();
     for (size_t i = 0; i < specs.size(); ++i) specs[i].address = bound[i];
@@ -111,11 +129,12 @@ std::string SourceName(const ProxySettings& settings) {
 
 // Everything but the latch belongs to the control thread once it runs.
 struct Proxy::State {
-  State(Options options, Workers created)
+  State(Options options, std::unique_ptr<Accounts> made, Workers created)
       : settings(options.settings),
         poll_interval(options.poll_interval),
         clock(*options.clock),
         start_time(options.clock->Now()),
+        accounts(std::move(made)),
         workers(std::move(created)),
         rules(RulesOf(settings), settings.mesh_address, Captures(settings)),
         publisher(Handles(workers), rules.Combined(), clock),
@@ -133,12 +152,14 @@ struct Proxy::State {
               .on_view = [this](std::shared_ptr<const MeshUpdate> view,
                                 RulesInForce::Source from) { TakeView(std::move(view), from); }},
              loop),
+        tap(loop, accounts->tap),
         pages({.loop = &loop,
                .workers = Handles(workers),
                .identity = &rotation,
                .publisher = &publisher,
                .rules = &rules,
                .mesh = &mesh,
+               .tap = &tap,
                .ready = [this] { return Ready(); },
                .counters = [this] { return Counters(); }}) {}
 
@@ -160,6 +181,7 @@ struct Proxy::State {
   const absl::Duration poll_interval;
   const Clock& clock;
   const absl::Time start_time;
+  const std::unique_ptr<Accounts> accounts;
   ControlLoop loop;
   Workers workers;
   RulesInForce rules;
@@ -168,6 +190,7 @@ struct Proxy::State {
   IdentitySource source;
   ConfigReload reload;
   MeshWatch mesh;
+  TapPage tap;
   AdminPages pages;
   std::unique_ptr<AdminServer> admin;
   bool serving = false;    // the workers run
@@ -305,6 +328,10 @@ ControlCounters Proxy::State::Counters() const {
   counters.identity_rotations = rotation.rotations();
   counters.identity_failures = rotation.failures();
   counters.bundle_changes = rotation.bundle_changes();
+  counters.access_log_written = accounts->access_log->written();
+  counters.access_log_failed = accounts->access_log->failed();
+  counters.tap_watchers = tap.watchers();
+  counters.tap_lost = tap.lost();
   counters.config_reloads = reload.applied();
   counters.config_reload_failures = reload.refused();
   counters.start_time = start_time;
@@ -327,10 +354,14 @@ void Proxy::State::BeginDrain() {
 }
 
 absl::StatusOr<std::unique_ptr<Proxy>> Proxy::Create(Options options) {
-  absl::StatusOr<Workers> workers = CreateWorkers(options.settings, *options.clock);
+  absl::StatusOr<std::unique_ptr<AccessLog>> access_log = AccessLog::Open(options.settings.access_log);
+  if (!access_log.ok()) return access_log.status();
+  auto accounts = std::make_unique<Accounts>();
+  accounts->access_log = *std::move(access_log);
+  absl::StatusOr<Workers> workers = CreateWorkers(options.settings, *options.clock, *accounts);
   if (!workers.ok()) return workers.status();
   WarnOfFewDescriptors(options.settings);
-  auto state = std::make_unique<State>(std::move(options), *std::move(workers));
+  auto state = std::make_unique<State>(std::move(options), std::move(accounts), *std::move(workers));
   if (const absl::Status status = state->ListenAdmin(); !status.ok()) return status;
   return std::unique_ptr<Proxy>(new Proxy(std::move(state)));
 }
@@ -356,6 +387,15 @@ void Proxy::Start() {
   state->mesh.Start();
   state->source.Start();
   state->loop.Start();
+}
+
+void Proxy::Reload() {
+  State* const state = state_.get();
+  state->loop.Post([state] {
+    state->reload.Poll();
+    const absl::Status reopened = state->accounts->access_log->Reopen();
+    if (!reopened.ok()) Log(LogLevel::kError, "the access log goes on in the old file", {{"error", reopened}});
+  });
 }
 
 bool Proxy::Drain() {

@@ -35,6 +35,9 @@ class Proxy {
   // Starts to look for an identity; connections are accepted from the first one on.
   void Start();
 
+  // Looks at the configuration file now, and opens the access log's file anew (it may have been renamed).
+  void Reload();
+
   // Stops accepting (/ready says 503), waits until no connection is left or drain_deadline has passed, and closes
   // what is left. True if nothing was.
   bool Drain();

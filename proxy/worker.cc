@@ -101,6 +101,9 @@ struct Worker::State {
   CloseLog close_log;
   LimitsReached limits_reached;
   BufferBudget buffer_budget;
+  AccessLog own_access_log;  // unless there is one of the process
+  ConnectionTap own_tap;     // likewise
+  ObservedCalls observed;
   Resolver resolver;
   TcpDialer dialer;
   HandshakeTurns handshakes;
@@ -140,6 +143,10 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options) {
   context.limits_reached = &state->limits_reached;
   context.buffer_budget = &state->buffer_budget;
   context.places = state->places.get();
+  context.access_log = options.access_log != nullptr ? options.access_log : &state->own_access_log;
+  context.tap = options.tap != nullptr ? options.tap : &state->own_tap;
+  context.observed = &state->observed;
+  state->close_log.Sample(options.access_log_sample_ok, options.access_log_max_per_second, &SystemRandom());
   context.dialer = &state->dialer;
   context.resolver = &state->resolver;
   context.sessions = &state->sessions;
@@ -211,7 +218,13 @@ void Worker::Stop() {
   state_->loop->RunOnce(absl::ZeroDuration());  // what was posted behind the end is still owed an answer
 }
 
-WorkerCounters Worker::Counters() const { return state_->counters.Snapshot(); }
+WorkerCounters Worker::Counters() const {
+  WorkerCounters shot = state_->counters.Snapshot();
+  shot.access_log_sampled_out = state_->close_log.sampled_out().value();
+  shot.access_log_left_out = state_->close_log.left_out().value();
+  shot.observed_forgotten = state_->observed.forgotten();
+  return shot;
+}
 
 void Worker::ListConnections(std::function<void(std::vector<ConnectionRecord>)> done) {
   std::unique_lock<std::mutex> lock(state_->mutex);
@@ -220,6 +233,15 @@ void Worker::ListConnections(std::function<void(std::vector<ConnectionRecord>)> 
     return done({});
   }
   state_->loop->Post([state = state_.get(), done = std::move(done)] { done(state->table.List()); });
+}
+
+void Worker::ListObserved(std::function<void(std::vector<ObservedCall>)> done) {
+  std::unique_lock<std::mutex> lock(state_->mutex);
+  if (!state_->started || state_->stopped) {
+    lock.unlock();
+    return done({});
+  }
+  state_->loop->Post([state = state_.get(), done = std::move(done)] { done(state->observed.List()); });
 }
 
 std::vector<SocketAddress> Worker::BoundAddresses() const { return state_->addresses; }

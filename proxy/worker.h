@@ -9,7 +9,9 @@
 
 #include "absl/status/statusor.h"
 #include "identity/base/clock.h"
+#include "proxy/connection/access_log.h"
 #include "proxy/connection/places.h"
+#include "proxy/mesh/connection_tap.h"
 #include "proxy/mesh/mesh_view.h"
 #include "proxy/mesh/observation.h"
 
@@ -25,6 +27,10 @@ class Worker {
     const Clock* clock = nullptr;      // borrowed
     // Shared by the workers of a process; null: one of its own.
     std::shared_ptr<InboundPlaces> places = nullptr;
+    AccessLog* access_log = nullptr;   // borrowed; null: the process's log
+    double access_log_sample_ok = 1;   // as AccessLogSettings
+    uint32_t access_log_max_per_second = AccessLogSettings().max_ordinary_per_second;
+    ConnectionTap* tap = nullptr;      // likewise; null: nobody watches
   };
 
   // Binds and listens (a busy port is an error before anything starts), but does not accept yet.
@@ -56,6 +62,8 @@ class Worker {
   WorkerCounters Counters() const;     // relaxed atomics: never blocks the worker
   // Calls back on the worker's thread with every open connection; with none once stopped.
   void ListConnections(std::function<void(std::vector<ConnectionRecord>)> done);
+  // Likewise with what it observed lately.
+  void ListObserved(std::function<void(std::vector<ObservedCall>)> done);
   // Bound addresses, in the order of Options::listeners (ports chosen by the kernel filled in).
   std::vector<SocketAddress> BoundAddresses() const;
 

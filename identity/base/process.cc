@@ -19,6 +19,13 @@
 namespace lanyard {
 namespace {
 
+int WaitFor(const sigset_t& set) {
+  int signal_number = 0;
+  while (sigwait(&set, &signal_number) != 0) {
+  }
+  return signal_number;
+}
+
 sigset_t StopSignals() {
   sigset_t set;
   sigemptyset(&set);
@@ -70,12 +77,19 @@ void BlockStopSignals() {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
-int WaitForStopSignal() {
-  const sigset_t set = StopSignals();
-  int signal_number = 0;
-  while (sigwait(&set, &signal_number) != 0) {
-  }
-  return signal_number;
+int WaitForStopSignal() { return WaitFor(StopSignals()); }
+
+void BlockReloadSignal() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+int WaitForStopOrReloadSignal() {
+  sigset_t set = StopSignals();
+  sigaddset(&set, SIGHUP);
+  return WaitFor(set);
 }
 
 int AvailableProcessors() {

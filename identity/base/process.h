@@ -17,6 +17,10 @@ absl::Status HardenProcess();
 void BlockStopSignals();
 int WaitForStopSignal();
 
+// The same with SIGHUP, for who does something else than end by it.
+void BlockReloadSignal();
+int WaitForStopOrReloadSignal();
+
 // Processors this process may use: its affinity and its cgroup's CPU quota (v1 and v2),
 // rounded up, at least 1.
 int AvailableProcessors();

@@ -75,5 +75,14 @@ TEST(AvailableProcessors, FollowsTheAffinity) {
   ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
 }
 
+TEST(Process, AHangUpIsToldApartFromTheSignalsThatStop) {
+  BlockStopSignals();
+  BlockReloadSignal();
+  ASSERT_EQ(kill(getpid(), SIGHUP), 0);
+  EXPECT_EQ(WaitForStopOrReloadSignal(), SIGHUP);
+  ASSERT_EQ(kill(getpid(), SIGTERM), 0);
+  EXPECT_EQ(WaitForStopOrReloadSignal(), SIGTERM);
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -177,7 +177,7 @@ Command PolicyCommand() {
               "  lanyard policy apply -f rules.yaml\n"
               "  lanyard policy explain --workload spiffe://example.org/web --port 80 "
               "--peer spiffe://example.org/shop\n",
-          .children = {ApplyCommand("policy"), list, remove, test, explain}};
+          .children = {ApplyCommand("policy"), list, remove, test, explain, PolicyReplayCommand()}};
 }
 
 }  // namespace lanyard

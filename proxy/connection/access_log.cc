@@ -1,12 +1,23 @@
 #include "proxy/connection/access_log.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <utility>
 #include <vector>
 
-#include "identity/base/logging.h"
+#include "absl/strings/str_cat.h"
+#include "identity/base/log_line.h"
 
 namespace lanyard {
+namespace {
 
-void LogConnection(const ConnectionRecord& record, CloseReason reason, bool resumed, absl::string_view detail) {
+constexpr char kMessage[] = "connection closed";
+
+std::vector<LogField> FieldsOf(const ConnectionRecord& record, CloseReason reason, bool resumed,
+                               absl::string_view detail) {
   std::vector<LogField> fields = {
       {"direction", record.direction},
       {"listener", record.listener},
@@ -30,7 +41,67 @@ void LogConnection(const ConnectionRecord& record, CloseReason reason, bool resu
     fields.emplace_back("application_target", record.application_target);
   }
   if (!detail.empty()) fields.emplace_back("detail", detail);
-  Log(LogLevel::kInfo, "connection closed", fields);
+  return fields;
+}
+
+absl::StatusOr<int> OpenFile(const std::string& path) {
+  const int fd = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+  if (fd >= 0) return fd;
+  return absl::UnavailableError(absl::StrCat("access_log.path ", path, " cannot be opened: ", strerror(errno),
+                                             "; make its folder, and let the proxy's user write there"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Open(AccessLogSettings settings) {
+  int fd = -1;
+  if (settings.apart && settings.path.empty()) fd = STDERR_FILENO;
+  if (settings.apart && !settings.path.empty()) {
+    const absl::StatusOr<int> opened = OpenFile(settings.path);
+    if (!opened.ok()) return opened.status();
+    fd = *opened;
+  }
+  return std::unique_ptr<AccessLog>(new AccessLog(std::move(settings), fd));
+}
+
+AccessLog::AccessLog(AccessLogSettings settings, int fd) : settings_(std::move(settings)), fd_(fd) {}
+
+AccessLog::~AccessLog() {
+  if (fd_ > STDERR_FILENO) close(fd_);
+}
+
+absl::Status AccessLog::Reopen() {
+  if (settings_.path.empty()) return absl::OkStatus();
+  const absl::StatusOr<int> opened = OpenFile(settings_.path);
+  if (!opened.ok()) return opened.status();
+  // One step for the kernel: a line that is being written goes to the one file or to the other.
+  const bool done = dup3(*opened, fd_, O_CLOEXEC) >= 0;
+  const int error = errno;
+  close(*opened);
+  if (done) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("access_log.path cannot be reopened: ", strerror(error)));
+}
+
+void AccessLog::Write(const ConnectionRecord& record, CloseReason reason, bool resumed, absl::string_view detail,
+                      absl::Time now) {
+  const std::vector<LogField> fields = FieldsOf(record, reason, resumed, detail);
+  if (!settings_.apart) {
+    Log(LogLevel::kInfo, kMessage, fields);
+    written_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  const LogHead head = {now, LogLevel::kInfo, "proxy", kMessage};
+  WriteLine(settings_.json ? JsonLogLine(head, fields) : TextLogLine(head, fields));
+}
+
+// In one call, so that lines of several workers do not mix.
+void AccessLog::WriteLine(std::string line) {
+  line.push_back('\n');
+  ssize_t size;
+  do {
+    size = write(fd_, line.data(), line.size());
+  } while (size < 0 && errno == EINTR);
+  (size == static_cast<ssize_t>(line.size()) ? written_ : failed_).fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace lanyard

@@ -21,25 +21,43 @@ bool MayComeInStorms(CloseReason reason) {
   }
 }
 
+bool IsOrdinary(CloseReason reason) { return reason == CloseReason::kNormal || reason == CloseReason::kIdle; }
+
 }  // namespace
 
-bool CloseLog::Admit(CloseReason reason) {
-  if (!MayComeInStorms(reason)) return true;
-  if (lines_ == 0 || loop_->now() - second_ >= absl::Seconds(1)) {
-    second_ = loop_->now();
-    lines_ = 0;
+bool CloseLog::Take(Rate& rate) {
+  if (rate.lines == 0 || loop_->now() - rate.second >= absl::Seconds(1)) {
+    rate.second = loop_->now();
+    rate.lines = 0;
   }
-  if (lines_ < kStormLinesPerSecond) {
-    ++lines_;
+  if (rate.lines < rate.per_second) {
+    ++rate.lines;
     return true;
   }
   ++left_out_;
+  left_out_ever_.Add();
   if (!summary_.running()) summary_.Start(absl::Seconds(1));
   return false;
 }
 
+void CloseLog::Sample(double share, uint32_t per_second, Random* random) {
+  share_ = share;
+  ordinary_.per_second = per_second;
+  random_ = random;
+}
+
+bool CloseLog::Admit(CloseReason reason) {
+  if (MayComeInStorms(reason)) return Take(storm_);
+  if (!IsOrdinary(reason)) return true;
+  if (share_ < 1 && random_->Uniform() >= share_) {
+    sampled_out_.Add();
+    return false;
+  }
+  return Take(ordinary_);
+}
+
 void CloseLog::Summarise() {
-  Log(LogLevel::kInfo, "more connections closed for such reasons; the metrics have every one",
+  Log(LogLevel::kInfo, "more connections closed than have a line each; the metrics have every one",
       {{"connections", std::exchange(left_out_, 0)}});
 }
 

@@ -2,33 +2,54 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
+#include "identity/base/random.h"
 #include "proxy/connection/close_reason.h"
+#include "proxy/connection/counters.h"
 #include "proxy/io/event_loop.h"
 
 namespace lanyard {
 
 // One connection, one line: but one change of the view may close thousands at once, and the lines would take longer
-// than the closing. For the worker's thread.
+// than the closing; and of ordinary closes a sample may do. For the worker's thread, but for the counters.
 class CloseLog {
  public:
   static constexpr uint32_t kStormLinesPerSecond = 100;
 
+  // How many ordinary closes (normal, idle) have a line: this share of them, and so many a second. Until it is called,
+  // all of them.
+  void Sample(double share, uint32_t per_second, Random* random);
+  const Counter& sampled_out() const { return sampled_out_; }
+  const Counter& left_out() const { return left_out_ever_; }
+
   explicit CloseLog(EventLoop* loop) : loop_(loop), summary_(loop, [this] { Summarise(); }) {}
 
   // Whether this close has a line of its own. Those that a change of the view causes, an expiry, or a limit of
-  // handshakes, peers or sources have up to kStormLinesPerSecond; the others are counted, and one line a second says
-  // how many there were.
+  // handshakes, peers or sources have up to kStormLinesPerSecond; ordinary ones as Sample says; other refusals and
+  // errors always. What is beyond a rate is counted, and one line a second says how many there were.
   bool Admit(CloseReason reason);
 
  private:
+  // So many lines a second.
+  struct Rate {
+    uint32_t per_second;
+    absl::Duration second = absl::ZeroDuration();  // when the present one began
+    uint32_t lines = 0;
+  };
+
+  bool Take(Rate& rate);
   void Summarise();
 
   EventLoop* loop_;
   Timer summary_;
-  absl::Duration second_ = absl::ZeroDuration();  // when the present one began
-  uint32_t lines_ = 0;
-  uint64_t left_out_ = 0;
+  Rate storm_{kStormLinesPerSecond};
+  Rate ordinary_{std::numeric_limits<uint32_t>::max()};
+  double share_ = 1;
+  Random* random_ = nullptr;
+  uint64_t left_out_ = 0;  // since the last summary
+  Counter left_out_ever_;
+  Counter sampled_out_;
 };
 
 }  // namespace lanyard

@@ -4,6 +4,7 @@
 
 #include "gtest/gtest.h"
 #include "identity/base/fake_clock.h"
+#include "identity/base/fake_random.h"
 #include "proxy/io/fake_poller.h"
 
 namespace lanyard {
@@ -32,6 +33,30 @@ TEST_F(CloseLogTest, AStormHasSoManyLinesASecond) {
   EXPECT_EQ(Admitted(CloseReason::kNormal, 10), 10u);
   loop_->RunOnce(absl::InfiniteDuration());  // the line that says how many
   EXPECT_EQ(Admitted(CloseReason::kBanned, 9000), CloseLog::kStormLinesPerSecond);
+}
+
+TEST_F(CloseLogTest, OfOrdinaryClosesThereIsASampleAndOfOthersEveryOne) {
+  FakeRandom random;
+  log_.Sample(0.25, 1'000'000, &random);
+  const uint32_t admitted = Admitted(CloseReason::kNormal, 4000) + Admitted(CloseReason::kIdle, 4000);
+  EXPECT_GT(admitted, 1500u);
+  EXPECT_LT(admitted, 2500u);
+  EXPECT_EQ(log_.sampled_out().value(), 8000u - admitted);
+  for (const CloseReason reason : {CloseReason::kDeniedByPolicy, CloseReason::kPeerReset, CloseReason::kUntrusted}) {
+    EXPECT_EQ(Admitted(reason, 500), 500u) << CloseReasonName(reason);
+  }
+  log_.Sample(0, 1'000'000, &random);
+  EXPECT_EQ(Admitted(CloseReason::kNormal, 100), 0u);
+}
+
+TEST_F(CloseLogTest, OrdinaryClosesHaveSoManyLinesASecond) {
+  FakeRandom random;
+  log_.Sample(1, 10, &random);
+  EXPECT_EQ(Admitted(CloseReason::kNormal, 500), 10u);
+  EXPECT_EQ(Admitted(CloseReason::kDeniedByPolicy, 500), 500u);
+  EXPECT_EQ(log_.left_out().value(), 490u);
+  loop_->RunOnce(absl::InfiniteDuration());  // the line that says how many
+  EXPECT_EQ(Admitted(CloseReason::kNormal, 500), 10u);
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "identity/base/logging.h"
-#include "proxy/connection/access_log.h"
 #include "proxy/connection/link_dial.h"
 #include "proxy/connection/link_origin.h"
 #include "proxy/connection/stream_deadline.h"
@@ -282,6 +281,7 @@ void Connection::StartRelay(Buffer* received) {
                  far_.get(), [this] { Step(); });
   if (received != nullptr) relay_->Preload(*received);
   state_ = State::kRelaying;
+  TellOpened();
   WatchRelay();
   if (state_ == State::kRelaying) StepRelay();
 }
@@ -414,8 +414,10 @@ void Connection::Refuse(CloseReason reason, absl::string_view detail) {
 
 void Connection::Close(CloseReason reason, absl::string_view detail) {
   if (state_ == State::kClosed) return;
-  const bool logged = LogEnabled(LogLevel::kInfo) && context_->close_log->Admit(reason);
-  const ConnectionRecord record = logged ? Record() : ConnectionRecord();
+  const bool logged = context_->access_log->enabled() && context_->close_log->Admit(reason);
+  const bool watched = context_->tap->watched();  // once: somebody may begin to watch meanwhile
+  const ConnectionRecord record = logged || watched ? Record() : ConnectionRecord();
+  if (state_ != State::kRelaying) ObserveRefusal(reason);
   CountAccepted();
   if (const std::optional<Limit> limit = LimitOf(reason)) context_->limits_reached->Reached(*limit, detail);
   OnClose();
@@ -434,7 +436,8 @@ void Connection::Close(CloseReason reason, absl::string_view detail) {
   context_->counters->open[static_cast<size_t>(flow_)].Subtract();
   context_->counters->closes[static_cast<size_t>(flow_)][static_cast<size_t>(reason)].Add();
   context_->counters->connection_durations.Add(context_->loop->now() - opened_);
-  if (logged) LogConnection(record, reason, resumed_, detail);
+  if (logged) context_->access_log->Write(record, reason, resumed_, detail, context_->loop->clock().Now());
+  if (watched) TellClosed(record, reason, detail);
   context_->loop->Dispose(std::unique_ptr<Disposable>(this));
   context_->table->Leave(this);
 }

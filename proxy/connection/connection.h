@@ -120,6 +120,11 @@ class Connection : public Disposable, private StreamObserver {
   void WatchRelay();                                      // silence and expiry
   void WatchHalfClose();
   void OnExpired();
+  // connection_account.cc: what is told of it, beside its line in the log.
+  void TellOpened();
+  void TellClosed(const ConnectionRecord& record, CloseReason reason, absl::string_view detail);
+  void ObserveRefusal(CloseReason reason);
+  void Observe(CloseReason verdict);                      // kNormal: it was let through
   void CountAccepted();
   void HandshakeEnded();
   void Account();

@@ -48,6 +48,9 @@ class ConnectionTest : public testing::Test {
     context_.limits_reached = &limits_reached_;
     context_.buffer_budget = &buffer_budget_;
     context_.places = &places_;
+    context_.access_log = &access_log_;
+    context_.tap = &tap_;
+    context_.observed = &observed_;
     context_.dialer = &dialer_;
     context_.resolver = &resolver_;
     context_.sessions = &sessions_;
@@ -158,6 +161,9 @@ class ConnectionTest : public testing::Test {
   LimitsReached limits_reached_{loop_.get(), &counters_};
   BufferBudget buffer_budget_{&pool_, 64 << 20, 64, [] {}};
   InboundPlaces places_{0, 0};
+  AccessLog access_log_;
+  ConnectionTap tap_;
+  ObservedCalls observed_;
   FakeDialer dialer_{loop_.get()};
   Resolver resolver_{loop_.get()};
   ClientSessionCache sessions_;

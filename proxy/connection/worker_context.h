@@ -7,15 +7,18 @@
 
 #include "identity/base/random.h"
 #include "identity/tls/client_sessions.h"
+#include "proxy/connection/access_log.h"
 #include "proxy/connection/buffer_budget.h"
 #include "proxy/connection/close_log.h"
 #include "proxy/connection/counters.h"
 #include "proxy/connection/dialer.h"
 #include "proxy/connection/limits_reached.h"
+#include "proxy/connection/observed_calls.h"
 #include "proxy/connection/places.h"
 #include "proxy/io/buffer_pool.h"
 #include "proxy/io/event_loop.h"
 #include "proxy/io/resolver.h"
+#include "proxy/mesh/connection_tap.h"
 #include "proxy/mesh/mesh_view.h"
 
 namespace lanyard {
@@ -36,6 +39,9 @@ struct WorkerContext {
   LimitsReached* limits_reached = nullptr;
   BufferBudget* buffer_budget = nullptr;
   InboundPlaces* places = nullptr;        // of the process
+  AccessLog* access_log = nullptr;   // of the process
+  ConnectionTap* tap = nullptr;      // likewise
+  ObservedCalls* observed = nullptr;
   Dialer* dialer = nullptr;
   Resolver* resolver = nullptr;
   ClientSessionCache* sessions = nullptr;

@@ -1,12 +1,15 @@
 #include "proxy/control/admin_pages.h"
 
+#include <algorithm>
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/escaping.h"
 #include "identity/admin/metric_families.h"
+#include "proxy/control/connection_json.h"
 
 namespace lanyard {
 namespace {
@@ -15,42 +18,15 @@ using Json = nlohmann::ordered_json;
 
 constexpr char kJsonContentType[] = "application/json";
 
-std::string Utc(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
+std::string Utc(absl::Time time) { return UtcText(time); }
 
-// Foreign bytes (a name in a certificate) must not make the answer unreadable.
-std::string Dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+std::string Dump(const Json& json) { return JsonText(json, 2); }
 
 Json AuthorityJson(const Certificate& authority) {
   return {{"fingerprint_sha256", absl::BytesToHexString(authority.fingerprint())},
           {"serial", authority.serial()},
           {"not_before", Utc(authority.not_before())},
           {"not_after", Utc(authority.not_after())}};
-}
-
-Json ConnectionJson(const ConnectionRecord& connection) {
-  Json json = {{"id", connection.id},
-               {"worker", connection.worker},
-               {"direction", connection.direction},
-               {"listener", connection.listener},
-               {"state", connection.state},
-               {"source", connection.source},
-               {"destination", connection.destination},
-               {"local_id", connection.local_id},
-               {"local_serial", connection.local_serial},
-               {"peer_id", connection.peer_id},
-               {"peer_serial", connection.peer_serial}};
-  json["peer_not_after"] =
-      connection.peer_not_after == absl::InfiniteFuture() ? Json(nullptr) : Json(Utc(connection.peer_not_after));
-  json["tls"] = connection.tls;
-  json["protocol"] = connection.protocol;
-  json["application_source"] = connection.application_source;
-  json["application_target"] = connection.application_target;
-  json["rule"] = connection.rule;
-  json["bytes_sent"] = connection.bytes_sent;
-  json["bytes_received"] = connection.bytes_received;
-  json["age_ms"] = absl::ToInt64Milliseconds(connection.age);
-  json["idle_ms"] = absl::ToInt64Milliseconds(connection.idle);
-  return json;
 }
 
 template <typename Values>
@@ -106,17 +82,57 @@ Json MeshJson(const RulesInForce& rules, const MeshWatch& mesh) {
           {"last_error", mesh.last_error()}};
 }
 
-// Answers of several workers on their way to one HTTP answer. On the control thread only.
+// Answers of several workers on their way to one. On the control thread only.
+template <typename Record>
 struct Gathering {
   size_t missing = 0;
-  std::vector<ConnectionRecord> connections;
-  AdminServer::Respond respond;  // empty once used
+  std::vector<Record> records;
+  std::function<void(int status, const std::vector<Record>&)> done;  // empty once called
 
   void Finish(int status) {
-    if (respond == nullptr) return;
-    std::exchange(respond, nullptr)({status, kJsonContentType, ConnectionsJson(connections)});
+    if (done == nullptr) return;
+    std::exchange(done, nullptr)(status, records);
   }
 };
+
+template <typename Record>
+using AskWorker = void (WorkerHandle::*)(std::function<void(std::vector<Record>)>);
+
+// Asks every worker; 504 with those who answered when one does not in time.
+template <typename Record>
+void Gather(const AdminPages::Options& options, AskWorker<Record> ask,
+            std::function<void(int status, const std::vector<Record>&)> done) {
+  auto gathering = std::make_shared<Gathering<Record>>();
+  gathering->missing = options.workers.size();
+  gathering->done = std::move(done);
+  for (WorkerHandle* worker : options.workers) {
+    (worker->*ask)([gathering, loop = options.loop](std::vector<Record> records) {
+      loop->Post([gathering, records = std::move(records)]() mutable {
+        gathering->records.insert(gathering->records.end(), std::make_move_iterator(records.begin()),
+                                  std::make_move_iterator(records.end()));
+        if (--gathering->missing == 0) gathering->Finish(200);
+      });
+    });
+  }
+  options.loop->After(options.worker_timeout, [gathering] { gathering->Finish(504); });
+}
+
+// Which worker gets a connection is chance: the same call is one, whoever carried it.
+std::vector<ObservedCall> OfTheProcess(const std::vector<ObservedCall>& of_workers) {
+  std::vector<ObservedCall> calls;
+  absl::flat_hash_map<absl::string_view, size_t> places;
+  for (const ObservedCall& call : of_workers) {
+    const auto [known, is_new] = places.try_emplace(call.key, calls.size());
+    if (is_new) {
+      calls.push_back(call);
+      continue;
+    }
+    ObservedCall& same = calls[known->second];
+    same.count += call.count;
+    same.last_seen = std::max(same.last_seen, call.last_seen);
+  }
+  return calls;
+}
 
 }  // namespace
 
@@ -185,24 +201,42 @@ void AdminPages::Handle(const AdminRequest& request, AdminServer::Respond respon
     return respond({200, kJsonContentType, ViewJson(*options_.publisher, *options_.rules, *options_.mesh)});
   }
   if (path == "/connections") return RespondConnections(std::move(respond));
+  if (path == "/observed") return RespondObserved(std::move(respond));
+  if (path == "/tap") return RespondTap(request.query, std::move(respond));
   respond({.status = 404,
-           .body = "no such page: here are /live, /ready, /metrics, /connections, /identity and /view\n"});
+           .body = "no such page: here are /live, /ready, /metrics, /connections, /observed, /tap, /identity and "
+                   "/view\n"});
 }
 
 void AdminPages::RespondConnections(AdminServer::Respond respond) const {
-  auto gathering = std::make_shared<Gathering>();
-  gathering->missing = options_.workers.size();
-  gathering->respond = std::move(respond);
-  for (WorkerHandle* worker : options_.workers) {
-    worker->ListConnections([gathering, loop = options_.loop](std::vector<ConnectionRecord> connections) {
-      loop->Post([gathering, connections = std::move(connections)]() mutable {
-        gathering->connections.insert(gathering->connections.end(), std::make_move_iterator(connections.begin()),
-                                      std::make_move_iterator(connections.end()));
-        if (--gathering->missing == 0) gathering->Finish(200);
-      });
-    });
+  Gather<ConnectionRecord>(options_, &WorkerHandle::ListConnections,
+                           [respond = std::move(respond)](int status, const std::vector<ConnectionRecord>& all) {
+                             respond({status, kJsonContentType, ConnectionsJson(all)});
+                           });
+}
+
+void AdminPages::RespondObserved(AdminServer::Respond respond) const {
+  Gather<ObservedCall>(options_, &WorkerHandle::ListObserved,
+                       [respond = std::move(respond)](int status, const std::vector<ObservedCall>& calls) {
+                         Json observed = Json::array();
+                         for (const ObservedCall& call : OfTheProcess(calls)) observed.push_back(ObservedJson(call));
+                         respond({status, kJsonContentType, Dump({{"observed", std::move(observed)}})});
+                       });
+}
+
+void AdminPages::RespondTap(const std::string& query, AdminServer::Respond respond) const {
+  const absl::StatusOr<TapFilter> filter = TapFilter::Parse(query);
+  if (!filter.ok()) return respond({.status = 400, .body = std::string(filter.status().message()) + "\n"});
+  const absl::StatusOr<std::shared_ptr<TapPage::Stream>> stream = options_.tap->Watch(*filter);
+  if (!stream.ok()) return respond({.status = 503, .body = std::string(stream.status().message()) + "\n"});
+  if (filter->existing) {
+    const std::weak_ptr<TapPage::Stream> weak = *stream;
+    Gather<ConnectionRecord>(options_, &WorkerHandle::ListConnections,
+                             [weak](int, const std::vector<ConnectionRecord>& connections) {
+                               if (const auto watcher = weak.lock()) watcher->AddExisting(connections);
+                             });
   }
-  options_.loop->After(options_.worker_timeout, [gathering] { gathering->Finish(504); });
+  respond({.content_type = "application/x-ndjson", .stream = *stream});
 }
 
 }  // namespace lanyard

@@ -1,4 +1,4 @@
-// What the admin address answers: /live, /ready, /metrics, /connections, /identity, /view.
+// What the admin address answers: /live, /ready, /metrics, /connections, /observed, /tap, /identity, /view.
 #pragma once
 
 #include <functional>
@@ -14,6 +14,7 @@
 #include "proxy/control/mesh_watch.h"
 #include "proxy/control/publisher.h"
 #include "proxy/control/rules_in_force.h"
+#include "proxy/control/tap_page.h"
 #include "proxy/control/worker_handle.h"
 
 namespace lanyard {
@@ -42,6 +43,7 @@ class AdminPages {
     const Publisher* publisher = nullptr;
     const RulesInForce* rules = nullptr;
     const MeshWatch* mesh = nullptr;
+    TapPage* tap = nullptr;
     std::function<absl::Status()> ready;  // not OK: 503 with its message
     std::function<ControlCounters()> counters;
     absl::Duration worker_timeout = kWorkerTimeout;
@@ -53,6 +55,8 @@ class AdminPages {
 
  private:
   void RespondConnections(AdminServer::Respond respond) const;
+  void RespondObserved(AdminServer::Respond respond) const;
+  void RespondTap(const std::string& query, AdminServer::Respond respond) const;
 
   const Options options_;
 };

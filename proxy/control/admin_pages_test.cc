@@ -49,12 +49,15 @@ class AdminPagesTest : public testing::Test {
   RulesInForce rules_{{}, "unix:/agent", true};
   Publisher publisher_{{&a_, &b_}, {}, clock_};
   MeshWatch mesh_{{.address = "unix:/agent", .state_file = "", .clock = &clock_, .on_view = [](auto, auto) {}}, loop_};
+  ConnectionTap tap_;
+  TapPage tap_page_{loop_, tap_};
   AdminPages pages_{{.loop = &loop_,
                      .workers = {&a_, &b_},
                      .identity = &rotation_,
                      .publisher = &publisher_,
                      .rules = &rules_,
                      .mesh = &mesh_,
+                     .tap = &tap_page_,
                      .ready = [this] { return ready_; },
                      .counters = [this] { return counters_; },
                      .worker_timeout = absl::Milliseconds(100)}};
@@ -167,6 +170,72 @@ TEST_F(AdminPagesTest, AWorkerThatDoesNotAnswerIsLeftOut) {
   const AdminResponse response = Get("/connections");
   EXPECT_EQ(response.status, 504);
   EXPECT_EQ(json::parse(response.body).size(), 1u);
+}
+
+TEST_F(AdminPagesTest, WhatWasObservedComesFromEveryWorker) {
+  ObservedCall call;
+  call.peer_id = call.key = "spiffe://td/a";
+  a_.SetObserved({call});
+  call.peer_id = call.key = "spiffe://td/b";
+  b_.SetObserved({call});
+  const json observed = json::parse(Get("/observed").body)["observed"];
+  ASSERT_EQ(observed.size(), 2u);
+  EXPECT_NE(observed[0]["peer_id"], observed[1]["peer_id"]);
+  b_.Mute();
+  const AdminResponse late = Get("/observed");
+  EXPECT_EQ(late.status, 504);
+  EXPECT_EQ(json::parse(late.body)["observed"].size(), 1u);
+}
+
+TEST_F(AdminPagesTest, ACallThatSeveralWorkersSawIsOne) {
+  ObservedCall call;
+  call.key = "a";
+  call.count = 3;
+  call.last_seen = absl::FromUnixSeconds(1'800'000'000);
+  a_.SetObserved({call});
+  call.count = 4;
+  call.last_seen = absl::FromUnixSeconds(1'700'000'000);
+  b_.SetObserved({call});
+  const json observed = json::parse(Get("/observed").body)["observed"];
+  ASSERT_EQ(observed.size(), 1u);
+  EXPECT_EQ(observed[0]["count"], 7);
+  EXPECT_EQ(observed[0]["last_seen"], "2027-01-15T08:00:00Z");
+}
+
+TEST_F(AdminPagesTest, ATapIsAStreamOfWhatItsFilterSays) {
+  AdminResponse response;
+  absl::Notification done;
+  loop_.Post([&] {
+    pages_.Handle({"/tap", "direction=inbound"}, [&](AdminResponse given) {
+      response = std::move(given);
+      done.Notify();
+    });
+  });
+  ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  EXPECT_EQ(response.status, 200);
+  EXPECT_NE(response.stream, nullptr);
+  EXPECT_TRUE(tap_.watched());
+  absl::Notification gone;
+  loop_.Post([&] {
+    response.stream.reset();
+    gone.Notify();
+  });
+  ASSERT_TRUE(gone.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  EXPECT_FALSE(tap_.watched());
+}
+
+TEST_F(AdminPagesTest, ATapWithAMistakeSaysWhich) {
+  AdminResponse response;
+  absl::Notification done;
+  loop_.Post([&] {
+    pages_.Handle({"/tap", "port=http"}, [&](AdminResponse given) {
+      response = std::move(given);
+      done.Notify();
+    });
+  });
+  ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body, HasSubstr("port"));
 }
 
 }  // namespace

@@ -36,6 +36,16 @@ class FakeWorkerHandle : public WorkerHandle {
     done(std::move(connections));
   }
 
+  void ListObserved(std::function<void(std::vector<ObservedCall>)> done) override {
+    std::vector<ObservedCall> observed;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (mute_) return;
+      observed = observed_;
+    }
+    done(std::move(observed));
+  }
+
   // Takes the newest view published.
   void Acknowledge() {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -53,7 +63,11 @@ class FakeWorkerHandle : public WorkerHandle {
     std::lock_guard<std::mutex> lock(mutex_);
     connections_ = std::move(connections);
   }
-  // From now on ListConnections never answers.
+  void SetObserved(std::vector<ObservedCall> observed) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    observed_ = std::move(observed);
+  }
+  // From now on ListConnections and ListObserved never answer.
   void Mute() {
     std::lock_guard<std::mutex> lock(mutex_);
     mute_ = true;
@@ -65,6 +79,7 @@ class FakeWorkerHandle : public WorkerHandle {
   uint64_t acknowledged_ = 0;
   WorkerCounters counters_;
   std::vector<ConnectionRecord> connections_;
+  std::vector<ObservedCall> observed_;
   bool mute_ = false;
 };
 

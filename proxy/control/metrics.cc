@@ -112,6 +112,18 @@ void AddLimits(const std::vector<WorkerCounters>& workers, Families& out) {
       .Value(Sum(workers, &WorkerCounters::accept_paused));
 }
 
+void AddLog(const std::vector<WorkerCounters>& workers, const ControlCounters& control, Families& out) {
+  out.Counter("access_log_lines_total", "Lines of the access log, and closes that have none.")
+      .Value(control.access_log_written, {{"result", "written"}})
+      .Value(control.access_log_failed, {{"result", "failed"}})
+      .Value(Sum(workers, &WorkerCounters::access_log_sampled_out), {{"result", "sampled_out"}})
+      .Value(Sum(workers, &WorkerCounters::access_log_left_out), {{"result", "rate_limited"}});
+  out.Gauge("tap_watchers", "Who watches connections live.").Value(control.tap_watchers);
+  out.Counter("tap_lost_total", "Events that such a watcher was too slow for.").Value(control.tap_lost);
+  out.Counter("observed_forgotten_total", "Calls that made room in the table of those observed lately.")
+      .Value(Sum(workers, &WorkerCounters::observed_forgotten));
+}
+
 void AddControl(const std::vector<WorkerCounters>& workers, const ControlCounters& control, Families& out) {
   out.Gauge("ready", "1 when /ready answers 200.").Value(control.ready);
   out.Gauge("view_version", "Newest mesh view published.").Value(control.view_version);
@@ -161,6 +173,7 @@ std::string MetricsText(const std::vector<WorkerCounters>& workers, const Contro
   AddHandshakes(workers, out);
   AddDurations(workers, out);
   AddLimits(workers, out);
+  AddLog(workers, control, out);
   AddControl(workers, control, out);
   out.AddProcess(process, control.start_time);
   return out.Text();

@@ -1,7 +1,7 @@
 // /metrics: everything this proxy counts, in Prometheus' text format. Pure.
 //
 // Labels are bounded: direction (2), reason (the close reasons), defect (the SVID defects), kind (2), limit (the
-// limits), worker (their number), result (2), source (3), cause (3), side (2). No label holds an address or an ID.
+// limits), worker (their number), result (4), source (3), cause (3), side (2). No label holds an address or an ID.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,10 @@ struct ControlCounters {
   uint64_t identity_rotations = 0;
   uint64_t identity_failures = 0;
   uint64_t bundle_changes = 0;
+  uint64_t access_log_written = 0;
+  uint64_t access_log_failed = 0;
+  uint64_t tap_watchers = 0;
+  uint64_t tap_lost = 0;
   uint64_t config_reloads = 0;
   uint64_t config_reload_failures = 0;
   absl::Time start_time;

@@ -29,6 +29,8 @@ std::vector<WorkerCounters> TwoWorkers() {
   a.verification_failures = {{"expired", 1}};
   b.limits_reached = {{"max_handshakes", 6}};
   b.view_version = 2;
+  a.access_log_sampled_out = 4;
+  b.access_log_sampled_out = 7;
   a.handshake_durations.counts[1] = 2;
   b.handshake_durations.counts[1] = 1;
   b.handshake_durations.sum_seconds = 0.5;
@@ -53,6 +55,7 @@ TEST(MetricsText, SumsTheWorkers) {
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_handshake_duration_seconds_bucket{le=\"0.001\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_handshake_duration_seconds_sum 0.5\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_connection_duration_seconds_count 0\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_access_log_lines_total{result=\"sampled_out\"} 11\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_mesh_sent_bytes_total 9007199254740992\n"));
 }
 

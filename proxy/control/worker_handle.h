@@ -23,6 +23,8 @@ class WorkerHandle {
   virtual WorkerCounters Counters() const = 0;
   // Calls `done` once, on any thread.
   virtual void ListConnections(std::function<void(std::vector<ConnectionRecord>)> done) = 0;
+  // Likewise.
+  virtual void ListObserved(std::function<void(std::vector<ObservedCall>)> done) = 0;
 };
 
 }  // namespace lanyard

@@ -52,6 +52,9 @@ struct WorkerCounters {
   std::vector<std::pair<std::string, uint64_t>> closes_inbound;         // by close reason name
   std::vector<std::pair<std::string, uint64_t>> closes_outbound;
   std::vector<std::pair<std::string, uint64_t>> verification_failures;  // by SvidDefectName
+  uint64_t access_log_sampled_out = 0;    // ordinary closes without a line, by access_log.sample
+  uint64_t access_log_left_out = 0;       // closes beyond the lines that a second may have
+  uint64_t observed_forgotten = 0;        // calls that made room in the table of those observed
   DurationCounts handshake_durations;     // of those that a connection waited for
   DurationCounts connection_durations;    // of those that closed
 };
@@ -77,6 +80,22 @@ struct ConnectionRecord {
   uint64_t bytes_received = 0;
   absl::Duration age;
   absl::Duration idle;
+};
+
+// One kind of call that was decided lately, and how. What /observed shows and `lanyard policy replay` reads.
+struct ObservedCall {
+  std::string direction;     // "inbound" or "outbound"
+  std::string local_id;
+  std::string peer_id;       // empty: plaintext, pass-through, or never known
+  std::string destination;   // outbound: address and port
+  uint16_t port = 0;         // that was dialled
+  bool captured = false;     // not by a static listener
+  bool allowed = false;
+  std::string rule;          // the route or policy rule that decided; empty where none allows
+  std::string close_reason;  // of what was refused
+  uint64_t count = 0;
+  absl::Time last_seen;
+  std::string key;           // equal for equal calls, whichever worker tells of them; not shown
 };
 
 }  // namespace lanyard
