@@ -37,12 +37,13 @@ absl::Status Explain(absl::string_view error) {
   return absl::InternalError(absl::StrCat("the kernel refused the packet rules, and nothing was changed: ", error));
 }
 
-absl::StatusOr<std::string> Run(const std::string& script, bool json) {
+absl::StatusOr<std::string> Run(const std::string& script, bool json, bool dry_run = false) {
   if (const absl::Status allowed = CheckNetworkAdministrator(); !allowed.ok()) return allowed;
   const std::unique_ptr<nft_ctx, FreeContext> context(nft_ctx_new(NFT_CTX_DEFAULT));
   if (context == nullptr) return absl::InternalError("nftables is not available: the kernel has no netfilter netlink");
   nft_ctx_buffer_output(context.get());
   nft_ctx_buffer_error(context.get());
+  nft_ctx_set_dry_run(context.get(), dry_run);
   nft_ctx_output_set_flags(context.get(), json ? NFT_CTX_OUTPUT_JSON : 0);
   if (nft_run_cmd_from_buffer(context.get(), script.c_str()) != 0) {
     return Explain(nft_ctx_get_error_buffer(context.get()));
@@ -55,6 +56,10 @@ absl::StatusOr<std::string> Run(const std::string& script, bool json) {
 absl::Status CheckNetworkAdministrator() { return MayAdministerNetwork() ? absl::OkStatus() : NotPermitted(); }
 
 absl::Status ApplyNftables(const std::string& script) { return Run(script, false).status(); }
+
+absl::Status TryNftables(const std::string& script) { return Run(script, false, /*dry_run=*/true).status(); }
+
+absl::StatusOr<std::string> ListNftablesRuleset() { return Run("list ruleset", true); }
 
 absl::StatusOr<std::string> ListNftablesTable(const std::string& table, bool json) {
   return Run(absl::StrCat("list table ", table), json);

@@ -15,6 +15,12 @@ absl::Status CheckNetworkAdministrator();
 // CAP_NET_ADMIN; Internal with the kernel's words otherwise.
 absl::Status ApplyNftables(const std::string& script);
 
+// What ApplyNftables would say, without changing anything.
+absl::Status TryNftables(const std::string& script);
+
+// What `nft list ruleset` prints, as JSON.
+absl::StatusOr<std::string> ListNftablesRuleset();
+
 // What `nft list table TABLE` prints, as JSON with `json`. NotFound when there is no such table.
 absl::StatusOr<std::string> ListNftablesTable(const std::string& table, bool json);
 

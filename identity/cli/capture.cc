@@ -4,7 +4,9 @@
 #include "absl/strings/str_split.h"
 #include "identity/capture/capture.h"
 #include "identity/capture/nftables.h"
+#include "identity/capture/policy_routes.h"
 #include "identity/capture/script.h"
+#include "identity/cli/capture_findings.h"
 #include "identity/cli/commands.h"
 #include "nlohmann/json.hpp"
 
@@ -119,6 +121,36 @@ absl::Status Show(const Arguments&, Output& output) {
   return absl::OkStatus();
 }
 
+// The parts that ask one thing of the kernel, and the judgement of each.
+absl::Status Check(const Arguments& arguments, Output& output) {
+  const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
+  if (!timeout.ok()) return timeout.status();
+  const CaptureEnvironment environment = SystemCaptureEnvironment();
+  const absl::StatusOr<std::optional<CaptureInForce>> found = FindCapture(environment);
+  CaptureRules tproxy;
+  tproxy.mode = CaptureMode::kTproxy;
+  std::vector<Finding> findings = JudgeCaptureRules(found, TryNftables(CaptureUpScript(CaptureRules())),
+                                                    TryNftables(CaptureUpScript(tproxy)));
+  const auto add = [&findings](std::vector<Finding> more) {
+    findings.insert(findings.end(), more.begin(), more.end());
+  };
+  if (found.ok() && found->has_value() && (*found)->shape == kCaptureShape) {
+    const CaptureRules& rules = (*found)->rules;
+    const absl::StatusOr<PolicyRoutes> routes = FindPolicyRoutes();
+    const bool has_v6 = !routes.ok() || routes->has_v6;
+    add(JudgeCaptureRoutes(rules, routes));
+    add(JudgeOtherTables(rules, TablesThatTakeConnections(ListNftablesRuleset().value_or(""))));
+    add(JudgeCaptureListeners(rules, ListTcpSockets(), has_v6));
+    for (const bool v6 : {false, true}) {
+      if (v6 && !has_v6) continue;
+      absl::StatusOr<ProbePlan> plan = PlanProbe(rules, v6, environment.cgroup_mount);
+      add({JudgeProbe(rules, v6 ? "IPv6" : "IPv4",
+                      plan.ok() ? Probe(*std::move(plan), *timeout) : absl::StatusOr<ProbeResult>(plan.status()))});
+    }
+  }
+  return ReportFindings(findings, output);
+}
+
 std::vector<Flag> UpFlags() {
   std::vector<Flag> flags;
   for (const CaptureSetting& setting : CaptureSettings()) {
@@ -154,10 +186,15 @@ Command CaptureCommand() {
                   .summary = "What is captured, as options of `up`, and the rules in force with their counters",
                   .examples = "  lanyard capture show\n  lanyard capture show -o json\n",
                   .run = Show};
+  Command check = {.name = "check",
+                   .summary = "Send a connection through, and say what is wrong, each problem with its remedy",
+                   .examples = "  lanyard capture check\n  lanyard capture check --timeout 5s -o json\n",
+                   .flags = {{.name = kTimeoutFlag, .help = "How long a probe may take", .fallback = "2s"}},
+                   .run = Check};
   return {.name = "capture",
           .summary = "Which connections go through the proxy (by nftables or eBPF, in this network namespace)",
           .examples = "  lanyard capture up --proxy-uid lanyard-proxy\n  lanyard capture show\n",
-          .children = {up, down, show}};
+          .children = {up, down, show, check}};
 }
 
 }  // namespace lanyard

@@ -12,7 +12,6 @@
 #include "identity/cli/admin_client.h"
 #include "identity/cli/commands.h"
 #include "identity/cli/findings.h"
-#include "nlohmann/json.hpp"
 
 namespace lanyard {
 namespace {
@@ -62,43 +61,6 @@ absl::Status CheckPart(const std::string& part, const Arguments& arguments, std:
   return absl::OkStatus();
 }
 
-std::string LevelName(Finding::Level level) {
-  switch (level) {
-    case Finding::Level::kGood:
-      return "ok";
-    case Finding::Level::kNote:
-      return "note";
-    case Finding::Level::kProblem:
-      return "problem";
-  }
-  return "problem";
-}
-
-Colour LevelColour(Finding::Level level) {
-  if (level == Finding::Level::kGood) return Colour::kGreen;
-  return level == Finding::Level::kNote ? Colour::kYellow : Colour::kRed;
-}
-
-void Show(const std::vector<Finding>& findings, bool good, Output& output) {
-  if (output.json()) {
-    nlohmann::ordered_json list = nlohmann::ordered_json::array();
-    for (const Finding& finding : findings) {
-      list.push_back({{"level", LevelName(finding.level)},
-                      {"subject", finding.subject},
-                      {"detail", finding.detail},
-                      {"remedy", finding.remedy}});
-    }
-    output.Json({{"ok", good}, {"findings", list}});
-    return;
-  }
-  for (const Finding& finding : findings) {
-    const std::string level = LevelName(finding.level);
-    output.Text(absl::StrCat(output.Coloured(LevelColour(finding.level), level), std::string(9 - level.size(), ' '),
-                             finding.subject, ": ", finding.detail, "\n"));
-    if (!finding.remedy.empty()) output.Text(absl::StrCat("         ", finding.remedy, "\n"));
-  }
-}
-
 absl::Status Check(const Arguments& arguments, Output& output) {
   const absl::StatusOr<std::vector<std::string>> parts = PartsToCheck(arguments);
   if (!parts.ok()) return parts.status();
@@ -106,11 +68,7 @@ absl::Status Check(const Arguments& arguments, Output& output) {
   for (const std::string& part : *parts) {
     if (const absl::Status checked = CheckPart(part, arguments, findings); !checked.ok()) return checked;
   }
-  const auto problems = std::count_if(findings.begin(), findings.end(),
-                                      [](const Finding& finding) { return finding.level == Finding::Level::kProblem; });
-  Show(findings, problems == 0, output);
-  if (problems == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(problems, problems == 1 ? " problem" : " problems"));
+  return ReportFindings(findings, output);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "identity/cli/findings.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "identity/cli/output.h"
@@ -60,6 +62,43 @@ Finding JudgeSvid(const X509Svid& svid, const BundleSet& bundles, absl::Time now
   }
   return {Level::kGood, "identity",
           absl::StrCat(svid.id().ToString(), " verifies, expires ", RelativeTime(svid.not_after(), now)), ""};
+}
+
+std::string LevelName(Finding::Level level) {
+  switch (level) {
+    case Finding::Level::kGood:
+      return "ok";
+    case Finding::Level::kNote:
+      return "note";
+    case Finding::Level::kProblem:
+      return "problem";
+  }
+  return "problem";
+}
+
+Colour LevelColour(Finding::Level level) {
+  if (level == Finding::Level::kGood) return Colour::kGreen;
+  return level == Finding::Level::kNote ? Colour::kYellow : Colour::kRed;
+}
+
+void Show(const std::vector<Finding>& findings, bool good, Output& output) {
+  if (output.json()) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const Finding& finding : findings) {
+      list.push_back({{"level", LevelName(finding.level)},
+                      {"subject", finding.subject},
+                      {"detail", finding.detail},
+                      {"remedy", finding.remedy}});
+    }
+    output.Json({{"ok", good}, {"findings", list}});
+    return;
+  }
+  for (const Finding& finding : findings) {
+    const std::string level = LevelName(finding.level);
+    output.Text(absl::StrCat(output.Coloured(LevelColour(finding.level), level), std::string(9 - level.size(), ' '),
+                             finding.subject, ": ", finding.detail, "\n"));
+    if (!finding.remedy.empty()) output.Text(absl::StrCat("         ", finding.remedy, "\n"));
+  }
 }
 
 }  // namespace
@@ -148,12 +187,23 @@ Finding JudgeView(const absl::StatusOr<AdminAnswer>& answer) {
 }
 
 Finding JudgeCapture(const absl::StatusOr<std::string>& table) {
-  if (table.ok()) return {Level::kGood, "capture", "the rules are in force in this network namespace", ""};
+  if (table.ok()) {
+    return {Level::kGood, "capture",
+            "the rules are in force in this network namespace (`lanyard capture check` tries them)", ""};
+  }
   if (absl::IsNotFound(table.status())) {
     return {Level::kProblem, "capture", "no rules in this network namespace: connections bypass the proxy",
             "run `lanyard capture up --proxy-uid USER`, or use --skip capture where the proxy has static listeners"};
   }
   return {Level::kNote, "capture", Sentence(table.status()), "run this as root to see the rules"};
+}
+
+absl::Status ReportFindings(const std::vector<Finding>& findings, Output& output) {
+  const auto problems = std::count_if(findings.begin(), findings.end(),
+                                      [](const Finding& finding) { return finding.level == Level::kProblem; });
+  Show(findings, problems == 0, output);
+  if (problems == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(problems, problems == 1 ? " problem" : " problems"));
 }
 
 }  // namespace lanyard

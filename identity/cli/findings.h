@@ -11,11 +11,13 @@
 
 namespace lanyard {
 
+class Output;
+
 // One line of the report. kNote: cannot be judged from here, and no failure.
 struct Finding {
   enum class Level { kGood, kNote, kProblem };
   Level level;
-  std::string subject;  // "authority", "clock", "signing", "agent", "identity", "proxy", "view", "capture"
+  std::string subject;  // "authority", "clock", "signing", "agent", "identity", "proxy", "view", "capture"...
   std::string detail;
   std::string remedy;  // with kProblem and kNote
 };
@@ -35,5 +37,8 @@ Finding JudgeProxy(const absl::StatusOr<AdminAnswer>& answer, const std::string&
 Finding JudgeView(const absl::StatusOr<AdminAnswer>& answer);
 // `table`: what ListNftablesTable said.
 Finding JudgeCapture(const absl::StatusOr<std::string>& table);
+
+// Prints them. FailedPrecondition, with their number, where some are problems.
+absl::Status ReportFindings(const std::vector<Finding>& findings, Output& output);
 
 }  // namespace lanyard
