@@ -111,7 +111,9 @@ int ConnectWithin(int fd, const sockaddr_storage& destination, socklen_t size, i
   if (poll(&waiting, 1, timeout_ms) != 1) return ETIMEDOUT;
   int error_number = 0;
   socklen_t length = sizeof(error_number);
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error_number, &length) == 0 ? error_number : errno;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error_number, &length) != 0) return errno;
+  // A reset before the handshake's end is ECONNREFUSED; this one came after it: somebody took the connection.
+  return error_number == ECONNRESET ? 0 : error_number;
 }
 
 // Connects, reports, and holds the connection until the parent closes its end.

@@ -140,11 +140,12 @@ absl::Status Check(const Arguments& arguments, Output& output) {
     const bool has_v6 = !routes.ok() || routes->has_v6;
     add(JudgeCaptureRoutes(rules, routes));
     add(JudgeOtherTables(rules, TablesThatTakeConnections(ListNftablesRuleset().value_or(""))));
-    add(JudgeCaptureListeners(rules, ListTcpSockets(), has_v6));
+    const std::vector<TcpSocket> sockets = ListTcpSockets();
+    add(JudgeCaptureListeners(rules, sockets, has_v6));
     for (const bool v6 : {false, true}) {
       if (v6 && !has_v6) continue;
       absl::StatusOr<ProbePlan> plan = PlanProbe(rules, v6, environment.cgroup_mount);
-      add({JudgeProbe(rules, v6 ? "IPv6" : "IPv4",
+      add({JudgeProbe(rules, ProxyListens(rules, sockets, v6), v6 ? "IPv6" : "IPv4",
                       plan.ok() ? Probe(*std::move(plan), *timeout) : absl::StatusOr<ProbeResult>(plan.status()))});
     }
   }

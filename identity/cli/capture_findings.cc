@@ -1,5 +1,6 @@
 #include "identity/cli/capture_findings.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <set>
@@ -16,6 +17,8 @@ using Level = Finding::Level;
 constexpr char kRules[] = "rules", kRoutes[] = "routes", kTables[] = "other tables", kProxy[] = "proxy",
                kProbe[] = "probe";
 constexpr char kUpAgain[] = "run `lanyard capture up` again, with the options it was run with (`lanyard capture show`)";
+constexpr char kWhoLetsPass[] =
+    "see which rule lets it pass: `lanyard capture show` has counters, `nft list ruleset` all tables";
 constexpr int kRedirectPriority = -100, kTproxyPriority = -150;
 
 // One of the proxy's two capture ports.
@@ -25,6 +28,11 @@ struct Door {
   uint16_t port;
   bool may_be_loopback;  // what is redirected on its way out arrives there
 };
+
+Door OutboundDoor(const CaptureRules& rules) {
+  return {"outbound", "outbound_address", rules.outbound_port,
+          /*may_be_loopback=*/rules.mode != CaptureMode::kTproxy};
+}
 
 bool Takes(const TcpSocket& socket, const Door& door, bool v6) {
   if (socket.local_address == "::") return true;  // Lanyard's own takes both families
@@ -73,13 +81,18 @@ std::string Text(const ProbePlan& plan) {
                       plan.port);
 }
 
-// What the kernel says of a captured connection that no listener took.
-Finding RefusedProbe(const CaptureRules& rules, const std::string& probe) {
-  const bool tproxy = rules.mode == CaptureMode::kTproxy;
-  return {Level::kProblem, kProbe, absl::StrCat(probe, " was refused"),
-          tproxy ? "start lanyard-proxy with capture.mode TPROXY in proxy.yaml: only then its listener takes "
-                   "connections to any address"
-                 : "start lanyard-proxy; see its log"};
+// Refused by the kernel, as no listener takes it, or by a destination that it should not have reached.
+Finding RefusedProbe(const CaptureRules& rules, bool proxy_listens, const std::string& probe) {
+  if (rules.mode == CaptureMode::kTproxy) {
+    return {Level::kProblem, kProbe, absl::StrCat(probe, " was refused"),
+            "start lanyard-proxy with capture.mode TPROXY in proxy.yaml: only then its listener takes connections to "
+            "any address; if it does, see which rule lets the probe pass (`lanyard capture show`)"};
+  }
+  if (proxy_listens) {
+    return {Level::kProblem, kProbe,
+            absl::StrCat(probe, " was not captured: the proxy listens, and the destination refused it"), kWhoLetsPass};
+  }
+  return {Level::kProblem, kProbe, absl::StrCat(probe, " was refused"), "start lanyard-proxy; see its log"};
 }
 
 }  // namespace
@@ -153,13 +166,20 @@ std::vector<Finding> JudgeOtherTables(const CaptureRules& rules, const std::vect
 
 std::vector<Finding> JudgeCaptureListeners(const CaptureRules& rules, const std::vector<TcpSocket>& sockets,
                                            bool has_v6) {
-  const Door outbound = {"outbound", "outbound_address", rules.outbound_port,
-                         /*may_be_loopback=*/rules.mode != CaptureMode::kTproxy};
+  const Door outbound = OutboundDoor(rules);
   const Door inbound = {"inbound", "inbound_address", rules.inbound_port, /*may_be_loopback=*/false};
   return {ListenerFinding(rules, sockets, has_v6, outbound), ListenerFinding(rules, sockets, has_v6, inbound)};
 }
 
-Finding JudgeProbe(const CaptureRules& rules, const std::string& family, const absl::StatusOr<ProbeResult>& result) {
+bool ProxyListens(const CaptureRules& rules, const std::vector<TcpSocket>& sockets, bool v6) {
+  const Door door = OutboundDoor(rules);
+  return std::any_of(sockets.begin(), sockets.end(), [&](const TcpSocket& socket) {
+    return socket.listening && socket.local_port == door.port && Takes(socket, door, v6);
+  });
+}
+
+Finding JudgeProbe(const CaptureRules& rules, bool proxy_listens, const std::string& family,
+                   const absl::StatusOr<ProbeResult>& result) {
   if (!result.ok()) {
     return {Level::kNote, kProbe, absl::StrCat(family, " was not tried: ", result.status().message()),
             "try one of the workload's own connections, and look for it in the proxy's log"};
@@ -167,7 +187,7 @@ Finding JudgeProbe(const CaptureRules& rules, const std::string& family, const a
   const std::string probe = Text(result->plan);
   switch (result->error_number) {
     case 0: break;
-    case ECONNREFUSED: return RefusedProbe(rules, probe);
+    case ECONNREFUSED: return RefusedProbe(rules, proxy_listens, probe);
     case ENETUNREACH:
     case EHOSTUNREACH:
     case EADDRNOTAVAIL:
@@ -181,8 +201,7 @@ Finding JudgeProbe(const CaptureRules& rules, const std::string& family, const a
               "see what else filters packets here: `nft list ruleset`"};
   }
   if (!result->arrived) {
-    return {Level::kProblem, kProbe, absl::StrCat(probe, " was not captured: it left this machine"),
-            "see which rule lets it pass: `lanyard capture show` has counters, `nft list ruleset` all tables"};
+    return {Level::kProblem, kProbe, absl::StrCat(probe, " was not captured: it left this machine"), kWhoLetsPass};
   }
   if (!result->accepted) {
     return {Level::kProblem, kProbe, absl::StrCat(probe, " waits, and the proxy does not take it"),

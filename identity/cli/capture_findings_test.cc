@@ -82,6 +82,14 @@ TEST(CaptureFindingsTest, AProxyThatIsNotWhereItShouldBe) {
                 "inbound_address");
 }
 
+TEST(CaptureFindingsTest, WhoListensForOneFamilyDoesNotForTheOther) {
+  const std::vector<TcpSocket> v4 = {Listening("0.0.0.0", 15001)}, both = {Listening("::", 15001)};
+  EXPECT_TRUE(ProxyListens(kUsual, v4, false));
+  EXPECT_FALSE(ProxyListens(kUsual, v4, true));
+  EXPECT_TRUE(ProxyListens(kUsual, both, true));
+  EXPECT_FALSE(ProxyListens(kUsual, {Listening("::", 15006)}, true));
+}
+
 ProbeResult Result(int error_number, bool arrived = false, bool accepted = false, std::optional<uid_t> owner = {}) {
   ProbeResult result;
   result.plan = {.destination = "2001:db8::9", .port = 9, .uid = 65534, .gid = 65534, .cgroup = ""};
@@ -93,7 +101,7 @@ ProbeResult Result(int error_number, bool arrived = false, bool accepted = false
 }
 
 TEST(CaptureFindingsTest, WhatBecameOfAProbe) {
-  const auto judge = [](const ProbeResult& result) { return JudgeProbe(kUsual, "IPv6", result); };
+  const auto judge = [](const ProbeResult& result) { return JudgeProbe(kUsual, false, "IPv6", result); };
   EXPECT_EQ(judge(Result(0, true, true, 7)).level, Level::kGood);
   EXPECT_THAT(judge(Result(0, true, true, 7)).detail, HasSubstr("uid 65534 to [2001:db8::9]:9 came to the proxy"));
   ExpectProblem(judge(Result(0, true, true, 8)), "uid 8", "ss -tlnp");
@@ -102,11 +110,12 @@ TEST(CaptureFindingsTest, WhatBecameOfAProbe) {
   ExpectProblem(judge(Result(0, true)), "does not take it", "hangs");
   ExpectProblem(judge(Result(0)), "was not captured", "counters");
   ExpectProblem(judge(Result(ECONNREFUSED)), "was refused", "start lanyard-proxy");
-  ExpectProblem(JudgeProbe(kTproxy, "IPv6", Result(ECONNREFUSED)), "was refused", "capture.mode TPROXY");
+  ExpectProblem(JudgeProbe(kTproxy, true, "IPv6", Result(ECONNREFUSED)), "was refused", "capture.mode TPROXY");
   ExpectProblem(judge(Result(ETIMEDOUT)), "did not reach", "nft list ruleset");
   EXPECT_EQ(judge(Result(ENETUNREACH)).level, Level::kNote);
   EXPECT_EQ(judge(Result(EPERM)).level, Level::kNote);
-  EXPECT_EQ(JudgeProbe(kUsual, "IPv6", absl::NotFoundError("none")).level, Level::kNote);
+  ExpectProblem(JudgeProbe(kUsual, true, "IPv6", Result(ECONNREFUSED)), "not captured: the proxy listens", "counters");
+  EXPECT_EQ(JudgeProbe(kUsual, false, "IPv6", absl::NotFoundError("none")).level, Level::kNote);
 }
 
 }  // namespace

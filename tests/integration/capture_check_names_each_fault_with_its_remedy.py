@@ -22,9 +22,10 @@ def test(scope):
         check.assertEqual(done.returncode, 1 if problems else 0, done.stderr)
         return problems, report["findings"]
 
-    def expect(subjects, says):
+    # `perhaps`: where the proxy may have closed the probe before its owner was seen.
+    def expect(subjects, says, perhaps=()):
         problems, findings = run_check()
-        check.assertEqual(set(problems), subjects, findings)
+        check.assertEqual(set(problems) - set(perhaps), subjects, findings)
         check.assertIn(says, " ".join(finding["detail"] for finding in problems.values()))
 
     def up(*words):
@@ -43,7 +44,7 @@ def test(scope):
     node.start_proxy({**mesh.client_rules(), "capture": CAPTURE})
     expect(set(), "")
     up("--proxy-uid", str(CLIENT_UID + 7))
-    expect({"proxy", "probe"}, "come back to it for ever")
+    expect({"proxy"}, "come back to it for ever", perhaps={"probe"})
 
     # Somebody else's rules take connections first.
     up("--proxy-uid", str(CLIENT_UID))
@@ -53,7 +54,7 @@ def test(scope):
     nft("delete", "table", "ip", "other")
     # A rule that lets everything pass.
     nft("insert", "rule", "inet", "lanyard", "output", "return")
-    expect({"probe"}, "did not reach the proxy")
+    expect({"probe"}, "was not captured")
 
     # The proxy's listeners are none for TPROXY, and then they are, without the route.
     up("--proxy-uid", str(CLIENT_UID), "--mode", "tproxy")
