@@ -16,13 +16,15 @@ void AnnotateIgnoreReadsEnd(const char* file, int line);
 // Memory that an uninstrumented library touches itself (malloc, memcpy) is that library's to synchronise.
 const char* __tsan_default_options() { return "ignore_noninstrumented_modules=1"; }
 
-// What gRPC and protobuf hand from one thread of theirs to another, by atomics that cannot be seen.
+// What gRPC and protobuf hand from one thread of theirs to another, by atomics that cannot be seen; and gRPC's own
+// threads, which it may not have joined yet when a test ends.
 const char* __tsan_default_suppressions() {
   return "race:libgrpc_unsecure.so\n"
          "race:libgrpc++_unsecure.so\n"
          "race:libprotobuf.so\n"
          "race:libupb.so\n"
-         "race:libabsl_\n";
+         "race:libabsl_\n"
+         "thread:grpc_core::\n";
 }
 }
 
