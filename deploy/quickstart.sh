@@ -331,6 +331,8 @@ reauthentications() {
     awk '/^lanyard_proxy_reauthentications_total/ {sum += $2} END {print sum + 0}'
 }
 
+has_reauthenticated() { (($(reauthentications) >= $1)); }
+
 prove_reauthentication() {
   local held=$1
   wait "$held"
@@ -354,6 +356,8 @@ prove_rotation() {
     running[$!]=requests
   done
   wait_until 60 "three rotations" has_rotated $((before + 3))
+  # Each is carried over at its own leisure, before the SVID it was opened with expires.
+  wait_until 30 "three re-authentications" has_reauthenticated 3
   touch "$stop_file"
   wait "${loops[@]}"
   for worker in "${loops[@]}"; do unset "running[$worker]"; done
