@@ -34,4 +34,6 @@ def test(scope):
         check.assertEqual((there["sent"] > 0, back["sent"] > 0), (stream["up"], stream["down"]))
     for node in (mesh.client, mesh.server):
         node.proxy.wait_for_closed(count=len(plan), close_reason="normal")
-        check.assertEqual([record for record in node.proxy.closed() if record["close_reason"] != "normal"], [])
+        # A link made ahead of need may be given up in its handshake, when keys rotate: it has no peer, and no stream.
+        check.assertEqual([record for record in node.proxy.closed()
+                           if record["close_reason"] != "normal" and record["peer_id"]], [])
