@@ -32,8 +32,10 @@ def test(scope):
         there, back = client[stream["id"]], server[stream["id"]]
         check.assertEqual((there["sent"], there["received"]), (back["received"], back["sent"]))
         check.assertEqual((there["sent"] > 0, back["sent"] > 0), (stream["up"], stream["down"]))
+    # An application that has all it wants may end with a reset. A link made ahead of need may be given up in its
+    # handshake, when keys rotate: it has no peer, and no stream.
     for node in (mesh.client, mesh.server):
-        node.proxy.wait_for_closed(count=len(plan), close_reason="normal")
-        # A link made ahead of need may be given up in its handshake, when keys rotate: it has no peer, and no stream.
-        check.assertEqual([record for record in node.proxy.closed()
-                           if record["close_reason"] != "normal" and record["peer_id"]], [])
+        def ends_of_streams(proxy=node.proxy):
+            return [record["close_reason"] for record in proxy.closed() if record["peer_id"]]
+        waiting.until(lambda ends=ends_of_streams: len(ends()) == len(plan), "not every stream has ended")
+        check.assertLessEqual(set(ends_of_streams()), {"normal", "app_reset", "peer_reset"})
