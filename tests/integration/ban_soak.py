@@ -7,7 +7,6 @@ the application behind the proxy got the last byte of that identity and when the
 what one of the other identity's connections meanwhile waited for an echo. Not part of tests/run.sh.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -23,7 +22,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from kit import waiting  # noqa: E402 (needs the path above)
+from kit import soak, waiting  # noqa: E402 (needs the path above)
 from kit.binaries import staged  # noqa: E402
 from kit.mesh import CLIENT_ID, SERVER_ID, SERVER_V4, Mesh  # noqa: E402
 from kit.proxy import Proxy  # noqa: E402
@@ -245,13 +244,11 @@ def run(options):
                   f"worst {max(values) * 1000:.1f} ms")
         print(f"the others meanwhile: {callers.echoes} echoes, the longest took {callers.longest_wait * 1000:.1f} ms")
         good = percentile(bytes_s, 0.99) < 0.1
-        if not good:
-            print(scope.logs(), file=sys.stderr)
-        return 0 if good else 1
+        return soak.exit_code(scope, good)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = soak.parser(__doc__)
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--connections", type=int, default=9000)
     parser.add_argument("--banned", type=int, default=1000)

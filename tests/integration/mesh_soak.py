@@ -7,7 +7,6 @@ a minute and the figures at the end; exit 0 only if no request failed, no connec
 byte was lost, and each process's memory in the last third is that of the first. Not part of tests/run.sh.
 """
 
-import argparse
 import json
 import pathlib
 import statistics
@@ -18,7 +17,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from kit import sockets, waiting  # noqa: E402 (needs the path above)
+from kit import soak, sockets, waiting  # noqa: E402 (needs the path above)
 from kit.binaries import staged  # noqa: E402
 from kit.holdings import cpu_seconds, descriptors, pss_bytes  # noqa: E402
 from kit.mesh import TRUST_DOMAIN, Mesh  # noqa: E402
@@ -194,12 +193,10 @@ def judge(scope, mesh, load, changes, figures, minutes):
     if grown:
         print(f"grown by more than {MOST_GROWTH_BYTES >> 20} MiB: {', '.join(grown)}")
     good = not load.failures and not closes and not grown and min(load.requests) > 0 and min(turned) >= 2 * minutes * 0.9
-    if not good:
-        print(scope.logs(), file=sys.stderr)
-    return 0 if good else 1
+    return soak.exit_code(scope, good)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = soak.parser(__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     sys.exit(run(parser.parse_args().minutes))

@@ -8,7 +8,6 @@ was closed, no byte was wrong, every stream was authenticated anew often enough 
 /connections of neither proxy ever showed one whose peer's SVID had expired. Not part of tests/run.sh.
 """
 
-import argparse
 import pathlib
 import sys
 import time
@@ -16,7 +15,8 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from kit.binaries import staged  # noqa: E402 (needs the path above)
+from kit import soak  # noqa: E402 (needs the path above)
+from kit.binaries import staged  # noqa: E402
 from kit.mesh import SERVER_V4, Mesh  # noqa: E402
 from kit.scope import Scope  # noqa: E402
 from kit.stream_ends import Streams, mixed  # noqa: E402
@@ -63,13 +63,11 @@ def judge(scope, mesh, count, minutes, watch, last, ends):
         print(what)
     good = (still_open == count and not failed and not missing and wrong == 0 and sent == received > 0 and
             not watch.expired and least >= int(minutes * 20 / 15))
-    if not good:
-        print(scope.logs(), file=sys.stderr)
-    return 0 if good else 1
+    return soak.exit_code(scope, good)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = soak.parser(__doc__)
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--streams", type=int, default=50)
     arguments = parser.parse_args()

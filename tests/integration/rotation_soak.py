@@ -6,7 +6,6 @@ rotations, and bytes sent, received and lost; exit 0 only if nothing failed, not
 at least twice a minute. Not part of tests/run.sh.
 """
 
-import argparse
 import pathlib
 import sys
 import threading
@@ -15,7 +14,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from kit import sockets  # noqa: E402 (needs the path above)
+from kit import soak, sockets  # noqa: E402 (needs the path above)
 from kit.binaries import staged  # noqa: E402
 from kit.mesh import CLIENT_ID, Mesh  # noqa: E402
 from kit.scope import Scope  # noqa: E402
@@ -77,12 +76,10 @@ def run(minutes):
         for failure in failures[:20]:
             print(failure)
         good = not failures and lost == 0 and requests > 0 and len(serials) - 1 >= 2 * minutes
-        if not good:
-            print(scope.logs(), file=sys.stderr)
-        return 0 if good else 1
+        return soak.exit_code(scope, good)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = soak.parser(__doc__)
     parser.add_argument("--minutes", type=int, default=5)
     sys.exit(run(parser.parse_args().minutes))
