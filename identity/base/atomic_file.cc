@@ -8,29 +8,10 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include "identity/base/descriptor.h"
 
 namespace lanyard {
 namespace {
-
-// Closes on every way out; Close() reports what close(2) reports.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-  int Close() {
-    const int fd = fd_;
-    fd_ = -1;
-    return close(fd);
-  }
-
- private:
-  int fd_;
-};
 
 absl::Status Failure(int error, absl::string_view what, absl::string_view path) {
   return absl::ErrnoToStatus(error, absl::StrCat(what, " ", path));
@@ -59,7 +40,8 @@ absl::Status WriteTemporary(int raw_fd, const std::string& path, absl::string_vi
   if (fchmod(fd.get(), mode) != 0) return Failure(errno, "cannot set the mode of", path);
   if (!WriteAll(fd.get(), content)) return Failure(errno, "cannot write", path);
   if (fsync(fd.get()) != 0) return Failure(errno, "cannot make durable", path);
-  if (fd.Close() != 0) return Failure(errno, "cannot write", path);
+  // What close(2) reports counts: some file systems say only there that the disk was full.
+  if (close(fd.Release()) != 0) return Failure(errno, "cannot write", path);
   return absl::OkStatus();
 }
 

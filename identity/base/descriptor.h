@@ -1,4 +1,4 @@
-// An owned file descriptor. Private to identity/channel.
+// An owned file descriptor.
 #pragma once
 
 #include <unistd.h>

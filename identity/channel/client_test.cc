@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "identity/channel/descriptor.h"
+#include "identity/base/descriptor.h"
 #include "identity/channel/fake_echo_service.h"
 #include "identity/channel/server.h"
 #include "identity/spiffe/fake_ca.h"

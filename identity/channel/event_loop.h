@@ -15,7 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "identity/channel/descriptor.h"
+#include "identity/base/descriptor.h"
 
 namespace lanyard {
 

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "identity/channel/descriptor.h"
+#include "identity/base/descriptor.h"
 
 namespace grpc {
 class Service;

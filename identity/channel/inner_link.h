@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "identity/channel/descriptor.h"
+#include "identity/base/descriptor.h"
 
 namespace lanyard {
 

@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "absl/status/status.h"
-#include "identity/channel/descriptor.h"
+#include "identity/base/descriptor.h"
 #include "identity/channel/event_loop.h"
 #include "identity/channel/log_limit.h"
 

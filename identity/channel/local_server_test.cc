@@ -19,7 +19,7 @@
 #include "absl/synchronization/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "identity/channel/descriptor.h"
+#include "identity/base/descriptor.h"
 #include "identity/channel/fake_echo_service.h"
 
 namespace lanyard {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "identity/channel/descriptor.h"
+#include "identity/base/descriptor.h"
 
 namespace lanyard {
 

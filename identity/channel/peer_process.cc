@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "identity/base/atomic_file.h"
-#include "identity/channel/descriptor.h"
+#include "identity/base/descriptor.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77

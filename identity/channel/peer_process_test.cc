@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "gtest/gtest.h"
-#include "identity/channel/descriptor.h"
+#include "identity/base/descriptor.h"
 
 namespace lanyard {
 namespace {

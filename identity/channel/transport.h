@@ -9,7 +9,7 @@
 #include <openssl/base.h>
 
 #include "absl/types/span.h"
-#include "identity/channel/descriptor.h"
+#include "identity/base/descriptor.h"
 
 namespace lanyard {
 

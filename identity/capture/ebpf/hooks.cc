@@ -24,7 +24,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "identity/capture/ebpf/bpf_fd.h"
+#include "identity/base/descriptor.h"
 #include "identity/capture/ebpf/pins.h"
 #include "identity/capture/ebpf/programs.h"
 
@@ -109,7 +109,7 @@ absl::Status KernelRefuses(int error, absl::string_view what) {
 absl::StatusOr<uint64_t> NetnsCookie() {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return absl::ErrnoToStatus(errno, "socketpair");
-  const BpfFd one(ends[0]), other(ends[1]);
+  const Descriptor one(ends[0]), other(ends[1]);
   uint64_t cookie = 0;
   socklen_t size = sizeof(cookie);
   if (getsockopt(one.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0) {
@@ -186,7 +186,7 @@ absl::Status Fill(const Object& object, const EbpfTables& tables) {
 
 absl::Status PinWords(const std::string& words, const Pins& pins, Undo& undo) {
   const uint32_t only = 0;
-  const BpfFd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, kWordsPin, sizeof(only), words.size() + 1, 1, nullptr));
+  const Descriptor map(bpf_map_create(BPF_MAP_TYPE_ARRAY, kWordsPin, sizeof(only), words.size() + 1, 1, nullptr));
   const std::string path = pins.PathOf(kNewWordsPin);
   RemovePin(path);  // of a command that ended half-way
   if (!map.valid() || bpf_map_update_elem(map.get(), &only, words.c_str(), BPF_ANY) != 0 ||
@@ -197,7 +197,7 @@ absl::Status PinWords(const std::string& words, const Pins& pins, Undo& undo) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bpf_link_info> InfoOf(const BpfFd& link) {
+absl::StatusOr<bpf_link_info> InfoOf(const Descriptor& link) {
   bpf_link_info info = {};
   uint32_t size = sizeof(info);
   if (bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0) return KernelRefuses(errno, "an attachment's state");
@@ -205,30 +205,30 @@ absl::StatusOr<bpf_link_info> InfoOf(const BpfFd& link) {
 }
 
 // Puts the program in the place of the one that is attached there.
-absl::Status Replace(const char* name, BpfFd link, int program, uint64_t cgroup_id, Undo& undo) {
+absl::Status Replace(const char* name, Descriptor link, int program, uint64_t cgroup_id, Undo& undo) {
   const absl::StatusOr<bpf_link_info> info = InfoOf(link);
   if (!info.ok()) return info.status();
   if (info->type == BPF_LINK_TYPE_CGROUP && info->cgroup.cgroup_id != cgroup_id) {
     return absl::FailedPreconditionError(
         "capture by eBPF is up at another cgroup2 mount: run `lanyard capture down` first; nothing was changed");
   }
-  const auto before = std::make_shared<BpfFd>(bpf_prog_get_fd_by_id(info->prog_id));
+  const auto before = std::make_shared<Descriptor>(bpf_prog_get_fd_by_id(info->prog_id));
   if (!before->valid() || bpf_link_update(link.get(), program, nullptr) != 0) return KernelRefuses(errno, name);
-  const auto kept = std::make_shared<BpfFd>(std::move(link));
+  const auto kept = std::make_shared<Descriptor>(std::move(link));
   undo.Add([before, kept] { bpf_link_update(kept->get(), before->get(), nullptr); });
   return absl::OkStatus();
 }
 
-absl::Status Attach(const Object& object, const char* name, const Pins& pins, const BpfFd& cgroup, uint64_t cgroup_id,
-                    const BpfFd& netns, Undo& undo) {
+absl::Status Attach(const Object& object, const char* name, const Pins& pins, const Descriptor& cgroup,
+                    uint64_t cgroup_id, const Descriptor& netns, Undo& undo) {
   const bpf_program* program = bpf_object__find_program_by_name(object.get(), name);
   const std::string path = pins.PathOf(name);
-  if (BpfFd there(bpf_obj_get(path.c_str())); there.valid()) {
+  if (Descriptor there(bpf_obj_get(path.c_str())); there.valid()) {
     return Replace(name, std::move(there), bpf_program__fd(program), cgroup_id, undo);
   }
   const bool to_namespace = absl::string_view(name) == kNamespacePin;
-  const BpfFd link(bpf_link_create(bpf_program__fd(program), to_namespace ? netns.get() : cgroup.get(),
-                                   bpf_program__expected_attach_type(program), nullptr));
+  const Descriptor link(bpf_link_create(bpf_program__fd(program), to_namespace ? netns.get() : cgroup.get(),
+                                        bpf_program__expected_attach_type(program), nullptr));
   if (!link.valid() && errno == E2BIG) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "the kernel attaches no further program to this machine's cgroups (", name,
@@ -265,8 +265,8 @@ std::vector<BpfNetwork> ListenAddresses() {
   return addresses;
 }
 
-absl::StatusOr<BpfFd> OpenCgroupRoot(const std::string& path) {
-  BpfFd cgroup(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+absl::StatusOr<Descriptor> OpenCgroupRoot(const std::string& path) {
+  Descriptor cgroup(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct statfs what = {};
   if (!cgroup.valid() || fstatfs(cgroup.get(), &what) != 0 ||
       static_cast<uint32_t>(what.f_type) != uint32_t{CGROUP2_SUPER_MAGIC}) {
@@ -277,10 +277,10 @@ absl::StatusOr<BpfFd> OpenCgroupRoot(const std::string& path) {
   return cgroup;
 }
 
-absl::Status AttachAll(const Object& object, const Pins& pins, const BpfFd& cgroup, Undo& undo) {
+absl::Status AttachAll(const Object& object, const Pins& pins, const Descriptor& cgroup, Undo& undo) {
   struct stat cgroup_stat = {};
   if (fstat(cgroup.get(), &cgroup_stat) != 0) return absl::ErrnoToStatus(errno, "reading the cgroup2 mount failed");
-  const BpfFd netns(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  const Descriptor netns(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!netns.valid()) return absl::ErrnoToStatus(errno, "opening /proc/thread-self/ns/net failed");
   for (const char* name : kAttached) {
     if (absl::string_view(name) == kNamespacePin) EnlistListeners(object, ListenAddresses());
@@ -306,7 +306,7 @@ absl::StatusOr<EbpfSurroundings> SurveySurroundings(const std::string& cgroup_ro
 
 absl::Status RaiseHooks(const EbpfTables& tables, const std::string& words, const EbpfPlaces& places) {
   if (!MayUseBpf()) return NotPermitted();
-  const absl::StatusOr<BpfFd> cgroup = OpenCgroupRoot(places.cgroup_root);
+  const absl::StatusOr<Descriptor> cgroup = OpenCgroupRoot(places.cgroup_root);
   if (!cgroup.ok()) return cgroup.status();
   const absl::StatusOr<Pins> pins = Pins::Lock(places.bpf_fs, tables.rules.netns_cookie);
   if (!pins.ok()) return pins.status();
@@ -350,7 +350,7 @@ absl::StatusOr<HooksInForce> FindHooks(const EbpfPlaces& places) {
   const std::string path = absl::StrCat(folder, kWordsPin);
   if (access(path.c_str(), F_OK) != 0 && errno == ENOENT) return absl::NotFoundError("no capture by eBPF");
   if (!MayUseBpf()) return NotPermitted();
-  const BpfFd words(bpf_obj_get(path.c_str()));
+  const Descriptor words(bpf_obj_get(path.c_str()));
   if (!words.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("reading ", path, " failed"));
   bpf_map_info info = {};
   uint32_t size = sizeof(info);
@@ -360,7 +360,7 @@ absl::StatusOr<HooksInForce> FindHooks(const EbpfPlaces& places) {
   found.words.resize(info.value_size);
   if (bpf_map_lookup_elem(words.get(), &only, found.words.data()) != 0) return KernelRefuses(errno, "the notes");
   found.words.resize(strnlen(found.words.data(), found.words.size()));
-  const BpfFd counters(bpf_obj_get(absl::StrCat(folder, "counters").c_str()));
+  const Descriptor counters(bpf_obj_get(absl::StrCat(folder, "counters").c_str()));
   for (uint32_t index = 0; index < BPF_COUNTERS; ++index) {
     uint64_t count = 0;
     if (bpf_map_lookup_elem(counters.get(), &index, &count) != 0) return KernelRefuses(errno, "the counters");

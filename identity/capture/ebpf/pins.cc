@@ -45,7 +45,7 @@ absl::Status RemoveFolderAt(const std::string& path) {
 }
 
 bool IsNamespaceGone(const std::string& folder) {
-  const BpfFd link(bpf_obj_get(absl::StrCat(folder, "/", kNamespacePin).c_str()));
+  const Descriptor link(bpf_obj_get(absl::StrCat(folder, "/", kNamespacePin).c_str()));
   if (!link.valid()) return errno == ENOENT;
   bpf_link_info info = {};
   uint32_t size = sizeof(info);
@@ -68,7 +68,7 @@ absl::Status WaitForLock(int fd, const std::string& path) {
 }  // namespace
 
 void RemovePin(const std::string& path) {
-  const BpfFd pinned(bpf_obj_get(path.c_str()));
+  const Descriptor pinned(bpf_obj_get(path.c_str()));
   if (pinned.valid()) bpf_link_detach(pinned.get());  // nothing of a map
   unlink(path.c_str());
 }
@@ -87,7 +87,7 @@ absl::StatusOr<Pins> Pins::Lock(const std::string& bpf_fs, uint64_t netns_cookie
     if (mkdir(root.c_str(), 0700) != 0 && errno != EEXIST) {
       return absl::ErrnoToStatus(errno, absl::StrCat("making ", root, " failed"));
     }
-    BpfFd fd(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    Descriptor fd(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd.valid()) {
       if (errno == ENOENT) continue;
       return absl::ErrnoToStatus(errno, absl::StrCat("opening ", root, " failed"));

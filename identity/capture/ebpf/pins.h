@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "identity/capture/ebpf/bpf_fd.h"
+#include "identity/base/descriptor.h"
 
 namespace lanyard {
 
@@ -32,10 +32,10 @@ class Pins {
   void RemoveWhatIsLeftOver() const;
 
  private:
-  Pins(BpfFd root, std::string root_path, std::string folder)
+  Pins(Descriptor root, std::string root_path, std::string folder)
       : root_(std::move(root)), root_path_(std::move(root_path)), folder_(std::move(folder)) {}
 
-  BpfFd root_;  // locked
+  Descriptor root_;  // locked
   std::string root_path_, folder_;
 };
 
