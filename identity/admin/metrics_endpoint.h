@@ -9,6 +9,8 @@
 
 namespace lanyard {
 
+// Made and destroyed by any one thread; address() may be called from any. Its own thread runs `metrics`, which must
+// read what other threads change as they allow it.
 class MetricsEndpoint {
  public:
   // `metrics` is called on the endpoint's thread, for every answer. A busy address is an error.

@@ -23,7 +23,7 @@ struct ConnectionEvent {
   std::string detail;          // likewise; may be empty
 };
 
-// Thread-safe. While nobody watches, a worker pays one relaxed load a connection.
+// Thread-safe. While nobody watches, a worker pays a relaxed load when a connection opens and one when it closes.
 class ConnectionTap {
  public:
   // Events not yet taken; more are lost, and counted.
