@@ -42,10 +42,6 @@ absl::StatusOr<std::unique_ptr<EventLoop>> EventLoop::Create(std::unique_ptr<Pol
 
 void EventLoop::Unwatch(int fd, IoHandler* handler) {
   poller_->Remove(fd);
-  Forget(handler);
-}
-
-void EventLoop::Forget(IoHandler* handler) {
   for (size_t i = 0; i < batch_size_; ++i) {
     if (batch_[i].handler == handler) batch_[i].handler = nullptr;
   }

@@ -64,9 +64,9 @@ class EventLoop {
   ~EventLoop();
 
   absl::Status Watch(int fd, uint32_t events, IoHandler* handler) { return poller_->Add(fd, events, handler); }
+  // `handler` is told nothing more, not even of this turn. Always before the descriptor is closed: close(2) ends what
+  // the poller watches only with the last reference to the socket, and who reads /proc/PID/fd has one for an instant.
   void Unwatch(int fd, IoHandler* handler);
-  // `handler` is told nothing more; for a descriptor that is closed next, which spares a system call.
-  void Forget(IoHandler* handler);
 
   // Runs `task` on the loop's thread, in the order of posting. Thread-safe; tasks still queued when the
   // loop is destroyed never run.

@@ -74,7 +74,7 @@ TEST_F(VirtualLoop, AForgottenHandlerHearsNothingMoreOfItsTurn) {
   struct Handler : IoHandler {
     void OnIo(uint32_t) override {
       ++calls;
-      if (victim != nullptr) loop->Forget(victim);
+      if (victim != nullptr) loop->Unwatch(-1, victim);
     }
     EventLoop* loop = nullptr;
     Handler* victim = nullptr;

@@ -30,8 +30,8 @@ class Poller {
  public:
   virtual ~Poller() = default;
 
-  // `events` as of epoll_ctl(2), EPOLLET included. `handler` is borrowed until Remove or until
-  // the descriptor is closed, which removes it too.
+  // `events` as of epoll_ctl(2), EPOLLET included. `handler` is borrowed until Remove; to close the descriptor is not
+  // enough.
   virtual absl::Status Add(int fd, uint32_t events, IoHandler* handler) = 0;
   virtual void Remove(int fd) = 0;
 

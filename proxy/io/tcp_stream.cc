@@ -34,7 +34,7 @@ TcpStream::TcpStream(EventLoop* loop, UniqueFd fd, bool connected)
     : loop_(loop), fd_(std::move(fd)), connected_(connected) {}
 
 TcpStream::~TcpStream() {
-  if (fd_.valid()) loop_->Forget(this);
+  if (fd_.valid()) loop_->Unwatch(fd_.get(), this);
 }
 
 std::unique_ptr<TcpStream> TcpStream::Accepted(EventLoop* loop, UniqueFd fd) {
@@ -137,7 +137,7 @@ IoResult TcpStream::ShutdownWrite() {
 
 void TcpStream::Reset() {
   if (!fd_.valid()) return;
-  loop_->Forget(this);
+  loop_->Unwatch(fd_.get(), this);
   ResetOnClose(fd_.get());
   fd_.Reset();
   if (error_ == StreamError::kNone) error_ = StreamError::kOther;

@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -42,6 +44,56 @@ class TcpHarness : public StreamHarness {
 std::unique_ptr<StreamHarness> Ipv4() { return std::make_unique<TcpHarness>("127.0.0.1:0"); }
 std::unique_ptr<StreamHarness> Ipv6() { return std::make_unique<TcpHarness>("[::1]:0"); }
 INSTANTIATE_TEST_SUITE_P(Tcp, StreamContract, testing::Values(Ipv4, Ipv6));
+
+// Counts what the kernel still has to say.
+class CountingPoller : public Poller {
+ public:
+  absl::Status Add(int fd, uint32_t events, IoHandler* handler) override { return epoll_->Add(fd, events, handler); }
+  void Remove(int fd) override { epoll_->Remove(fd); }
+  size_t Wait(absl::Span<PollEvent> out, absl::Duration timeout) override {
+    const size_t count = epoll_->Wait(out, timeout);
+    events_ += count;
+    // Who would be told may be gone, which is what the tests are about.
+    return muted_ ? 0 : count;
+  }
+  void Mute() { muted_ = true; }
+  size_t events() const { return events_; }
+
+ private:
+  std::unique_ptr<EpollPoller> epoll_ = EpollPoller::Create().value();
+  size_t events_ = 0;
+  bool muted_ = false;
+};
+
+// close(2) ends what epoll watches only with the last reference to the socket, and another may have one: for an instant
+// whoever reads /proc/PID/fd (a scrape of /metrics, lsof, ss), for longer whoever was passed it.
+class TcpStreamGone : public testing::Test {
+ protected:
+  // What epoll says of a stream that `end` has ended, when its socket lives on and its peer sends.
+  size_t EventsAfter(const std::function<void(std::unique_ptr<TcpStream>&)>& end) {
+    auto* poller = new CountingPoller;  // the loop's
+    auto loop = EventLoop::Create(std::unique_ptr<Poller>(poller), &SystemClock()).value();
+    int ends[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    UniqueFd peer(ends[0]), reference(dup(ends[1]));
+    std::unique_ptr<TcpStream> stream = TcpStream::Accepted(loop.get(), UniqueFd(ends[1]));
+    loop->RunOnce(absl::ZeroDuration());
+    EXPECT_EQ(poller->events(), 1u) << "it was watched";
+    end(stream);
+    poller->Mute();
+    EXPECT_EQ(send(peer.get(), "late", 4, MSG_NOSIGNAL), 4);
+    loop->RunOnce(absl::ZeroDuration());
+    return poller->events() - 1;
+  }
+};
+
+TEST_F(TcpStreamGone, IsNotToldOfWhenItsSocketOutlivesIt) {
+  EXPECT_EQ(EventsAfter([](std::unique_ptr<TcpStream>& stream) { stream.reset(); }), 0u);
+}
+
+TEST_F(TcpStreamGone, IsNotToldOfAfterItsReset) {
+  EXPECT_EQ(EventsAfter([](std::unique_ptr<TcpStream>& stream) { stream->Reset(); }), 0u);
+}
 
 TEST(TcpStreamRelease, GivesItsSocketToAnother) {
   TcpHarness harness("127.0.0.1:0");
