@@ -157,6 +157,24 @@ void SharesFromConfig(const config::Limits& from, ConnectionLimits& limits, Conf
   }
 }
 
+void UpgradeFromConfig(const config::Upgrade& from, const ProxyEnvironment& environment, ProxySettings& settings,
+                       ConfigProblems& problems) {
+  constexpr size_t kMaxPathBytes = 107;  // of a Unix socket
+  if (from.disabled()) {
+    if (from.socket().empty()) return;
+    return problems.Add("upgrade", "disabled and socket exclude each other: remove one");
+  }
+  settings.upgrade_socket = from.socket();
+  if (from.socket().empty() && !environment.runtime_directory.empty()) {
+    settings.upgrade_socket = absl::StrCat(environment.runtime_directory, "/upgrade.sock");
+  }
+  const std::string& path = settings.upgrade_socket;
+  if (path.size() > kMaxPathBytes || (!path.empty() && path.front() != '/')) {
+    problems.Add("upgrade.socket", absl::StrCat("\"", path, "\" cannot be a socket's path: write an absolute one of at "
+                                                "most ", kMaxPathBytes, " bytes"));
+  }
+}
+
 ConnectionLimits LimitsFromConfig(const config::Limits& from, ConfigProblems& problems) {
   const ConnectionLimits defaults;
   const absl::Duration millisecond = absl::Milliseconds(1), hour = absl::Hours(1);
@@ -264,6 +282,7 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, absl::string
                     ExpiryFromConfig(config.on_svid_expiry()),
                     BansFromConfig(config, problems)};
   AdminFromConfig(config.admin(), settings, problems);
+  UpgradeFromConfig(config.upgrade(), environment, settings, problems);
   settings.limits = LimitsFromConfig(config.limits(), problems);
   MeshLinksFromConfig(config.mesh_links(), settings.limits, problems);
   if (settings.limits.max_connections < static_cast<uint32_t>(settings.workers)) {
@@ -325,6 +344,7 @@ std::vector<std::string> FixedDifferences(const ProxySettings& running, const Pr
   compare("mesh", running.mesh_address == read.mesh_address && running.mesh_state_file == read.mesh_state_file);
   compare("workers", running.workers == read.workers);
   compare("admin", running.admin == read.admin);
+  compare("upgrade", running.upgrade_socket == read.upgrade_socket);
   compare("capture or listeners' names, addresses and destinations", SameListeners(running.listeners, read.listeners));
   compare("limits or mesh_links", running.limits == read.limits);
   compare("drain_deadline", running.drain_deadline == read.drain_deadline);

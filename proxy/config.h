@@ -27,6 +27,7 @@ struct ProxySettings {
   std::string mesh_state_file;  // empty: no mesh
   int workers = 1;
   std::optional<SocketAddress> admin;   // nothing: disabled
+  std::string upgrade_socket;           // empty: none
   std::vector<ListenerSpec> listeners;  // at least one
   ConnectionLimits limits;              // of the whole process
   absl::Duration drain_deadline;
@@ -44,6 +45,7 @@ struct ProxyEnvironment {
   std::string spiffe_endpoint_socket;  // $SPIFFE_ENDPOINT_SOCKET, may be empty
   int processors = 1;                  // the default of `workers`
   std::string state_directory = {};    // $STATE_DIRECTORY, may be empty
+  std::string runtime_directory = {};  // $RUNTIME_DIRECTORY, may be empty
 };
 
 inline constexpr int kMaxWorkers = 256;

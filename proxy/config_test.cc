@@ -358,5 +358,18 @@ TEST(ProxySettings, MistakesOfTheAccessLogAreNamedTogether) {
   }
 }
 
+TEST(ProxySettings, TheUpgradeSocketIsWrittenOrStandsInTheRuntimeDirectory) {
+  EXPECT_EQ(Parse(kMinimal)->upgrade_socket, "");
+  EXPECT_EQ(Parse(kMinimal, {"", 3, "", "/run/proxy"})->upgrade_socket, "/run/proxy/upgrade.sock");
+  const auto written = Parse(std::string(kMinimal) + "upgrade: {socket: /u.sock}", {"", 3, "", "/run/proxy"});
+  EXPECT_EQ(written->upgrade_socket, "/u.sock");
+  EXPECT_EQ(FixedDifferences(*Parse(kMinimal), *written), std::vector<std::string>{"upgrade"});
+  EXPECT_EQ(Parse(std::string(kMinimal) + "upgrade: {disabled: true}", {"", 3, "", "/run/proxy"})->upgrade_socket, "");
+  for (const std::string wrong : {"{socket: u.sock}", "{disabled: true, socket: /u.sock}"}) {
+    EXPECT_FALSE(Parse(std::string(kMinimal) + "upgrade: " + wrong).ok()) << wrong;
+  }
+  EXPECT_FALSE(Parse(std::string(kMinimal) + "upgrade: {socket: /" + std::string(120, 'u') + "}").ok());
+}
+
 }  // namespace
 }  // namespace lanyard

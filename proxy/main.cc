@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "identity/base/atomic_file.h"
 #include "identity/base/clock.h"
@@ -19,6 +21,7 @@
 #include "identity/base/version.h"
 #include "identity/config/config_file.h"
 #include "proxy/config.h"
+#include "proxy/control/take_over.h"
 #include "proxy/proxy.h"
 
 namespace lanyard {
@@ -30,12 +33,13 @@ constexpr int kUsage = 2;
 constexpr char kHelp[] = R"(lanyard-proxy carries a workload's TCP connections over mutual TLS, by SPIFFE identity.
 
 usage:
-  lanyard-proxy run --config FILE [--check-config]
+  lanyard-proxy run --config FILE [--check-config] [--take-over FD]
   lanyard-proxy version
   lanyard-proxy --help
 
   --config FILE    YAML or JSON; its fields are described in api/lanyard/config/proxy.proto
   --check-config   only read the file: print "ok", or every mistake in it
+  --take-over FD   as a running proxy starts another one that replaces it; see lanyard proxy upgrade --help
 
 The identity comes from the Workload API (identity.workload_api, or SPIFFE_ENDPOINT_SOCKET in the environment) or
 from PEM files. Connections are accepted from the first identity on. Rules (routes, inbound, listeners' peers,
@@ -59,6 +63,7 @@ examples:
 struct Arguments {
   std::string config_path;
   bool check_only = false;
+  int take_over_fd = -1;
 };
 
 int UsageError(const std::string& message) {
@@ -66,9 +71,32 @@ int UsageError(const std::string& message) {
   return kUsage;
 }
 
-int Failed(const absl::Status& status) {
+// `take_over`, if any, tells the process that serves, which goes on.
+int Failed(const absl::Status& status, TakeOver* take_over = nullptr) {
+  if (take_over != nullptr) take_over->Failed(status);
   fprintf(stderr, "lanyard-proxy: %s\n", std::string(status.message()).c_str());
   return kFailed;
+}
+
+std::string Variable(const char* name) {
+  const char* const value = getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+UpgradeOptions UpgradeOptionsOfThisProcess() {
+  UpgradeOptions options;
+  std::error_code error;
+  options.binary = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  options.notify_socket = Variable("NOTIFY_SOCKET");
+  if (getpid() == 1) {
+    options.refusal =
+        "it is process 1 of its container, which would end with it: replace the container, or run it below an init";
+  } else if (options.notify_socket.empty() && Variable("SYSTEMD_EXEC_PID") == std::to_string(getpid())) {
+    options.refusal = "systemd would end the new proxy with this one: set Type=notify in its unit";
+  } else if (options.binary.empty()) {
+    options.refusal = "it cannot tell what it was started from; is /proc mounted?";
+  }
+  return options;
 }
 
 // A drain can take as long as its deadline; who asks twice does not want to wait.
@@ -81,12 +109,14 @@ void EndAtSecondSignal() {
 }
 
 int Serve(Proxy::Options options) {
+  TakeOver* const take_over = options.take_over;
   // Each arena keeps what it once had: one a busy thread is enough.
   mallopt(M_ARENA_MAX, options.settings.workers + 1);
   BlockStopSignals();
   absl::StatusOr<std::unique_ptr<Proxy>> proxy = Proxy::Create(std::move(options));
   if (!proxy.ok()) {
     Log(LogLevel::kError, "cannot start", {{"error", proxy.status()}});
+    if (take_over != nullptr) take_over->Failed(proxy.status());
     return kFailed;
   }
   (*proxy)->Start();
@@ -98,14 +128,18 @@ int Serve(Proxy::Options options) {
 
 int Run(const Arguments& arguments) {
   BlockReloadSignal();  // from the first moment on, or it would end us
-  const char* endpoint_socket = getenv("SPIFFE_ENDPOINT_SOCKET");
-  const char* state_directory = getenv("STATE_DIRECTORY");
-  ProxyEnvironment environment{endpoint_socket == nullptr ? "" : endpoint_socket, AvailableProcessors(),
-                               state_directory == nullptr ? "" : state_directory};
+  ProxyEnvironment environment{Variable("SPIFFE_ENDPOINT_SOCKET"), AvailableProcessors(),
+                               Variable("STATE_DIRECTORY"), Variable("RUNTIME_DIRECTORY")};
+  std::unique_ptr<TakeOver> take_over;
+  if (arguments.take_over_fd >= 0) {
+    absl::StatusOr<std::unique_ptr<TakeOver>> received = TakeOver::Receive(Passage(UniqueFd(arguments.take_over_fd)));
+    if (!received.ok()) return Failed(received.status());
+    take_over = *std::move(received);
+  }
   absl::StatusOr<std::string> text = ReadFile(arguments.config_path, kConfigSizeLimitBytes);
-  if (!text.ok()) return Failed(text.status());
+  if (!text.ok()) return Failed(text.status(), take_over.get());
   absl::StatusOr<ProxySettings> settings = ParseProxySettings(*text, arguments.config_path, environment);
-  if (!settings.ok()) return Failed(settings.status());
+  if (!settings.ok()) return Failed(settings.status(), take_over.get());
   if (arguments.check_only) {
     puts("ok");
     return 0;
@@ -115,7 +149,9 @@ int Run(const Arguments& arguments) {
                 .config_text = *std::move(text),
                 .settings = *std::move(settings),
                 .environment = std::move(environment),
-                .clock = &SystemClock()});
+                .clock = &SystemClock(),
+                .take_over = take_over.get(),
+                .upgrade = UpgradeOptionsOfThisProcess()});
 }
 
 int RunCommand(int argc, char** argv) {
@@ -127,6 +163,10 @@ int RunCommand(int argc, char** argv) {
     } else if (argument == "--config") {
       if (++i == argc) return UsageError("--config needs a file");
       arguments.config_path = argv[i];
+    } else if (argument == "--take-over") {
+      if (++i == argc || !absl::SimpleAtoi(argv[i], &arguments.take_over_fd) || arguments.take_over_fd < 3) {
+        return UsageError("--take-over needs the number of a descriptor");
+      }
     } else if (argument.substr(0, 9) == "--config=") {
       arguments.config_path = std::string(argument.substr(9));
     } else {

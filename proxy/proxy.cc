@@ -1,6 +1,8 @@
 #include "proxy/proxy.h"
 
 #include <malloc.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +17,7 @@
 #include "proxy/control/admin_pages.h"
 #include "identity/admin/admin_server.h"
 #include "proxy/control/control_loop.h"
+#include "proxy/control/hand_over.h"
 #include "proxy/control/identity_rotation.h"
 #include "proxy/control/identity_source.h"
 #include "proxy/control/mesh_watch.h"
@@ -22,9 +25,9 @@
 #include "proxy/control/publisher.h"
 #include "proxy/control/rules_in_force.h"
 #include "proxy/control/tap_page.h"
-#include "proxy/control/worker_handle.h"
-#include "proxy/io/address_in_use.h"
-#include "proxy/worker.h"
+#include "proxy/control/upgrade_server.h"
+#include "proxy/io/local_listener.h"
+#include "proxy/worker_group.h"
 
 namespace lanyard {
 namespace {
@@ -33,72 +36,9 @@ constexpr absl::Duration kFirstAcknowledgementCheck = absl::Milliseconds(5);
 constexpr absl::Duration kLastAcknowledgementCheck = absl::Seconds(1);
 // How often the agent is told how many connections are open.
 constexpr absl::Duration kStatusInterval = absl::Seconds(10);
+constexpr absl::Duration kTakeOverCheck = absl::Milliseconds(20);
 // Beside connections: listeners, logs, files, the admin address, event loops.
 constexpr uint64_t kSpareDescriptors = 128;
-
-class PublishedWorker : public WorkerHandle {
- public:
-  explicit PublishedWorker(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}
-  void Publish(std::shared_ptr<const MeshView> view) override { worker_->Publish(std::move(view)); }
-  uint64_t acknowledged_version() const override { return worker_->acknowledged_version(); }
-  WorkerCounters Counters() const override { return worker_->Counters(); }
-  void ListConnections(std::function<void(std::vector<ConnectionRecord>)> done) override {
-    worker_->ListConnections(std::move(done));
-  }
-  void ListObserved(std::function<void(std::vector<ObservedCall>)> done) override {
-    worker_->ListObserved(std::move(done));
-  }
-  Worker& worker() const { return *worker_; }
-
- private:
-  std::unique_ptr<Worker> worker_;
-};
-
-using Workers = std::vector<std::unique_ptr<PublishedWorker>>;
-
-// What tells of connections, shared by the workers.
-struct Accounts {
-  std::unique_ptr<AccessLog> access_log;
-  ConnectionTap tap;
-};
-
-// The first worker's bound addresses are everybody's: a port that the kernel chose is chosen once.
-absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock& clock, Accounts& accounts) {
-  for (const ListenerSpec& spec : settings.listeners) {
-    const absl::Status free = CheckAddressFree(spec.address);
-    if (!free.ok()) return absl::Status(free.code(), absl::StrCat("listener ", spec.name, ": ", free.message()));
-  }
-  const auto places = std::make_shared<InboundPlaces>(settings.limits.max_connections_per_peer,
-                                                      settings.limits.max_connections_per_source);
-  Workers workers;
-  std::vector<ListenerSpec> specs = settings.listeners;
-  for (int index = 0; index < settings.workers; ++index) {
-    absl::StatusOr<std::unique_ptr<Worker>> worker =
-        Worker::Create({.index = index,
-                        .listeners = specs,
-                        .limits = WorkerLimits(settings.limits, settings.workers),
-                        .clock = &clock,
-                        .places = places,
-                        .access_log = accounts.access_log.get(),
-                        .access_log_sample_ok = settings.access_log.sample_ok,
-                        .access_log_max_per_second = settings.access_log.max_ordinary_per_second,
-                        .tap = &accounts.tap});
-    if (!worker.ok()) return worker.status();
-    const std::vector<SocketAddress> bound = (*worker)->BoundAddresses();
-    for (size_t i = 0; i < specs.size(); ++i) specs[i].address = bound[i];
-    workers.push_back(std::make_unique<PublishedWorker>(*std::move(worker)));
-  }
-  std::vector<Worker*> siblings;
-  for (const auto& worker : workers) siblings.push_back(&worker->worker());
-  for (Worker* worker : siblings) worker->SetSiblings(siblings);
-  return workers;
-}
-
-std::vector<WorkerHandle*> Handles(const Workers& workers) {
-  std::vector<WorkerHandle*> handles;
-  for (const auto& worker : workers) handles.push_back(worker.get());
-  return handles;
-}
 
 void WarnOfFewDescriptors(const ProxySettings& settings) {
   const uint64_t available = ReadProcessStats().max_fds;
@@ -135,6 +75,9 @@ struct Proxy::State {
         clock(*options.clock),
         start_time(options.clock->Now()),
         accounts(std::move(made)),
+        take_over(options.take_over),
+        upgrade_options(options.upgrade),
+        config_path(options.config_path),
         workers(std::move(created)),
         rules(RulesOf(settings), settings.mesh_address, Captures(settings)),
         publisher(Handles(workers), rules.Combined(), clock),
@@ -148,6 +91,7 @@ struct Proxy::State {
                 [this](const ProxySettings& read) { TakeFile(read); }}),
         mesh({.address = settings.mesh_address,
               .state_file = settings.mesh_state_file,
+              .keep = options.take_over == nullptr,
               .clock = &clock,
               .on_view = [this](std::shared_ptr<const MeshUpdate> view,
                                 RulesInForce::Source from) { TakeView(std::move(view), from); }},
@@ -161,9 +105,17 @@ struct Proxy::State {
                .mesh = &mesh,
                .tap = &tap,
                .ready = [this] { return Ready(); },
-               .counters = [this] { return Counters(); }}) {}
+               .counters = [this] { return Counters(); },
+               .upgrade_socket = settings.upgrade_socket}) {}
 
+  AdminServer::Options AdminOptions();
   absl::Status ListenAdmin();
+  absl::Status SetAdmin(absl::StatusOr<std::unique_ptr<AdminServer>> server);
+  absl::Status ListenUpgrade();
+  void TakeOverWhenReady();
+  std::vector<HandedSocket> HandedSockets() const;
+  absl::StatusOr<pid_t> Upgrade(const UpgradeRequest& request);
+  void TellService(const std::string& state) const;
   void TakeIdentity(std::shared_ptr<const TlsContext> tls);
   void TakeFile(const ProxySettings& read);
   void TakeView(std::shared_ptr<const MeshUpdate> view, RulesInForce::Source from);
@@ -182,6 +134,9 @@ struct Proxy::State {
   const Clock& clock;
   const absl::Time start_time;
   const std::unique_ptr<Accounts> accounts;
+  TakeOver* take_over;     // null once this process serves
+  const UpgradeOptions upgrade_options;
+  const std::string config_path;
   ControlLoop loop;
   Workers workers;
   RulesInForce rules;
@@ -192,7 +147,10 @@ struct Proxy::State {
   MeshWatch mesh;
   TapPage tap;
   AdminPages pages;
+  UniqueFd inherited_admin;  // answered once this process serves
   std::unique_ptr<AdminServer> admin;
+  std::unique_ptr<UpgradeServer> upgrade;
+  std::atomic<bool> handed_over = false;
   bool serving = false;    // the workers run
   bool announced = false;  // and each has a view
   bool draining = false;
@@ -204,13 +162,26 @@ struct Proxy::State {
   bool drain_begun ABSL_GUARDED_BY(latch) = false;
 };
 
+AdminServer::Options Proxy::State::AdminOptions() {
+  return {.address = settings.admin->ToString(),
+          .handler = [this](const AdminRequest& request, AdminServer::Respond respond) {
+            pages.Handle(request, std::move(respond));
+          }};
+}
+
 absl::Status Proxy::State::ListenAdmin() {
   if (!settings.admin.has_value()) return absl::OkStatus();
-  absl::StatusOr<std::unique_ptr<AdminServer>> server = AdminServer::Create(
-      loop.context(), {.address = settings.admin->ToString(),
-                       .handler = [this](const AdminRequest& request, AdminServer::Respond respond) {
-                         pages.Handle(request, std::move(respond));
-                       }});
+  if (take_over != nullptr) {
+    std::vector<UniqueFd> taken = take_over->Take(kAdminSocket, "", settings.admin->ToString());
+    if (!taken.empty()) {
+      inherited_admin = std::move(taken.front());
+      return absl::OkStatus();
+    }
+  }
+  return SetAdmin(AdminServer::Create(loop.context(), AdminOptions()));
+}
+
+absl::Status Proxy::State::SetAdmin(absl::StatusOr<std::unique_ptr<AdminServer>> server) {
   if (!server.ok()) return server.status();
   admin = *std::move(server);
   if (!admin->is_loopback()) {
@@ -219,6 +190,90 @@ absl::Status Proxy::State::ListenAdmin() {
   }
   return absl::OkStatus();
 }
+
+// Upgrades.
+
+absl::Status Proxy::State::ListenUpgrade() {
+  const std::string& path = settings.upgrade_socket;
+  if (path.empty()) return absl::OkStatus();
+  std::vector<UniqueFd> taken;
+  if (take_over != nullptr) taken = take_over->Take(kUpgradeSocket, "", path);
+  absl::StatusOr<UniqueFd> listener = taken.empty() ? OpenLocalListener(path) : std::move(taken.front());
+  if (!listener.ok()) {
+    return absl::Status(listener.status().code(), absl::StrCat("upgrade.socket: ", listener.status().message()));
+  }
+  upgrade = std::make_unique<UpgradeServer>(
+      UpgradeServer::Options{.path = path,
+                             .listener = *std::move(listener),
+                             .upgrade = [this](const UpgradeRequest& request) { return Upgrade(request); },
+                             .on_upgraded = [] { kill(getpid(), SIGTERM); }});  // as anybody has a proxy finish
+  return absl::OkStatus();
+}
+
+std::vector<HandedSocket> Proxy::State::HandedSockets() const {
+  std::vector<HandedSocket> handed;
+  for (const auto& worker : workers) {
+    const std::vector<std::vector<int>>& sockets = worker->worker().Sockets();
+    for (size_t i = 0; i < sockets.size(); ++i) {
+      const ListenerSpec& spec = settings.listeners[i];
+      for (const int fd : sockets[i]) handed.push_back({kListenerSocket, spec.name, spec.address.ToString(), fd});
+    }
+  }
+  if (admin != nullptr) handed.push_back({kAdminSocket, "", settings.admin->ToString(), admin->listening()});
+  handed.push_back({kUpgradeSocket, "", upgrade->path(), upgrade->listener()});
+  return handed;
+}
+
+// On the upgrade server's thread, while all that it names is open: Drain and the destructor end that thread first.
+absl::StatusOr<pid_t> Proxy::State::Upgrade(const UpgradeRequest& request) {
+  if (!upgrade_options.refusal.empty()) return absl::FailedPreconditionError(upgrade_options.refusal);
+  const HandOver plan = {.binary = request.binary.empty() ? upgrade_options.binary : request.binary,
+                         .config = request.config.empty() ? config_path : request.config,
+                         .timeout = request.timeout,
+                         .sockets = HandedSockets(),
+                         .on_ready = [this] { mesh.KeepViews(false); },
+                         .on_failed = [this] { mesh.KeepViews(true); },
+                         .cancelled = [this] { return upgrade->stopping(); }};
+  Log(LogLevel::kInfo, "starting another proxy to take over", {{"binary", plan.binary}, {"config", plan.config}});
+  const absl::StatusOr<pid_t> pid = HandOverTo(plan);
+  if (!pid.ok()) return pid;
+  handed_over = true;
+  TellService(absl::StrCat("MAINPID=", *pid));
+  loop.Post([this] {
+    if (admin != nullptr) admin->Leave();
+  });
+  return pid;
+}
+
+// Once this process can serve, and the one before it has said go.
+void Proxy::State::TakeOverWhenReady() {
+  const absl::Status ready = Ready();
+  const absl::Status status = ready.ok() ? take_over->Ready() : take_over->Wait(ready.message());
+  if (!status.ok()) {
+    Log(LogLevel::kError, "the upgrade came to nothing", {{"error", status}});
+    kill(getpid(), SIGTERM);
+    return;
+  }
+  if (!ready.ok()) return loop.After(kTakeOverCheck, [this] { TakeOverWhenReady(); });
+  for (const auto& worker : workers) worker->worker().StartAccepting();
+  if (inherited_admin.valid()) {
+    const absl::Status adopted = SetAdmin(AdminServer::Adopt(loop.context(), AdminOptions(), inherited_admin.get()));
+    inherited_admin.Reset();
+    if (!adopted.ok()) Log(LogLevel::kError, "nobody answers at the admin address", {{"error", adopted}});
+  }
+  mesh.KeepViews(true);
+  if (upgrade != nullptr) upgrade->Start();
+  take_over->Serving();
+  take_over = nullptr;
+  AnnounceServing();
+}
+
+void Proxy::State::TellService(const std::string& state) const {
+  const absl::Status told = TellServiceManager(upgrade_options.notify_socket, state);
+  if (!told.ok()) Log(LogLevel::kWarning, "systemd was not told", {{"state", state}, {"error", told}});
+}
+
+// Views.
 
 void Proxy::State::TakeIdentity(std::shared_ptr<const TlsContext> tls) {
   const X509Svid& svid = *tls->svid();
@@ -268,7 +323,9 @@ void Proxy::State::ReportOpenConnections() {
 
 void Proxy::State::Serve() {
   serving = true;
-  for (const auto& worker : workers) worker->worker().Start();
+  for (const auto& worker : workers) {
+    take_over == nullptr ? worker->worker().Start() : worker->worker().StartWithoutAccepting();
+  }
 }
 
 // Once every worker has the first view: whoever waits for this line finds /ready true.
@@ -283,6 +340,7 @@ void Proxy::State::AnnounceServing() {
       {{"listeners", absl::StrJoin(names, " ")},
        {"admin", admin == nullptr ? "disabled" : admin->address()},
        {"workers", workers.size()}});
+  TellService("READY=1");
   // What starting needed and running does not.
   malloc_trim(0);
 }
@@ -294,7 +352,7 @@ void Proxy::State::CheckAcknowledgements(absl::Duration delay) {
     checking_acknowledgements = false;
     if (publisher.CollectAcknowledgements()) CheckAcknowledgements(std::min(2 * delay, kLastAcknowledgementCheck));
     ReportApplied();
-    if (!announced && publisher.acknowledged_version() > 0) AnnounceServing();
+    if (!announced && take_over == nullptr && publisher.acknowledged_version() > 0) AnnounceServing();
   });
 }
 
@@ -358,18 +416,21 @@ absl::StatusOr<std::unique_ptr<Proxy>> Proxy::Create(Options options) {
   if (!access_log.ok()) return access_log.status();
   auto accounts = std::make_unique<Accounts>();
   accounts->access_log = *std::move(access_log);
-  absl::StatusOr<Workers> workers = CreateWorkers(options.settings, *options.clock, *accounts);
+  absl::StatusOr<Workers> workers =
+      CreateWorkers(options.settings, *options.clock, *accounts, options.take_over);
   if (!workers.ok()) return workers.status();
   WarnOfFewDescriptors(options.settings);
   auto state = std::make_unique<State>(std::move(options), std::move(accounts), *std::move(workers));
   if (const absl::Status status = state->ListenAdmin(); !status.ok()) return status;
+  if (const absl::Status status = state->ListenUpgrade(); !status.ok()) return status;
   return std::unique_ptr<Proxy>(new Proxy(std::move(state)));
 }
 
 Proxy::Proxy(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Proxy::~Proxy() {
-  // The control thread first, or it might start a worker that has been stopped. The loop outlives the workers, who
+  if (state_->upgrade != nullptr) state_->upgrade->Stop();
+  // The control thread next, or it might start a worker that has been stopped. The loop outlives the workers, who
   // may still post answers to it; nobody runs those.
   state_->loop.Stop();
   for (const auto& worker : state_->workers) worker->worker().Stop();
@@ -386,6 +447,11 @@ void Proxy::Start() {
   state->loop.Every(kStatusInterval, [state] { state->ReportOpenConnections(); });
   state->mesh.Start();
   state->source.Start();
+  if (state->take_over != nullptr) {
+    state->loop.Post([state] { state->TakeOverWhenReady(); });
+  } else if (state->upgrade != nullptr) {
+    state->upgrade->Start();
+  }
   state->loop.Start();
 }
 
@@ -400,6 +466,8 @@ void Proxy::Reload() {
 
 bool Proxy::Drain() {
   State* const state = state_.get();
+  if (state->upgrade != nullptr) state->upgrade->Stop();
+  if (!state->handed_over) state->TellService("STOPPING=1");
   Log(LogLevel::kInfo, "draining", {{"deadline", absl::FormatDuration(state->settings.drain_deadline)}});
   state->loop.Post([state] { state->BeginDrain(); });
   bool idle;

@@ -13,8 +13,16 @@
 #include "absl/time/time.h"
 #include "identity/base/clock.h"
 #include "proxy/config.h"
+#include "proxy/control/take_over.h"
 
 namespace lanyard {
+
+// How another process may take over from this one.
+struct UpgradeOptions {
+  std::string binary;         // what this process was started from
+  std::string refusal;        // not empty: why that cannot be
+  std::string notify_socket;  // of systemd; empty: none
+};
 
 // Create, Start, Drain and the destructor are for one thread.
 class Proxy {
@@ -26,9 +34,12 @@ class Proxy {
     ProxyEnvironment environment;
     const Clock* clock = nullptr;                            // borrowed
     absl::Duration poll_interval = absl::Milliseconds(500);  // of files
+    // Of the process that serves until this one can; borrowed. Null: there is none.
+    TakeOver* take_over = nullptr;
+    UpgradeOptions upgrade = {};
   };
 
-  // Binds every address: a busy one is an error, before anything has started.
+  // Binds every address, or takes it over: a busy one is an error, before anything has started.
   static absl::StatusOr<std::unique_ptr<Proxy>> Create(Options options);
   ~Proxy();
 

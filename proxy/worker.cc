@@ -113,6 +113,7 @@ struct Worker::State {
   AcceptedLinks accepted_links;
   std::unique_ptr<Acceptor> acceptor;
   std::vector<SocketAddress> addresses;
+  std::vector<std::vector<int>> sockets;
   std::function<void()> on_idle;    // while draining
   absl::Duration settle_by;
   Timer settle;
@@ -155,10 +156,12 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options) {
   context.handshakes = &state->handshakes;
   context.random = &SystemRandom();
   context.limits = options.limits;
-  absl::StatusOr<std::unique_ptr<Acceptor>> acceptor = Acceptor::Bind(&context, std::move(options.listeners));
+  absl::StatusOr<std::unique_ptr<Acceptor>> acceptor =
+      Acceptor::Bind(&context, std::move(options.listeners), std::move(options.sockets));
   if (!acceptor.ok()) return acceptor.status();
   state->acceptor = *std::move(acceptor);
   state->addresses = state->acceptor->addresses();
+  state->sockets = state->acceptor->sockets();
   return std::unique_ptr<Worker>(new Worker(std::move(state)));
 }
 
@@ -167,13 +170,21 @@ Worker::Worker(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Worker::~Worker() { Stop(); }
 
 void Worker::Start() {
-  std::lock_guard<std::mutex> lock(state_->mutex);
-  if (std::exchange(state_->started, true) || state_->stopped) return;
-  // Behind the first view, which was posted before.
+  StartAccepting();
+  StartWithoutAccepting();
+}
+
+// Behind the first view, which was posted before.
+void Worker::StartAccepting() {
   state_->loop->Post([state = state_.get()] {
     const absl::Status started = state->acceptor->Start();
     if (!started.ok()) Log(LogLevel::kError, "a worker does not accept", {{"error", started}});
   });
+}
+
+void Worker::StartWithoutAccepting() {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  if (std::exchange(state_->started, true) || state_->stopped) return;
   state_->thread = std::thread([state = state_.get()] {
     pthread_setname_np(pthread_self(), absl::StrCat("worker-", state->context.worker).c_str());
     state->loop->Run();
@@ -245,5 +256,7 @@ void Worker::ListObserved(std::function<void(std::vector<ObservedCall>)> done) {
 }
 
 std::vector<SocketAddress> Worker::BoundAddresses() const { return state_->addresses; }
+
+const std::vector<std::vector<int>>& Worker::Sockets() const { return state_->sockets; }
 
 }  // namespace lanyard

@@ -11,6 +11,7 @@
 #include "identity/base/clock.h"
 #include "proxy/connection/access_log.h"
 #include "proxy/connection/places.h"
+#include "proxy/io/unique_fd.h"
 #include "proxy/mesh/connection_tap.h"
 #include "proxy/mesh/mesh_view.h"
 #include "proxy/mesh/observation.h"
@@ -23,6 +24,8 @@ class Worker {
   struct Options {
     int index = 0;
     std::vector<ListenerSpec> listeners;
+    // By the listener's index: sockets that listen already. Where there is none, one is opened.
+    std::vector<std::vector<UniqueFd>> sockets = {};
     ConnectionLimits limits;
     const Clock* clock = nullptr;      // borrowed
     // Shared by the workers of a process; null: one of its own.
@@ -43,6 +46,9 @@ class Worker {
 
   // Starts the thread and accepts. The first view must be published before.
   void Start();
+  // The same in two steps: a process that takes over from another makes sure first that it can serve.
+  void StartWithoutAccepting();
+  void StartAccepting();
 
   // In force from the worker's next turn on; then every open connection is re-checked against it.
   void Publish(std::shared_ptr<const MeshView> view);
@@ -66,6 +72,8 @@ class Worker {
   void ListObserved(std::function<void(std::vector<ObservedCall>)> done);
   // Bound addresses, in the order of Options::listeners (ports chosen by the kernel filled in).
   std::vector<SocketAddress> BoundAddresses() const;
+  // The listening sockets, by the listener's index. They are open until Drain or Stop.
+  const std::vector<std::vector<int>>& Sockets() const;
 
  private:
   struct State;

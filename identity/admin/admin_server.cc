@@ -1,5 +1,9 @@
 #include "identity/admin/admin_server.h"
 
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/asio/io_context.hpp>
@@ -87,6 +91,7 @@ struct AdminServer::State : std::enable_shared_from_this<State> {
       : context(context), options(std::move(options)), acceptor(context), retry(context) {}
 
   absl::Status Listen();
+  absl::Status Adopt(int listening);
   void Accept();
   void Admit(tcp::socket socket);
   void Remove(AdminSession* session);
@@ -273,6 +278,20 @@ absl::Status AdminServer::State::Listen() {
                                              error.message(), "; stop what uses it, or choose another"));
 }
 
+absl::Status AdminServer::State::Adopt(int listening) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  error_code error(asio::error::bad_descriptor);
+  const int own = fcntl(listening, F_DUPFD_CLOEXEC, 0);
+  if (own >= 0 && getsockname(own, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+    acceptor.assign(address.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), own, error);
+  }
+  if (!error) return absl::OkStatus();
+  if (own >= 0) close(own);
+  return absl::UnavailableError(absl::StrCat("cannot take over what listens on ", options.address, ": ",
+                                             error.message()));
+}
+
 void AdminServer::State::Accept() {
   acceptor.async_accept([weak = weak_from_this()](const error_code& error, tcp::socket socket) {
     const std::shared_ptr<State> self = weak.lock();
@@ -314,6 +333,14 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Create(asio::io_contex
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(state)));
 }
 
+absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Adopt(asio::io_context& context, Options options,
+                                                                int listening) {
+  auto state = std::make_shared<State>(context, std::move(options));
+  if (const absl::Status status = state->Adopt(listening); !status.ok()) return status;
+  state->Accept();
+  return std::unique_ptr<AdminServer>(new AdminServer(std::move(state)));
+}
+
 AdminServer::AdminServer(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 AdminServer::~AdminServer() {
@@ -327,5 +354,14 @@ AdminServer::~AdminServer() {
 std::string AdminServer::address() const { return TextOf(state_->acceptor.local_endpoint()); }
 
 bool AdminServer::is_loopback() const { return state_->acceptor.local_endpoint().address().is_loopback(); }
+
+int AdminServer::listening() const { return state_->acceptor.native_handle(); }
+
+// The socket lives on in the other process, so that closing it would not take it out of our epoll set: release does.
+void AdminServer::Leave() {
+  error_code error;
+  const int fd = state_->acceptor.release(error);
+  if (!error) close(fd);
+}
 
 }  // namespace lanyard

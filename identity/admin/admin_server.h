@@ -67,9 +67,17 @@ class AdminServer {
   static absl::StatusOr<std::unique_ptr<AdminServer>> Create(boost::asio::io_context& context, Options options);
   ~AdminServer();
 
+  // A socket that listens already, as the process before this one opened it, instead of options.address. It is
+  // borrowed: the server has a descriptor of its own for it.
+  static absl::StatusOr<std::unique_ptr<AdminServer>> Adopt(boost::asio::io_context& context, Options options,
+                                                            int listening);
+
   // With the port the kernel chose, if it did.
   std::string address() const;
   bool is_loopback() const;
+  int listening() const;  // the socket; borrowed
+  // Accepts nobody any more and closes the socket, which another process has as well; open connections go on.
+  void Leave();
 
   struct State;  // admin_server.cc
 

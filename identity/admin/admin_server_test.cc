@@ -187,6 +187,38 @@ TEST_F(AdminServerTest, AStreamGoesOnUntilItsReaderLeaves) {
   EXPECT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&gone), absl::Milliseconds(kPatienceMs)));
 }
 
+// As in an upgrade, with both servers in one process.
+TEST_F(AdminServerTest, AnotherTakesItsSocketOverAndItsOwnConnectionsGoOn) {
+  ServePath();
+  const std::string address = server_->address();
+  Client before(address);
+  before.Send("GET /first HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+  EXPECT_THAT(before.Receive(), HasSubstr("at /first"));
+  std::unique_ptr<AdminServer> next;
+  absl::Mutex mutex;
+  bool done = false;
+  boost::asio::post(context_, [&] {
+    AdminServer::Options options;
+    options.handler = [](const AdminRequest&, AdminServer::Respond respond) { respond({.body = "from the next"}); };
+    next = AdminServer::Adopt(context_, std::move(options), server_->listening()).value();
+    server_->Leave();
+    absl::MutexLock lock(&mutex);
+    done = true;
+  });
+  {
+    absl::MutexLock lock(&mutex);
+    mutex.Await(absl::Condition(&done));
+  }
+  EXPECT_EQ(next->address(), address);
+  Client after(address);
+  after.Send("GET /second HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+  EXPECT_THAT(after.Receive(), HasSubstr("from the next"));
+  before.Send("GET /third HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+  EXPECT_THAT(before.Receive(), HasSubstr("at /third"));
+  context_.stop();
+  thread_.join();
+}
+
 TEST_F(AdminServerTest, AStreamIsForHttp11) {
   Serve([&](const AdminRequest&, AdminServer::Respond respond) {
     respond({.stream = std::make_shared<Parts>(context_, [] {})});

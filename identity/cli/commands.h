@@ -22,6 +22,7 @@ Command EntryCommand();
 Command MeshCommand();
 Command PolicyCommand();
 Command PolicyReplayCommand();
+Command ProxyCommand();
 Command RouteCommand();
 Command SvidCommand();
 Command TapCommand();

@@ -21,7 +21,8 @@ int main(int argc, char** argv) {
           "  lanyard capture up --proxy-uid lanyard-proxy\n",
       .children = {lanyard::EntryCommand(), lanyard::TokenCommand(), lanyard::AgentCommand(), lanyard::PolicyCommand(),
                    lanyard::RouteCommand(), lanyard::BanCommand(), lanyard::UnbanCommand(), lanyard::BansCommand(),
-                   lanyard::MeshCommand(), lanyard::TapCommand(), lanyard::BundleCommand(), lanyard::SvidCommand(),
-                   lanyard::CaptureCommand(), lanyard::CheckCommand(), lanyard::VersionCommand()}};
+                   lanyard::MeshCommand(), lanyard::ProxyCommand(), lanyard::TapCommand(), lanyard::BundleCommand(),
+                   lanyard::SvidCommand(), lanyard::CaptureCommand(), lanyard::CheckCommand(),
+                   lanyard::VersionCommand()}};
   return lanyard::RunCommandLine(root, argc, argv);
 }

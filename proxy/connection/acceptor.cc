@@ -25,28 +25,51 @@ Flow FlowOf(ListenerKind kind) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Bind(WorkerContext* context, std::vector<ListenerSpec> specs) {
+absl::StatusOr<std::vector<std::unique_ptr<Listener>>> Acceptor::Open(EventLoop* loop, const ListenerSpec& spec,
+                                                                      std::vector<UniqueFd> sockets) {
+  const bool transparent = spec.transparent || spec.preserve_source;
+  std::vector<std::unique_ptr<Listener>> listeners;
+  for (UniqueFd& socket : sockets) {
+    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Adopt(loop, std::move(socket));
+    if (!listener.ok()) return listener.status();
+    // The process before this one still accepts from it, and goes on to if this one fails: nothing of it is changed.
+    if ((*listener)->IsTransparent() != transparent) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "its socket was opened ", transparent ? "without" : "with",
+          " IP_TRANSPARENT, which no upgrade changes: restart the proxy to change capture.mode or preserve_source"));
+    }
+    listeners.push_back(*std::move(listener));
+  }
+  if (listeners.empty()) {
+    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(loop, spec.address);
+    if (!listener.ok()) return listener.status();
+    listeners.push_back(*std::move(listener));
+  }
+  // Whoever is to call from others' addresses must be allowed to: better told now than at every connection.
+  for (const auto& listener : listeners) {
+    if (!transparent) break;
+    if (absl::Status allowed = listener->MakeTransparent(); !allowed.ok()) return allowed;
+  }
+  return listeners;
+}
+
+absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Bind(WorkerContext* context, std::vector<ListenerSpec> specs,
+                                                         Sockets sockets) {
   std::unique_ptr<Acceptor> acceptor(new Acceptor(context));
+  sockets.resize(specs.size());
   for (ListenerSpec& spec : specs) {
-    Door door{.spec = std::move(spec), .fixed = nullptr, .listener = nullptr};
+    Door door{.spec = std::move(spec), .fixed = nullptr, .listeners = {}};
     if (!IsCapture(door.spec.kind)) {
       absl::StatusOr<Destination> fixed = Destination::Parse(door.spec.destination);
       if (!fixed.ok()) return fixed.status();
       door.fixed = std::make_unique<Destination>(*std::move(fixed));
     }
-    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(context->loop, door.spec.address);
-    if (!listener.ok()) {
-      return absl::Status(listener.status().code(), absl::StrCat("listener \"", door.spec.name, "\": ",
-                                                                 listener.status().message()));
+    auto listeners = Open(context->loop, door.spec, std::move(sockets[acceptor->doors_.size()]));
+    if (!listeners.ok()) {
+      return absl::Status(listeners.status().code(), absl::StrCat("listener \"", door.spec.name, "\": ",
+                                                                  listeners.status().message()));
     }
-    door.listener = *std::move(listener);
-    // Whoever is to call from others' addresses must be allowed to: better told now than at every connection.
-    if (door.spec.transparent || door.spec.preserve_source) {
-      const absl::Status allowed = door.listener->MakeTransparent();
-      if (!allowed.ok()) {
-        return absl::Status(allowed.code(), absl::StrCat("listener \"", door.spec.name, "\": ", allowed.message()));
-      }
-    }
+    door.listeners = *std::move(listeners);
     acceptor->doors_.push_back(std::move(door));
   }
   return acceptor;
@@ -63,23 +86,37 @@ absl::Status Acceptor::Start() {
             {{"error", strerrordesc_np(error_number)}});
       }
     };
-    if (absl::Status started = doors_[i].listener->Start(std::move(events)); !started.ok()) return started;
+    for (const auto& listener : doors_[i].listeners) {
+      if (absl::Status started = listener->Start(events); !started.ok()) return started;
+    }
   }
   return absl::OkStatus();
 }
 
 void Acceptor::Drain() {
-  for (Door& door : doors_) door.listener->Drain();
+  for (Door& door : doors_) {
+    for (const auto& listener : door.listeners) listener->Drain();
+  }
 }
 
 void Acceptor::Close() {
-  for (Door& door : doors_) door.listener->Close();
+  for (Door& door : doors_) {
+    for (const auto& listener : door.listeners) listener->Close();
+  }
 }
 
 std::vector<SocketAddress> Acceptor::addresses() const {
   std::vector<SocketAddress> addresses;
-  for (const Door& door : doors_) addresses.push_back(door.listener->address());
+  for (const Door& door : doors_) addresses.push_back(door.listeners.front()->address());
   return addresses;
+}
+
+std::vector<std::vector<int>> Acceptor::sockets() const {
+  std::vector<std::vector<int>> sockets(doors_.size());
+  for (size_t i = 0; i < doors_.size(); ++i) {
+    for (const auto& listener : doors_[i].listeners) sockets[i].push_back(listener->fd());
+  }
+  return sockets;
 }
 
 bool Acceptor::MayLog() {
@@ -103,7 +140,7 @@ absl::StatusOr<SocketAddress> Acceptor::MeantFor(int fd, const SocketAddress& so
 bool Acceptor::IsCapturePort(const SocketAddress& destination, const SocketAddress& local) const {
   if (!destination.is_loopback() && destination.HostString() != local.HostString()) return false;
   for (const Door& door : doors_) {
-    if (IsCapture(door.spec.kind) && door.listener->address().port() == destination.port()) {
+    if (IsCapture(door.spec.kind) && door.listeners.front()->address().port() == destination.port()) {
       return IsOwnAddress(destination);
     }
   }
@@ -125,7 +162,7 @@ void Acceptor::Accept(size_t index, UniqueFd fd, const SocketAddress& source) {
                   .spec = &door.spec,
                   .fixed = door.fixed.get(),
                   .source = source,
-                  .dialled = door.listener->address(),
+                  .dialled = door.listeners.front()->address(),
                   .looped = false};
   if (door.fixed == nullptr) {
     const absl::StatusOr<SocketAddress> meant = MeantFor(fd.get(), source);

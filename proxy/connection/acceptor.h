@@ -13,22 +13,31 @@ namespace lanyard {
 // The listeners of one worker. Belongs to its thread once started.
 class Acceptor {
  public:
-  // Binds them all, and parses the static ones' destinations; accepts nothing yet.
-  static absl::StatusOr<std::unique_ptr<Acceptor>> Bind(WorkerContext* context, std::vector<ListenerSpec> specs);
+  // Sockets that listen already, by the listener's index.
+  using Sockets = std::vector<std::vector<UniqueFd>>;
+
+  // Binds them all, but those for which there are `sockets`, and parses the static ones' destinations; accepts nothing
+  // yet.
+  static absl::StatusOr<std::unique_ptr<Acceptor>> Bind(WorkerContext* context, std::vector<ListenerSpec> specs,
+                                                        Sockets sockets = {});
 
   absl::Status Start();
   // Takes those who wait already, then closes the listeners.
   void Drain();
   void Close();
   std::vector<SocketAddress> addresses() const;
+  // By the listener's index, until it is closed.
+  std::vector<std::vector<int>> sockets() const;
 
  private:
   struct Door {
     ListenerSpec spec;
     std::unique_ptr<Destination> fixed;   // null for capture
-    std::unique_ptr<Listener> listener;
+    std::vector<std::unique_ptr<Listener>> listeners;  // more than one where a process with more workers had them
   };
 
+  static absl::StatusOr<std::vector<std::unique_ptr<Listener>>> Open(EventLoop* loop, const ListenerSpec& spec,
+                                                                     std::vector<UniqueFd> sockets);
   explicit Acceptor(WorkerContext* context) : context_(context) {}
   void Accept(size_t index, UniqueFd fd, const SocketAddress& source);
   // Where the caller of a capture listener meant to go; an error for one that dialled the listener itself.

@@ -76,5 +76,45 @@ TEST_F(AcceptorTest, ADestinationThatIsNoneIsAnError) {
   EXPECT_FALSE(acceptor.ok());
 }
 
+TEST_F(AcceptorTest, AcceptsFromEverySocketOfTheProcessBefore) {
+  auto view = OutboundView(RouteAction::kPassThrough);
+  view->listener_routes = {Route{"all", {}, {}, RouteAction::kPassThrough, {}}};
+  View(view);
+  ListenerSpec spec = Spec(ListenerKind::kOutboundStatic, "10.9.9.9:99");
+  std::vector<UniqueFd> one_listener;
+  std::vector<Dialled> waiting;
+  for (int i = 0; i < 2; ++i) {
+    one_listener.push_back(OpenListener(SocketAddress::Parse("127.0.0.1:0").value()).value());
+    waiting.push_back(Dial(LocalAddress(one_listener.back().get()).value()));
+  }
+  Acceptor::Sockets sockets;
+  sockets.push_back(std::move(one_listener));
+  acceptor_ = Acceptor::Bind(&context_, {spec}, std::move(sockets)).value();
+  EXPECT_EQ(acceptor_->sockets()[0].size(), 2u);
+  EXPECT_TRUE(fakes_.dialled.empty());
+  ASSERT_TRUE(acceptor_->Start().ok());
+  EXPECT_TRUE(RealTurnUntil([&] { return fakes_.dialled.size() == 2; }));
+}
+
+TEST_F(AcceptorTest, ASocketOfTheProcessBeforeIsTransparentIfItIsToBe) {
+  for (const bool was : {false, true}) {
+    for (const bool is_to_be : {false, true}) {
+      const SocketAddress address = SocketAddress::Parse("127.0.0.1:0").value();
+      std::vector<UniqueFd> one_listener;
+      one_listener.push_back(OpenListener(address).value());
+      if (was) {
+        ASSERT_TRUE(MakeTransparent(one_listener[0].get(), address).ok()) << "needs CAP_NET_RAW";
+      }
+      Acceptor::Sockets sockets;
+      sockets.push_back(std::move(one_listener));
+      ListenerSpec spec = Spec(ListenerKind::kOutboundCapture, "");
+      spec.transparent = is_to_be;
+      const auto acceptor = Acceptor::Bind(&context_, {spec}, std::move(sockets));
+      const auto expected = was == is_to_be ? absl::StatusCode::kOk : absl::StatusCode::kFailedPrecondition;
+      EXPECT_EQ(acceptor.status().code(), expected) << acceptor.status();
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lanyard

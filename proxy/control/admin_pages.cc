@@ -200,6 +200,11 @@ void AdminPages::Handle(const AdminRequest& request, AdminServer::Respond respon
   if (path == "/view") {
     return respond({200, kJsonContentType, ViewJson(*options_.publisher, *options_.rules, *options_.mesh)});
   }
+  // Where to ask for an upgrade; whether one may, that socket knows.
+  if (path == "/upgrade") {
+    const std::string& socket = options_.upgrade_socket;
+    return respond({200, kJsonContentType, Dump({{"socket", socket.empty() ? Json(nullptr) : Json(socket)}})});
+  }
   if (path == "/connections") return RespondConnections(std::move(respond));
   if (path == "/observed") return RespondObserved(std::move(respond));
   if (path == "/tap") return RespondTap(request.query, std::move(respond));

@@ -46,6 +46,7 @@ class AdminPages {
     TapPage* tap = nullptr;
     std::function<absl::Status()> ready;  // not OK: 503 with its message
     std::function<ControlCounters()> counters;
+    std::string upgrade_socket = {};      // empty: there is none
     absl::Duration worker_timeout = kWorkerTimeout;
   };
   explicit AdminPages(Options options) : options_(std::move(options)) {}

@@ -7,7 +7,8 @@
 
 namespace lanyard {
 
-MeshWatch::MeshWatch(Options options, ControlLoop& loop) : options_(std::move(options)), loop_(loop) {}
+MeshWatch::MeshWatch(Options options, ControlLoop& loop)
+    : options_(std::move(options)), loop_(loop), keep_(options_.keep) {}
 
 MeshWatch::~MeshWatch() = default;
 
@@ -17,7 +18,7 @@ void MeshWatch::Start() {
   MeshClient::Callbacks callbacks;
   callbacks.on_view = [this](std::shared_ptr<const MeshUpdate> view) {
     loop_.Post([this, view] { TakeView(view); });
-    Keep(*view);
+    Keep(view);
   };
   callbacks.on_refused = [this](uint64_t version, const absl::Status& why) {
     loop_.Post([this, version, why] { Refuse(version, why); });
@@ -48,8 +49,22 @@ void MeshWatch::ReadKept() {
 }
 
 // On the stream's thread, which sends the status: what is acknowledged was kept before, if it can be.
-void MeshWatch::Keep(const MeshUpdate& view) {
+void MeshWatch::Keep(std::shared_ptr<const MeshUpdate> view) {
   if (options_.state_file.empty()) return;
+  absl::MutexLock lock(&keep_mutex_);
+  if (keep_) return Write(*view);
+  unkept_ = std::move(view);
+}
+
+void MeshWatch::KeepViews(bool keep) {
+  absl::MutexLock lock(&keep_mutex_);
+  keep_ = keep;
+  if (!keep_ || unkept_ == nullptr) return;
+  Write(*unkept_);
+  unkept_.reset();
+}
+
+void MeshWatch::Write(const MeshUpdate& view) {
   const absl::Status kept = WriteKeptView(options_.state_file, view);
   if (kept.ok() || keep_failures_.fetch_add(1, std::memory_order_relaxed) > 0) return;
   Log(LogLevel::kWarning,

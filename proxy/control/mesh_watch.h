@@ -7,7 +7,9 @@
 #include <memory>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "identity/base/clock.h"
 #include "proxy/control/control_loop.h"
@@ -24,6 +26,7 @@ class MeshWatch {
   struct Options {
     std::string address;     // as WorkloadApiAddress gave it; empty: there is no mesh, and nothing happens
     std::string state_file;  // empty: no view is kept
+    bool keep = true;        // false: another process still keeps its views there, until KeepViews(true)
     const Clock* clock = nullptr;
     MeshClient::Options client = {};
     // Every whole view that can be read, on the control thread: at once from disk, then as the agent sends them.
@@ -34,6 +37,9 @@ class MeshWatch {
 
   // Reads what was kept, and connects.
   void Start();
+
+  // From its return on, this process writes nothing (false), or whatever came meanwhile and comes (true). Thread-safe.
+  void KeepViews(bool keep);
 
   // For the status that the agent passes on. A view is applied once it is in force in every worker.
   void Applied(uint64_t view_version);
@@ -54,7 +60,8 @@ class MeshWatch {
   void TakeView(std::shared_ptr<const MeshUpdate> view);
   void Refuse(uint64_t version, const absl::Status& why);
   void Ended(const absl::Status& why, absl::Duration wait);
-  void Keep(const MeshUpdate& view);  // on the stream's thread
+  void Keep(std::shared_ptr<const MeshUpdate> view);  // on the stream's thread
+  void Write(const MeshUpdate& view) ABSL_EXCLUSIVE_LOCKS_REQUIRED(keep_mutex_);
   void Report();
 
   const Options options_;
@@ -65,6 +72,9 @@ class MeshWatch {
   std::string last_error_;
   ProxyStatus status_;
   std::atomic<uint64_t> keep_failures_ = 0;
+  absl::Mutex keep_mutex_;
+  bool keep_ ABSL_GUARDED_BY(keep_mutex_);
+  std::shared_ptr<const MeshUpdate> unkept_ ABSL_GUARDED_BY(keep_mutex_);  // what came meanwhile
   std::unique_ptr<MeshClient> client_;
 };
 

@@ -40,10 +40,11 @@ class MeshWatchTest : public testing::Test {
     watch_.reset();
     std::filesystem::remove_all(folder_);
   }
-  void Start() {
+  void Start(bool keep = true) {
     watch_ = std::make_unique<MeshWatch>(
         MeshWatch::Options{.address = "unix:" + path_,
                            .state_file = state_file_,
+                           .keep = keep,
                            .clock = &clock_,
                            .client = {.backoff = {.initial = absl::Milliseconds(5), .max = absl::Milliseconds(20)}},
                            .on_view =
@@ -101,6 +102,25 @@ TEST_F(MeshWatchTest, AViewIsHandedOnKeptAndAcknowledgedOnceApplied) {
   ASSERT_TRUE(kept.ok()) << kept.status();
   EXPECT_EQ((*kept)->version, 4u);
   EXPECT_TRUE(WaitUntil([this] { return watch_->connected() && watch_->views() == 1; }));
+}
+
+TEST_F(MeshWatchTest, WhileAnotherProcessKeepsViewsThisOneWritesNone) {
+  FakeMeshService service(path_);
+  service.Send(View(4));
+  Start(false);
+  ASSERT_TRUE(WaitFor({{4, Source::kAgent}}));
+  loop_.Post([this] { watch_->Applied(4); });
+  // The status is sent by the thread that keeps, after it would have.
+  ASSERT_TRUE(service.WaitForStatus([](const auto& status) { return status.view_version() == 4; }));
+  EXPECT_TRUE(absl::IsNotFound(ReadKeptView(state_file_).status()));
+  watch_->KeepViews(true);
+  EXPECT_EQ((*ReadKeptView(state_file_))->version, 4u) << "what came meanwhile";
+  watch_->KeepViews(false);
+  service.Send(View(5));
+  ASSERT_TRUE(WaitFor({{4, Source::kAgent}, {5, Source::kAgent}}));
+  loop_.Post([this] { watch_->Applied(5); });
+  ASSERT_TRUE(service.WaitForStatus([](const auto& status) { return status.view_version() == 5; }));
+  EXPECT_EQ((*ReadKeptView(state_file_))->version, 4u);
 }
 
 TEST_F(MeshWatchTest, WithoutTheAgentTheKeptViewIsUsedUntilItSpeaks) {

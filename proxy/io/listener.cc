@@ -12,9 +12,13 @@ namespace lanyard {
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(EventLoop* loop, const SocketAddress& address) {
   absl::StatusOr<UniqueFd> fd = OpenListener(address);
   if (!fd.ok()) return fd.status();
-  absl::StatusOr<SocketAddress> bound = LocalAddress(fd->get());
+  return Adopt(loop, *std::move(fd));
+}
+
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Adopt(EventLoop* loop, UniqueFd fd) {
+  absl::StatusOr<SocketAddress> bound = LocalAddress(fd.get());
   if (!bound.ok()) return bound.status();
-  return std::unique_ptr<Listener>(new Listener(loop, *std::move(fd), *bound));
+  return std::unique_ptr<Listener>(new Listener(loop, std::move(fd), *bound));
 }
 
 Listener::Listener(EventLoop* loop, UniqueFd fd, SocketAddress address)
@@ -25,6 +29,8 @@ Listener::Listener(EventLoop* loop, UniqueFd fd, SocketAddress address)
 Listener::~Listener() { Close(); }
 
 absl::Status Listener::MakeTransparent() { return lanyard::MakeTransparent(fd_.get(), address_); }
+
+bool Listener::IsTransparent() const { return lanyard::IsTransparent(fd_.get(), address_); }
 
 absl::Status Listener::Start(Events events) {
   events_ = std::move(events);

@@ -27,15 +27,19 @@ class Listener : private IoHandler {
 
   // Binds and listens; accepts nothing yet.
   static absl::StatusOr<std::unique_ptr<Listener>> Bind(EventLoop* loop, const SocketAddress& address);
+  // A socket that listens already, as the process before this one opened it. Callers may wait in it.
+  static absl::StatusOr<std::unique_ptr<Listener>> Adopt(EventLoop* loop, UniqueFd fd);
   ~Listener();
 
   const SocketAddress& address() const { return address_; }  // with the port the kernel chose
+  int fd() const { return fd_.get(); }
   // As MakeTransparent of socket.h, for what is accepted from now on.
   absl::Status MakeTransparent();
+  bool IsTransparent() const;
   absl::Status Start(Events events);
   // Accepts those who wait in the queue already, then closes the socket: new callers are refused.
   void Drain();
-  // Closes the socket at once: callers in the queue are reset.
+  // Closes the socket at once: callers in the queue are reset, unless another process has it too.
   void Close();
 
  private:

@@ -113,5 +113,15 @@ TEST_F(ListenerTest, RefusesAfterClose) {
   EXPECT_TRUE(accepted_.empty());
 }
 
+TEST_F(ListenerTest, AnAdoptedSocketStillHasItsCallers) {
+  auto before = Listener::Bind(loop_.get(), SocketAddress::Parse("127.0.0.1:0").value()).value();
+  const Dialled waiting = Dial(before->address());
+  auto after = Listener::Adopt(loop_.get(), UniqueFd(dup(before->fd()))).value();
+  EXPECT_EQ(after->address().ToString(), before->address().ToString());
+  before->Close();
+  ASSERT_TRUE(after->Start(Events()).ok());
+  EXPECT_TRUE(TurnUntil([&] { return accepted_.size() == 1; }));
+}
+
 }  // namespace
 }  // namespace lanyard

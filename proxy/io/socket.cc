@@ -123,6 +123,14 @@ absl::Status MakeTransparent(int fd, const SocketAddress& address) {
                                                  "CAP_NET_RAW (systemd: AmbientCapabilities=CAP_NET_RAW)"));
 }
 
+bool IsTransparent(int fd, const SocketAddress& address) {
+  int value = 0;
+  socklen_t size = sizeof(value);
+  const bool ipv4 = address.is_ipv4();
+  return getsockopt(fd, ipv4 ? SOL_IP : SOL_IPV6, ipv4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, &value, &size) == 0 &&
+         value != 0;
+}
+
 bool IsOwnAddress(const SocketAddress& address) {
   if (address.is_loopback()) return true;
   const UniqueFd fd(socket(address.is_ipv4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));

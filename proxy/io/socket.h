@@ -19,6 +19,9 @@ absl::StatusOr<UniqueFd> OpenListener(const SocketAddress& address);
 // without CAP_NET_RAW.
 absl::Status MakeTransparent(int fd, const SocketAddress& address);
 
+// Whether MakeTransparent was called on the socket, in whatever process.
+bool IsTransparent(int fd, const SocketAddress& address);
+
 // True if this machine has the address (a loopback one always is), without looking at the port.
 bool IsOwnAddress(const SocketAddress& address);
 

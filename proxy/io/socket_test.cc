@@ -89,8 +89,10 @@ TEST_F(SocketTest, OwnAddressesAreToldFromOthers) {
 }
 
 TEST_F(SocketTest, AListenerMayBeMadeTransparent) {
+  EXPECT_FALSE(IsTransparent(listener_.get(), address_));
   ASSERT_TRUE(MakeTransparent(listener_.get(), address_).ok()) << "needs CAP_NET_RAW";
   EXPECT_EQ(Option(listener_.get(), SOL_IP, IP_TRANSPARENT), 1);
+  EXPECT_TRUE(IsTransparent(listener_.get(), address_));
 }
 
 TEST_F(SocketTest, ARefusedDialIsToldAtOnceOrLater) {
