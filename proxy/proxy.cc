@@ -21,6 +21,7 @@
 #include "proxy/control/identity_rotation.h"
 #include "proxy/control/identity_source.h"
 #include "proxy/control/mesh_watch.h"
+#include "proxy/control/observed_reporter.h"
 #include "identity/admin/process_stats.h"
 #include "proxy/control/publisher.h"
 #include "proxy/control/rules_in_force.h"
@@ -96,6 +97,10 @@ struct Proxy::State {
               .on_view = [this](std::shared_ptr<const MeshUpdate> view,
                                 RulesInForce::Source from) { TakeView(std::move(view), from); }},
              loop),
+        observed({.loop = &loop,
+                  .workers = Handles(workers),
+                  .clock = &clock,
+                  .report = [this](std::shared_ptr<const ObservedReport> all) { mesh.Observed(std::move(all)); }}),
         tap(loop, accounts->tap),
         pages({.loop = &loop,
                .workers = Handles(workers),
@@ -145,6 +150,7 @@ struct Proxy::State {
   IdentitySource source;
   ConfigReload reload;
   MeshWatch mesh;
+  ObservedReporter observed;
   TapPage tap;
   AdminPages pages;
   UniqueFd inherited_admin;  // answered once this process serves
@@ -446,6 +452,7 @@ void Proxy::Start() {
   });
   state->loop.Every(kStatusInterval, [state] { state->ReportOpenConnections(); });
   state->mesh.Start();
+  if (!state->mesh.address().empty()) state->observed.Start();
   state->source.Start();
   if (state->take_over != nullptr) {
     state->loop.Post([state] { state->TakeOverWhenReady(); });

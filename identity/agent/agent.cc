@@ -32,6 +32,9 @@ namespace {
 constexpr mode_t kSocketMode = 0666;
 constexpr absl::Duration kStopGrace = absl::Seconds(2);
 constexpr absl::Duration kReportTimeout = absl::Seconds(10);
+// What was observed is large and in no hurry.
+constexpr absl::Duration kObservedGather = absl::Seconds(2);
+constexpr size_t kMaxObservedReportBytes = 1'000'000;  // of a node; the authority takes 1 MiB
 // What callers send is small.
 constexpr int kMaxRequestBytes = 64 << 10;
 constexpr absl::Duration kLongestReconnect = absl::Seconds(30);
@@ -86,6 +89,8 @@ struct Agent::Parts {
   absl::Status ServeMetrics(const std::string& address, const Clock& clock);
   AgentFigures Figures(absl::Time start_time) const;
   absl::Duration LongestReconnect() const;
+  std::shared_ptr<AuthorityClient> Client() const;  // null while not connected
+  void MakeReports();
 
   const TrustDomain trust_domain;
   std::string socket_path;
@@ -95,7 +100,8 @@ struct Agent::Parts {
   std::unique_ptr<ProcessInfo> processes;
   std::atomic<bool> serving_logged = false;
   std::unique_ptr<WorkloadStreams> streams;
-  std::unique_ptr<ProxyReports> reports;
+  std::unique_ptr<ProxyReports> reports;   // of what proxies run
+  std::unique_ptr<ProxyReports> observed;  // and of what they observed
   std::unique_ptr<grpc::Service> workload_service;
   std::unique_ptr<grpc::Service> mesh_service;
   std::atomic<const LocalServer*> server_of_calls = nullptr;
@@ -114,7 +120,7 @@ absl::Status Agent::Parts::Serve(const std::string& path, const Clock& clock) {
     return at == nullptr ? nullptr : at->PeerOf(call);
   };
   workload_service = NewWorkloadService(*streams, peer_of);
-  mesh_service = NewMeshService(*streams, *reports, clock, peer_of);
+  mesh_service = NewMeshService(*streams, *reports, *observed, clock, peer_of);
   std::error_code ignored;  // LocalServer says what is wrong
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   LocalServer::Options options;
@@ -157,6 +163,8 @@ AgentFigures Agent::Parts::Figures(absl::Time start_time) const {
   figures.streams_open = calls.open;
   figures.streams_refused = calls.refused_limit;
   figures.answers_sent = calls.answers_sent;
+  figures.statuses_left_out = reports->left_out();
+  figures.observed_left_out = observed->left_out();
   figures.connected = link->client() != nullptr;
   figures.connections = link->connections();
   figures.node_not_after = link->node_not_after();
@@ -181,14 +189,31 @@ absl::Duration Agent::Parts::LongestReconnect() const {
   return std::clamp(cache.ShortestLifetime() / 10, kShortestReconnect, kLongestReconnect);
 }
 
+std::shared_ptr<AuthorityClient> Agent::Parts::Client() const {
+  AuthorityLink* const at = current_link.load();
+  return at == nullptr ? nullptr : at->client();
+}
+
+void Agent::Parts::MakeReports() {
+  using Report = absl::Status (AuthorityClient::*)(const std::vector<std::string>&, absl::Duration);
+  const auto by = [this](Report report) {
+    return [this, report](const std::vector<std::string>& all) -> absl::Status {
+      const std::shared_ptr<AuthorityClient> client = Client();
+      if (client == nullptr) return absl::UnavailableError("not connected");
+      return (client.get()->*report)(all, kReportTimeout);
+    };
+  };
+  reports = std::make_unique<ProxyReports>(ProxyReports::Options{.send = by(&AuthorityClient::ReportProxies)});
+  observed = std::make_unique<ProxyReports>(ProxyReports::Options{.max_bytes = kMaxObservedReportBytes,
+                                                                  .gather = kObservedGather,
+                                                                  .send = by(&AuthorityClient::ReportObserved)});
+}
+
 void Agent::Parts::Connect(std::optional<NodeIdentity> node, const Clock& clock, Random& random) {
   renewer = std::make_unique<SvidRenewer>(
       cache,
       SvidRenewer::Connection{
-          .current = [this]() -> std::shared_ptr<AuthorityClient> {
-            AuthorityLink* const at = current_link.load();
-            return at == nullptr ? nullptr : at->client();
-          },
+          .current = [this] { return Client(); },
           .broken =
               [this](const std::shared_ptr<AuthorityClient>& client, const absl::Status& why) {
                 current_link.load()->Broken(client, why);
@@ -212,6 +237,7 @@ void Agent::Parts::Connect(std::optional<NodeIdentity> node, const Clock& clock,
               [this] {
                 current_renewer.load()->Wake();
                 reports->Connected();
+                observed->Connected();
               },
           .longest_wait = [this] { return LongestReconnect(); }},
       std::move(node), clock, random);
@@ -227,6 +253,7 @@ Agent::Parts::~Parts() {
   if (streams != nullptr) streams->Stop();
   if (server != nullptr) server->Shutdown(kStopGrace);
   reports.reset();  // no call is left to report; it asks the link for a client
+  observed.reset();
 }
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentSettings& settings, const Clock& clock,
@@ -242,13 +269,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentSettings& setting
   parts->streams = *std::move(streams);
   parts->cache.OnChange([borrowed] { borrowed->StateChanged(); });
   std::optional<NodeIdentity> node = KeptNode(*parts->data_dir, settings.trust_domain, clock.Now());
-  parts->reports = std::make_unique<ProxyReports>(ProxyReports::Options{
-      .send = [borrowed](const std::vector<std::string>& statuses) -> absl::Status {
-        AuthorityLink* const link = borrowed->current_link.load();
-        const std::shared_ptr<AuthorityClient> client = link == nullptr ? nullptr : link->client();
-        if (client == nullptr) return absl::UnavailableError("not connected");
-        return client->ReportProxies(statuses, kReportTimeout);
-      }});
+  parts->MakeReports();
   const absl::Status serving = parts->Serve(settings.socket_path, clock);
   if (!serving.ok()) return serving;
   parts->Restore();

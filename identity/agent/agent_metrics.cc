@@ -38,6 +38,9 @@ void AddAuthority(const AgentFigures& figures, absl::Time now, MetricFamilies& o
   out.Gauge("authority_connected", "1 while there is a connection to the authority that works.")
       .Value(figures.connected);
   out.Counter("authority_connections_total", "Connections begun to the authority.").Value(figures.connections);
+  out.Counter("proxy_reports_left_out_total", "Reports of proxies that a limit kept from the authority.")
+      .Value(figures.statuses_left_out, {{"report", "status"}})
+      .Value(figures.observed_left_out, {{"report", "observed"}});
   if (figures.node_not_after.has_value()) {
     out.Gauge("node_identity_expires_in_seconds", "Until the node's own SVID expires; below zero once it has.")
         .Value(absl::ToDoubleSeconds(*figures.node_not_after - now));

@@ -1,6 +1,6 @@
 // /metrics of an agent. Pure.
 //
-// Labels are bounded: result (2). No label holds an address or a SPIFFE ID.
+// Labels are bounded: result (2), report (2). No label holds an address or a SPIFFE ID.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,8 @@ struct AgentFigures {
   size_t streams_open = 0;
   uint64_t streams_refused = 0;                 // at a limit
   uint64_t answers_sent = 0;
+  uint64_t statuses_left_out = 0;               // of proxies, of what is told the authority, for a limit
+  uint64_t observed_left_out = 0;
   bool connected = false;                       // to the authority
   uint64_t connections = 0;                     // ever begun
   std::optional<absl::Time> node_not_after;     // nothing before the node has attested

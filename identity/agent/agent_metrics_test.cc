@@ -35,6 +35,7 @@ TEST(AgentMetrics, TheSvidThatExpiresFirstIsTheOneThatIsShown) {
   figures.svids_renewed = 4;
   figures.svid_failures = 5;
   figures.streams_open = 6;
+  figures.observed_left_out = 2;
   figures.connected = true;
   figures.node_not_after = svid.not_after() + absl::Seconds(30);
   const std::string text = AgentMetricsText(figures, {}, svid.not_after() - absl::Seconds(12));
@@ -46,6 +47,8 @@ TEST(AgentMetrics, TheSvidThatExpiresFirstIsTheOneThatIsShown) {
   EXPECT_THAT(text, HasSubstr("lanyard_agent_svid_renewals_total{result=\"renewed\"} 4\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_svid_renewals_total{result=\"failed\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_streams_open 6\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_agent_proxy_reports_left_out_total{report=\"status\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_agent_proxy_reports_left_out_total{report=\"observed\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_authority_connected 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_mesh_view_version 9\n"));
 }

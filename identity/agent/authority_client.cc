@@ -178,6 +178,16 @@ class GrpcAuthorityClient : public AuthorityClient {
     return ToAbsl(stub_->ReportProxies(call.context(), request, &response));
   }
 
+  absl::Status ReportObserved(const std::vector<std::string>& reports, absl::Duration timeout) override {
+    pb::ReportObservedRequest request;
+    for (const std::string& report : reports) {
+      if (!request.add_proxies()->ParseFromString(report)) return absl::InternalError("a report is no OfProxy");
+    }
+    pb::ReportObservedResponse response;
+    Call call(*this, timeout);
+    return ToAbsl(stub_->ReportObserved(call.context(), request, &response));
+  }
+
   void Cancel() override {
     absl::MutexLock lock(&mutex_);
     cancelled_ = true;

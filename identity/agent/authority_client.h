@@ -56,6 +56,8 @@ class AuthorityClient {
 
   // What the node's proxies run: each a serialized lanyard.mesh.v1.ProxyStatus. Replaces what was reported before.
   virtual absl::Status ReportProxies(const std::vector<std::string>& statuses, absl::Duration timeout) = 0;
+  // What they observed: each a serialized ReportObservedRequest.OfProxy of lanyard.authority.v1. Likewise.
+  virtual absl::Status ReportObserved(const std::vector<std::string>& reports, absl::Duration timeout) = 0;
 
   // Ends running calls; later ones fail with Cancelled.
   virtual void Cancel() = 0;

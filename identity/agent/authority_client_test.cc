@@ -157,6 +157,17 @@ TEST_P(AuthorityClientContract, ReportsProxies) {
   EXPECT_TRUE(absl::IsUnavailable(client().ReportProxies({}, kTimeout)));
 }
 
+TEST_P(AuthorityClientContract, ReportsWhatProxiesObserved) {
+  lanyard::authority::v1::ReportObservedRequest::OfProxy one, other;
+  one.set_proxy(1);
+  one.mutable_observed()->add_calls()->set_local_id("spiffe://example.org/web");
+  other.set_proxy(2);
+  ASSERT_TRUE(client().ReportObserved({one.SerializeAsString(), other.SerializeAsString()}, kTimeout).ok());
+  EXPECT_EQ(authority().observed(), (std::vector<std::string>{one.SerializeAsString(), other.SerializeAsString()}));
+  authority().SetAway(true);
+  EXPECT_TRUE(absl::IsUnavailable(client().ReportObserved({}, kTimeout)));
+}
+
 TEST_P(AuthorityClientContract, SaysWhenTheAuthorityIsAway) {
   authority().SetAway(true);
   EXPECT_TRUE(absl::IsUnavailable(client().RenewNode(CsrFor(key_), kTimeout).status()));

@@ -61,6 +61,12 @@ class FakeAuthorityClient : public AuthorityClient {
     return authority_.ReportProxies(statuses);
   }
 
+  absl::Status ReportObserved(const std::vector<std::string>& reports, absl::Duration) override {
+    if (cancelled_) return absl::CancelledError("cancelled");
+    if (!node_.has_value()) return absl::UnauthenticatedError("no node SVID");
+    return authority_.ReportObserved(reports);
+  }
+
   void Cancel() override { cancelled_ = true; }
 
  private:
@@ -157,6 +163,18 @@ absl::Status FakeAuthority::ReportProxies(std::vector<std::string> statuses) {
 std::vector<std::string> FakeAuthority::reported() const {
   absl::MutexLock lock(&mutex_);
   return reported_;
+}
+
+absl::Status FakeAuthority::ReportObserved(std::vector<std::string> reports) {
+  absl::MutexLock lock(&mutex_);
+  if (away_) return absl::UnavailableError("away");
+  observed_ = std::move(reports);
+  return absl::OkStatus();
+}
+
+std::vector<std::string> FakeAuthority::observed() const {
+  absl::MutexLock lock(&mutex_);
+  return observed_;
 }
 
 void FakeAuthority::ReplaceRoot(bool keep_old) {

@@ -49,6 +49,8 @@ class FakeAuthority {
 
   absl::Status ReportProxies(std::vector<std::string> statuses);
   std::vector<std::string> reported() const;
+  absl::Status ReportObserved(std::vector<std::string> reports);
+  std::vector<std::string> observed() const;
 
   int attested() const;
   int renewed() const;
@@ -75,6 +77,7 @@ class FakeAuthority {
   bool away_ ABSL_GUARDED_BY(mutex_) = false;
   bool banned_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::string> reported_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> observed_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, absl::Status> refused_ ABSL_GUARDED_BY(mutex_);
   int attested_ ABSL_GUARDED_BY(mutex_) = 0;
   int renewed_ ABSL_GUARDED_BY(mutex_) = 0;

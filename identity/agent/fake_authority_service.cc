@@ -131,6 +131,14 @@ class FakeAuthorityService : public pb::Authority::Service {
     return ToGrpc(authority_.ReportProxies(std::move(statuses)));
   }
 
+  grpc::Status ReportObserved(grpc::ServerContext* context, const pb::ReportObservedRequest* request,
+                              pb::ReportObservedResponse*) override {
+    if (!node_of_(*context).has_value()) return {grpc::StatusCode::UNAUTHENTICATED, "no node SVID"};
+    std::vector<std::string> reports;
+    for (const auto& report : request->proxies()) reports.push_back(report.SerializeAsString());
+    return ToGrpc(authority_.ReportObserved(std::move(reports)));
+  }
+
  private:
   template <typename Response>
   grpc::Status Grant(const absl::StatusOr<AuthorityClient::NodeGrant>& grant, Response& response) {

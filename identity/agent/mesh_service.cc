@@ -4,12 +4,15 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "api/lanyard/authority/authority.pb.h"
 #include "api/lanyard/mesh/mesh.grpc.pb.h"
 #include "identity/agent/node_mesh_proto.h"
 #include "identity/agent/stream_call.h"
 #include "identity/base/logging.h"
+#include "identity/policy/observed_proto.h"
 
 namespace lanyard {
 namespace {
@@ -18,9 +21,10 @@ using WatchReactor = grpc::ServerBidiReactor<mesh::v1::WatchRequest, mesh::v1::V
 
 class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
  public:
-  WatchCall(WorkloadStreams& streams, ProxyReports& reports, const Clock& clock)
+  WatchCall(WorkloadStreams& streams, ProxyReports& reports, ProxyReports& observed, const Clock& clock)
       : StreamCall(streams),
         reports_(reports),
+        observed_(observed),
         clock_(clock),
         report_id_(reports.NewStream()),
         refilled_at_(clock.Monotonic()) {}
@@ -50,10 +54,14 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
     }
     absl::MutexLock lock(&status_mutex_);
     recognized_ = true;
+    ids_ = answer.mesh->spiffe_ids;
     if (status_.has_value()) reports_.Set(report_id_, *status_);
   }
 
-  void Gone() override { reports_.Remove(report_id_); }
+  void Gone() override {
+    reports_.Remove(report_id_);
+    observed_.Remove(report_id_);
+  }
 
  private:
   absl::Status Take() {
@@ -63,18 +71,35 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
     refilled_at_ = now;
     if (allowance_ < 1) return absl::ResourceExhaustedError("too many statuses a second; send fewer");
     allowance_ -= 1;
-    if (request_.ByteSizeLong() > kMaxWatchRequestBytes) {
-      return absl::InvalidArgumentError(absl::StrCat("a request is larger than ", kMaxWatchRequestBytes, " bytes"));
+    const size_t limit_bytes = kMaxWatchRequestBytes + (request_.has_observed() ? kMaxObservedBytes : 0);
+    if (request_.ByteSizeLong() > limit_bytes) {
+      return absl::InvalidArgumentError(absl::StrCat("a request is larger than ", limit_bytes, " bytes"));
     }
+    if (request_.has_observed()) TakeObserved();
     if (!request_.has_status()) return absl::OkStatus();
     if (const absl::Status good = CheckProxyStatus(request_.status()); !good.ok()) return good;
+    request_.mutable_status()->set_proxy(report_id_);
     absl::MutexLock lock(&status_mutex_);
     status_ = request_.status().SerializeAsString();
     if (recognized_) reports_.Set(report_id_, *status_);
     return absl::OkStatus();
   }
 
+  // A proxy sends it when its view has asked for it. Before that nobody can say whose calls these may be.
+  void TakeObserved() {
+    absl::MutexLock lock(&status_mutex_);
+    if (!recognized_) return;
+    authority::v1::ReportObservedRequest::OfProxy report;
+    report.set_proxy(report_id_);
+    report.mutable_observed()->Swap(request_.mutable_observed());
+    KeepOwnCalls([this](const SpiffeId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(status_mutex_) {
+      return std::find(ids_.begin(), ids_.end(), id) != ids_.end();
+    }, *report.mutable_observed());
+    observed_.Set(report_id_, report.SerializeAsString());
+  }
+
   ProxyReports& reports_;
+  ProxyReports& observed_;
   const Clock& clock_;
   const uint64_t report_id_;
   // Of the read under way.
@@ -84,14 +109,15 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
 
   absl::Mutex status_mutex_;
   bool recognized_ ABSL_GUARDED_BY(status_mutex_) = false;
+  std::vector<SpiffeId> ids_ ABSL_GUARDED_BY(status_mutex_);  // of the caller, once it is recognised
   std::optional<std::string> status_ ABSL_GUARDED_BY(status_mutex_);
 };
 
 class MeshService : public mesh::v1::MeshService::CallbackService {
  public:
-  MeshService(WorkloadStreams& streams, ProxyReports& reports, const Clock& clock,
+  MeshService(WorkloadStreams& streams, ProxyReports& reports, ProxyReports& observed, const Clock& clock,
               std::function<std::shared_ptr<const LocalPeer>(const grpc::ServerContextBase&)> peer_of)
-      : streams_(streams), reports_(reports), clock_(clock), peer_of_(std::move(peer_of)) {}
+      : streams_(streams), reports_(reports), observed_(observed), clock_(clock), peer_of_(std::move(peer_of)) {}
 
   WatchReactor* Watch(grpc::CallbackServerContext* context) override {
     if (grpc::Status header = CheckSecurityHeader(*context); !header.ok()) {
@@ -101,7 +127,7 @@ class MeshService : public mesh::v1::MeshService::CallbackService {
     if (peer == nullptr) {
       return new RefusedCall<WatchReactor>({grpc::StatusCode::UNAVAILABLE, "the connection's process is not known"});
     }
-    auto call = std::make_shared<WatchCall>(streams_, reports_, clock_);
+    auto call = std::make_shared<WatchCall>(streams_, reports_, observed_, clock_);
     WatchCall* const borrowed = call.get();
     WatchCall::Begin(std::move(call), WorkloadStreams::Kind::kMesh, std::move(peer));
     borrowed->Read();
@@ -111,6 +137,7 @@ class MeshService : public mesh::v1::MeshService::CallbackService {
  private:
   WorkloadStreams& streams_;
   ProxyReports& reports_;
+  ProxyReports& observed_;
   const Clock& clock_;
   const std::function<std::shared_ptr<const LocalPeer>(const grpc::ServerContextBase&)> peer_of_;
 };
@@ -118,9 +145,9 @@ class MeshService : public mesh::v1::MeshService::CallbackService {
 }  // namespace
 
 std::unique_ptr<grpc::Service> NewMeshService(
-    WorkloadStreams& streams, ProxyReports& reports, const Clock& clock,
+    WorkloadStreams& streams, ProxyReports& reports, ProxyReports& observed, const Clock& clock,
     std::function<std::shared_ptr<const LocalPeer>(const grpc::ServerContextBase&)> peer_of) {
-  return std::make_unique<MeshService>(streams, reports, clock, std::move(peer_of));
+  return std::make_unique<MeshService>(streams, reports, observed, clock, std::move(peer_of));
 }
 
 }  // namespace lanyard

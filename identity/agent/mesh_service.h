@@ -16,7 +16,8 @@ class ServerContextBase;
 
 namespace lanyard {
 
-// A request larger than this ends its stream with INVALID_ARGUMENT.
+// A request larger than this ends its stream with INVALID_ARGUMENT; one with an Observed may have kMaxObservedBytes
+// more.
 inline constexpr size_t kMaxWatchRequestBytes = 4096;
 // Statuses a stream may send at once, and a second in the long run; more end it with RESOURCE_EXHAUSTED.
 inline constexpr double kWatchRequestBurst = 20;
@@ -24,9 +25,10 @@ inline constexpr double kWatchRequestsPerSecond = 5;
 
 // By gRPC's callbacks: an open stream holds no thread. Callers are recognised, and calls without the metadata
 // workload.spiffe.io: true refused, as in the Workload API: it is the same endpoint. A status counts once its caller
-// is recognised. The rest as NewWorkloadService; `reports` and `clock` are borrowed likewise.
+// is recognised, and so does what it observed: calls of other workloads than the caller are left out of that. The rest
+// as NewWorkloadService; `reports` (of statuses), `observed` and `clock` are borrowed likewise.
 std::unique_ptr<grpc::Service> NewMeshService(
-    WorkloadStreams& streams, ProxyReports& reports, const Clock& clock,
+    WorkloadStreams& streams, ProxyReports& reports, ProxyReports& observed, const Clock& clock,
     std::function<std::shared_ptr<const LocalPeer>(const grpc::ServerContextBase&)> peer_of);
 
 }  // namespace lanyard

@@ -5,12 +5,17 @@
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <initializer_list>
+
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "api/lanyard/authority/authority.pb.h"
 #include "api/lanyard/mesh/mesh.grpc.pb.h"
 #include "identity/agent/fake_process_info.h"
 #include "identity/agent/process_testing.h"
 #include "identity/base/fake_clock.h"
+#include "identity/policy/observed_proto.h"
 
 namespace lanyard {
 namespace {
@@ -29,8 +34,8 @@ class MeshServiceTest : public testing::Test {
           return view_;
         },
         processes_, SystemClock());
-    service_ =
-        NewMeshService(*streams_, reports_, clock_, [this](const grpc::ServerContextBase&) { return peer_; });
+    service_ = NewMeshService(*streams_, reports_, observed_, clock_,
+                              [this](const grpc::ServerContextBase&) { return peer_; });
     grpc::ServerBuilder builder;
     builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
@@ -82,6 +87,22 @@ class MeshServiceTest : public testing::Test {
     return mutex_.AwaitWithTimeout(absl::Condition(&there), kLong);
   }
 
+  // Until the last report of what was observed satisfies it.
+  bool WaitForObserved(const std::function<bool(const std::vector<std::string>&)>& matches) {
+    absl::MutexLock lock(&mutex_);
+    const auto there = [&] { return !sent_observed_.empty() && matches(sent_observed_.back()); };
+    return mutex_.AwaitWithTimeout(absl::Condition(&there), kLong);
+  }
+  static pb::WatchRequest Observed(std::initializer_list<const char*> local_ids) {
+    pb::WatchRequest request;
+    for (const char* id : local_ids) {
+      pb::ObservedCall* call = request.mutable_observed()->add_calls();
+      call->set_local_id(id);
+      call->set_count(1);
+    }
+    return request;
+  }
+
   FakeClock clock_;
   FakeProcessInfo processes_;
   std::shared_ptr<const LocalPeer> peer_ = SelfPeer();
@@ -93,6 +114,12 @@ class MeshServiceTest : public testing::Test {
                            sent_.push_back(all);
                            return absl::OkStatus();
                          }}};
+  std::vector<std::vector<std::string>> sent_observed_;
+  ProxyReports observed_{{.gather = absl::Milliseconds(1), .send = [this](const std::vector<std::string>& all) {
+                            absl::MutexLock lock(&mutex_);
+                            sent_observed_.push_back(all);
+                            return absl::OkStatus();
+                          }}};
   std::unique_ptr<WorkloadStreams> streams_;
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> server_;
@@ -128,6 +155,58 @@ TEST_F(MeshServiceTest, TheNewestStatusOfAStreamIsReportedUntilItEnds) {
   EXPECT_TRUE(WaitForReport("02"));
   context->TryCancel();
   EXPECT_TRUE(WaitForReport(""));
+}
+
+TEST_F(MeshServiceTest, WhatAProxyObservedIsReportedWithoutTheCallsOfOtherWorkloads) {
+  Publish(1, "p/a");
+  const auto context = Context();
+  const auto stream = stub_->Watch(context.get());
+  pb::View view;
+  ASSERT_TRUE(stream->Read(&view));
+  EXPECT_TRUE(view.wants_observed());
+  ASSERT_TRUE(stream->Write(Status("01")));
+  ASSERT_TRUE(stream->Write(Observed({"spiffe://example.org/web", "spiffe://example.org/bank"})));
+  uint64_t proxy = 0;
+  EXPECT_TRUE(WaitForObserved([&](const std::vector<std::string>& all) {
+    authority::v1::ReportObservedRequest::OfProxy report;
+    if (all.size() != 1 || !report.ParseFromString(all[0])) return false;
+    proxy = report.proxy();
+    return report.observed().calls_size() == 1 && report.observed().left_out() == 1 &&
+           report.observed().calls(0).local_id() == "spiffe://example.org/web";
+  }));
+  ASSERT_TRUE(WaitForReport("01"));
+  {
+    absl::MutexLock lock(&mutex_);
+    pb::ProxyStatus status;
+    ASSERT_TRUE(status.ParseFromString(sent_.back()[0]));
+    EXPECT_EQ(status.proxy(), proxy) << "by this number the two belong together";
+  }
+  context->TryCancel();
+  EXPECT_TRUE(WaitForObserved([](const std::vector<std::string>& all) { return all.empty(); }));
+}
+
+TEST_F(MeshServiceTest, WhatWasObservedMayBeLargerThanAStatusButNotBoundless) {
+  Publish(1, "p/a");
+  for (const size_t size_bytes : {size_t{20} << 10, size_t{60} << 10}) {
+    const auto context = Context();
+    const auto stream = stub_->Watch(context.get());
+    pb::View view;
+    ASSERT_TRUE(stream->Read(&view));
+    pb::WatchRequest request = Observed({"spiffe://example.org/web"});
+    request.mutable_observed()->mutable_calls(0)->set_rule(std::string(size_bytes, 'r'));  // cannot be shown
+    ASSERT_TRUE(stream->Write(request));
+    if (size_bytes < kMaxObservedBytes) {
+      EXPECT_TRUE(WaitForObserved([](const std::vector<std::string>& all) {
+        authority::v1::ReportObservedRequest::OfProxy report;
+        return all.size() == 1 && report.ParseFromString(all[0]) && report.observed().left_out() == 1;
+      }));
+      context->TryCancel();
+      continue;
+    }
+    while (stream->Read(&view)) {
+    }
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  }
 }
 
 TEST_F(MeshServiceTest, AStreamWhoseCallerHasNoEntryIsDeniedAndNotReported) {

@@ -87,6 +87,7 @@ absl::StatusOr<mesh::v1::View> ViewOf(const MeshAnswer& answer) {
   if (!view.ParseFromString(answer.view)) return absl::DataLossError("the rules are not in the form of a View");
   view.set_version(answer.version);
   view.set_has_rules(answer.has_rules);
+  view.set_wants_observed(true);
   for (const SpiffeId& id : answer.spiffe_ids) view.add_spiffe_ids(id.ToString());
   return view;
 }

@@ -23,31 +23,60 @@ uint64_t ProxyReports::NewStream() {
   return ++streams_;
 }
 
-void ProxyReports::Set(uint64_t stream, std::string status) {
+void ProxyReports::Set(uint64_t stream, std::string report) {
   absl::MutexLock lock(&mutex_);
-  std::string& kept = statuses_[stream];
-  if (kept == status) return;
-  kept = std::move(status);
+  const auto known = reports_.find(stream);
+  if (known != reports_.end() && known->second == report) return;
+  const bool changed = Forget(stream);
+  if (size_bytes_ + report.size() > options_.max_bytes) {
+    LeaveOut(1);
+    if (changed) ++changes_;
+    return;
+  }
+  size_bytes_ += report.size();
+  reports_.emplace(stream, std::move(report));
   ++changes_;
 }
 
 void ProxyReports::Remove(uint64_t stream) {
   absl::MutexLock lock(&mutex_);
-  if (statuses_.erase(stream) != 0) ++changes_;
+  if (Forget(stream)) ++changes_;
+}
+
+bool ProxyReports::Forget(uint64_t stream) {
+  const auto known = reports_.find(stream);
+  if (known == reports_.end()) return false;
+  size_bytes_ -= known->second.size();
+  reports_.erase(known);
+  return true;
+}
+
+void ProxyReports::LeaveOut(size_t reports) {
+  if (reports > 0 && left_out_ == 0) {
+    Log(LogLevel::kWarning, "not every proxy is reported to the authority: this node has too many; said once, counted",
+        {{"proxies", reports_.size()}, {"bytes", size_bytes_}});
+  }
+  left_out_ += reports;
 }
 
 void ProxyReports::Connected() {
   absl::MutexLock lock(&mutex_);
   ++connections_;
-  if (!statuses_.empty()) ++changes_;
+  if (!reports_.empty()) ++changes_;
 }
 
-std::vector<std::string> ProxyReports::All() const {
+uint64_t ProxyReports::left_out() const {
+  absl::MutexLock lock(&mutex_);
+  return left_out_;
+}
+
+std::vector<std::string> ProxyReports::TakeAll() {
   std::vector<std::string> all;
-  for (const auto& [stream, status] : statuses_) {
+  for (const auto& [stream, report] : reports_) {
     if (all.size() == kMaxReported) break;
-    all.push_back(status);
+    all.push_back(report);
   }
+  LeaveOut(reports_.size() - all.size());
   return all;
 }
 
@@ -62,13 +91,9 @@ void ProxyReports::Run() {
     mutex_.Await(absl::Condition(&news));
     mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.gather);
     if (stopping_) return;
-    const std::vector<std::string> all = All();
+    const std::vector<std::string> all = TakeAll();
     const uint64_t sending = changes_;
     tried_over = connections_;
-    if (statuses_.size() > all.size()) {
-      Log(LogLevel::kWarning, "not every proxy is reported to the authority",
-          {{"proxies", statuses_.size()}, {"reported", all.size()}});
-    }
     mutex_.Unlock();
     const absl::Status status = options_.send(all);
     mutex_.Lock();

@@ -13,9 +13,9 @@ using Report = std::vector<std::string>;
 
 class ProxyReportsTest : public testing::Test {
  protected:
-  void Start(absl::Duration retry = absl::Milliseconds(5)) {
+  void Start(absl::Duration retry = absl::Milliseconds(5), size_t max_bytes = 1 << 20) {
     reports_ = std::make_unique<ProxyReports>(ProxyReports::Options{
-        .gather = absl::Milliseconds(1), .retry = retry, .send = [this](const Report& report) {
+        .max_bytes = max_bytes, .gather = absl::Milliseconds(1), .retry = retry, .send = [this](const Report& report) {
           absl::MutexLock lock(&mutex_);
           sent_.push_back(report);
           return answer_;
@@ -99,6 +99,23 @@ TEST_F(ProxyReportsTest, NoMoreThanAMessageHolds) {
   Start();
   for (size_t i = 0; i <= ProxyReports::kMaxReported; ++i) reports_->Set(i, "a");
   EXPECT_TRUE(WaitFor(Report(ProxyReports::kMaxReported, "a")));
+  EXPECT_GE(reports_->left_out(), 1u);
+}
+
+TEST_F(ProxyReportsTest, AReportThatDoesNotFitInBytesIsLeftOutAndOthersAreNot) {
+  Start(absl::Milliseconds(5), 10);
+  reports_->Set(1, "123456");
+  reports_->Set(2, "too large");
+  reports_->Set(3, "1234");
+  EXPECT_TRUE(WaitFor({"123456", "1234"}));
+  EXPECT_EQ(reports_->left_out(), 1u);
+  // One that has grown too large is not told as it was before.
+  reports_->Set(3, "12345");
+  EXPECT_TRUE(WaitFor({"123456"}));
+  reports_->Remove(1);
+  reports_->Set(2, "fits now");
+  EXPECT_TRUE(WaitFor({"fits now"}));
+  EXPECT_EQ(reports_->left_out(), 2u);
 }
 
 }  // namespace

@@ -72,6 +72,7 @@ struct Authority::State final : public AuthorityFacts {
     return absl::StrCat(settings.agents_host, ":", agents_started.Get()->port());
   }
   bool IsConnected(const SpiffeId& agent) const override { return watches.IsConnected(agent); }
+  absl::StatusOr<std::vector<SpiffeId>> Agents() const override;
   void Disconnect(const SpiffeId& agent) override;
   std::string OperatorOf(const grpc::ServerContextBase& call) const override;
 
@@ -210,6 +211,7 @@ AuthorityFigures Authority::State::Figures() const {
   figures.route_sets = rules->rules->routes.size();
   figures.bans = rules->bans->all().size();
   figures.schedule_failures = schedule_failures.load();
+  figures.proxy_reports_refused = reports.refused();
   figures.start_time = start_time;
   return figures;
 }
@@ -222,6 +224,14 @@ absl::Status Authority::State::ServeMetrics() {
   if (!started.ok()) return started.status();
   metrics = *std::move(started);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<SpiffeId>> Authority::State::Agents() const {
+  const absl::StatusOr<std::vector<Node>> nodes = registry->ListNodes();
+  if (!nodes.ok()) return nodes.status();
+  std::vector<SpiffeId> agents;
+  for (const Node& node : *nodes) agents.push_back(node.id);
+  return agents;
 }
 
 void Authority::State::Disconnect(const SpiffeId& agent) {

@@ -57,6 +57,8 @@ std::string AuthorityMetricsText(const AuthorityFigures& figures, const ProcessS
   out.Counter("schedule_failures_total", "Times that a rotation, or other scheduled work, failed and was put off.")
       .Value(figures.schedule_failures);
   out.Gauge("agents_connected", "Agents that have a stream open.").Value(uint64_t{figures.agents_connected});
+  out.Counter("proxy_reports_refused_total", "Agents' reports of what proxies run or observed, refused for a limit.")
+      .Value(figures.proxy_reports_refused);
   out.Gauge("entries", "Entries in the registry.").Value(uint64_t{figures.entries});
   out.Gauge("policies", "Policies in the registry.").Value(uint64_t{figures.policies});
   out.Gauge("route_sets", "Route sets in the registry.").Value(uint64_t{figures.route_sets});

@@ -25,6 +25,7 @@ struct AuthorityFigures {
   size_t route_sets = 0;
   size_t bans = 0;
   uint64_t schedule_failures = 0;
+  uint64_t proxy_reports_refused = 0;  // for a limit
   absl::Time start_time;
 };
 

@@ -33,6 +33,7 @@ TEST(AuthorityMetrics, WhatSignsSaysHowLongItStillLives) {
   figures.agents_connected = 3;
   figures.mesh_version = 7;
   figures.bans = 2;
+  figures.proxy_reports_refused = 5;
   const std::string text = AuthorityMetricsText(figures, {}, ca.certificate().not_after() - absl::Seconds(90));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_svids_signed_total{kind=\"workload\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_svids_refused_total{reason=\"not_allowed\"} 1\n"));
@@ -41,6 +42,7 @@ TEST(AuthorityMetrics, WhatSignsSaysHowLongItStillLives) {
   EXPECT_THAT(text, HasSubstr("lanyard_authority_agents_connected 3\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_mesh_view_version 7\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_bans 2\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_authority_proxy_reports_refused_total 5\n"));
 }
 
 }  // namespace

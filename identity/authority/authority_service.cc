@@ -1,5 +1,7 @@
 #include "identity/authority/authority_service.h"
 
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "identity/authority/authority_proto.h"
 #include "identity/authority/node_stream_service.h"
 #include "identity/base/logging.h"
+#include "identity/policy/observed_proto.h"
 #include "identity/registry/grpc_status.h"
 
 namespace lanyard {
@@ -26,6 +29,7 @@ ProxyReport ReportFromProto(const mesh::v1::ProxyStatus& status) {
   report.serial = status.serial();
   report.not_after = absl::FromUnixSeconds(status.not_after_unix());
   report.open_connections = status.open_connections();
+  report.proxy = status.proxy();
   return report;
 }
 
@@ -82,16 +86,42 @@ class AuthorityService final : public v1::Authority::WithCallbackMethod_WatchNod
     if (!node.ok()) return ToGrpcStatus(node.status());
     std::vector<ProxyReport> reports;
     for (const mesh::v1::ProxyStatus& status : request->proxies()) reports.push_back(ReportFromProto(status));
-    absl::Status kept = parts_.reports.Replace(*node, std::move(reports), parts_.clock.Now());
-    // Asked after the report is there: a stream that ends from now on takes it along.
-    if (kept.ok() && !parts_.watches.IsConnected(*node)) {
-      parts_.reports.Drop(*node);
+    return Kept(*node, parts_.reports.Replace(*node, std::move(reports), parts_.clock.Now()));
+  }
+
+  grpc::Status ReportObserved(grpc::ServerContext* call, const v1::ReportObservedRequest* request,
+                              v1::ReportObservedResponse*) override {
+    const absl::StatusOr<SpiffeId> node = parts_.attestation.Recognise(parts_.peer_of(*call));
+    if (!node.ok()) return ToGrpcStatus(node.status());
+    const std::set<SpiffeId> own = WorkloadsOf(*node);
+    ObservedByProxies observed;
+    for (const v1::ReportObservedRequest::OfProxy& report : request->proxies()) {
+      mesh::v1::Observed calls = report.observed();
+      KeepOwnCalls([&own](const SpiffeId& id) { return own.contains(id); }, calls);
+      observed[report.proxy()] = calls.SerializeAsString();
+    }
+    return Kept(*node, parts_.reports.ReplaceObserved(*node, std::move(observed), parts_.clock.Now()));
+  }
+
+ private:
+  // The stream is asked for once the report is there: one that ends from now on takes it along.
+  grpc::Status Kept(const SpiffeId& node, absl::Status kept) {
+    if (kept.ok() && !parts_.watches.IsConnected(node)) {
+      parts_.reports.Drop(node);
       kept = absl::FailedPreconditionError("a report lives as long as the node's WatchNode stream: open that first");
     }
     return ToGrpcStatus(kept);
   }
 
- private:
+  std::set<SpiffeId> WorkloadsOf(const SpiffeId& node) const {
+    const std::shared_ptr<const RegistrySnapshot> snapshot = parts_.registry.snapshot();
+    std::set<SpiffeId> workloads;
+    for (const auto& [id, entry] : snapshot->entries) {
+      if (entry.IsFor(node)) workloads.insert(entry.spiffe_id());
+    }
+    return workloads;
+  }
+
   using SignedChain = absl::StatusOr<std::vector<Certificate>>;
 
   // Signs each by itself, then records them together, and only then lets them out.

@@ -162,5 +162,45 @@ TEST_F(NodeStreamTest, ReportsOfProxiesLiveAsLongAsTheStream) {
   while (!parts_.reports.All().empty()) ASSERT_LT(SystemClock().Now(), deadline);
 }
 
+TEST_F(NodeStreamTest, WhatProxiesObservedIsKeptOfTheNodesOwnWorkloadsAsLongAsTheStream) {
+  parts_.CreateEntry("/own", node_.id.ToString());
+  parts_.CreateEntry("/foreign", "spiffe://example.org/lanyard/agent/another");
+  v1::ReportObservedRequest request;
+  v1::ReportObservedRequest::OfProxy* proxy = request.add_proxies();
+  proxy->set_proxy(4);
+  for (const char* local : {"spiffe://example.org/own", "spiffe://example.org/foreign", "spiffe://example.org/none"}) {
+    proxy->mutable_observed()->add_calls()->set_local_id(local);
+  }
+  const auto report = [&] {
+    grpc::ClientContext call;
+    v1::ReportObservedResponse response;
+    return served_.stub->ReportObserved(&call, request, &response);
+  };
+  EXPECT_EQ(report().error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_TRUE(parts_.reports.All().empty());
+  auto stream = Watch();
+  v1::NodeState state;
+  ASSERT_TRUE(stream->reader->Read(&state));
+  ASSERT_TRUE(report().ok());
+  ASSERT_EQ(parts_.reports.All().size(), 1u);
+  mesh::v1::Observed kept;
+  ASSERT_TRUE(kept.ParseFromString(parts_.reports.All()[0].observed->at(4)));
+  ASSERT_EQ(kept.calls_size(), 1);
+  EXPECT_EQ(kept.calls(0).local_id(), "spiffe://example.org/own");
+  EXPECT_EQ(kept.left_out(), 2u);
+  parts_.watches.End(node_.id, absl::UnavailableError("enough"));
+  EXPECT_FALSE(stream->reader->Read(&state));
+  stream->reader->Finish();
+  const absl::Time deadline = SystemClock().Now() + absl::Seconds(30);
+  while (!parts_.reports.All().empty()) ASSERT_LT(SystemClock().Now(), deadline);
+}
+
+TEST_F(NodeStreamTest, WhatProxiesObservedIsTakenFromNobodyElse) {
+  served_.CallAs(std::nullopt);
+  grpc::ClientContext call;
+  v1::ReportObservedResponse response;
+  EXPECT_EQ(served_.stub->ReportObserved(&call, {}, &response).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -7,6 +7,7 @@
 #include "api/lanyard/registry/mesh_rules.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
 #include "identity/cli/authority_call_client.h"
+#include "identity/policy/observed_proto.h"
 #include "identity/policy/rules_proto.h"
 
 namespace lanyard {
@@ -36,6 +37,25 @@ ReportedProxy FromProto(const v1::GetMeshStatusResponse::Proxy& proxy) {
           status.serial(),
           absl::FromUnixSeconds(status.not_after_unix()),
           status.open_connections()};
+}
+
+ObservedProxy FromProto(const v1::ObservedByProxy& message) {
+  ObservedProxy proxy;
+  proxy.agent = message.agent();
+  proxy.agent_connected = message.agent_connected();
+  proxy.spiffe_id = message.spiffe_id();
+  if (message.has_observed()) proxy.reported_at = absl::FromUnixSeconds(message.observed().at_unix());
+  proxy.left_out = message.observed().left_out();
+  for (const mesh::v1::ObservedCall& call : message.observed().calls()) {
+    absl::StatusOr<ObservedTuple> tuple = ObservedTupleFromProto(call);
+    if (!tuple.ok()) {
+      ++proxy.left_out;
+      continue;
+    }
+    tuple->seen_by = message.agent();
+    proxy.tuples.push_back(*std::move(tuple));
+  }
+  return proxy;
 }
 
 }  // namespace
@@ -153,6 +173,18 @@ absl::StatusOr<MeshStatus> MeshRulesClient::GetMeshStatus() {
   status.view_version = response->view_version();
   for (const v1::GetMeshStatusResponse::Proxy& proxy : response->proxies()) status.proxies.push_back(FromProto(proxy));
   return status;
+}
+
+absl::StatusOr<std::vector<ObservedProxy>> MeshRulesClient::ListObserved() {
+  const Progress progress(absl::StrCat("waiting for the authority at ", stub_->connection.path));
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(SystemClock().Now() + stub_->connection.timeout));
+  const auto reader = stub_->rules->ListObserved(&context, v1::ListObservedRequest());
+  std::vector<ObservedProxy> proxies;
+  for (v1::ObservedByProxy message; reader->Read(&message);) proxies.push_back(FromProto(message));
+  const grpc::Status status = reader->Finish();
+  if (!status.ok()) return ExplainAuthorityError(stub_->connection, status);
+  return proxies;
 }
 
 }  // namespace lanyard

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "identity/cli/observed_proxy.h"
 #include "identity/cli/rules_file_proto.h"
 #include "identity/policy/ban.h"
 #include "identity/policy/workload_rules.h"
@@ -77,6 +78,8 @@ class MeshRulesClient {
   absl::Status RemoveBan(const BanSubject& subject);
   absl::StatusOr<std::vector<Ban>> ListBans();
   absl::StatusOr<MeshStatus> GetMeshStatus();
+  // Agents that are not connected first. A call that cannot be read counts as left out.
+  absl::StatusOr<std::vector<ObservedProxy>> ListObserved();
 
  private:
   struct Stub;

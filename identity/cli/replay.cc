@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "identity/cli/decision.h"
@@ -18,6 +19,13 @@ namespace {
 using Json = nlohmann::json;
 using Outcome = ReplayedTuple::Outcome;
 
+// A terminal is to be shown it.
+bool IsPlainText(const Json& value) {
+  if (!value.is_string()) return false;
+  const auto& text = value.get_ref<const std::string&>();
+  return std::all_of(text.begin(), text.end(), [](unsigned char c) { return absl::ascii_isprint(c); });
+}
+
 // The file may come from anywhere: a value of another type must not be asked for.
 bool IsWellTyped(const Json& json) {
   if (!json.is_object()) return false;
@@ -25,8 +33,7 @@ bool IsWellTyped(const Json& json) {
     return std::all_of(names.begin(), names.end(),
                        [&](const char* name) { return !json.contains(name) || fits(json[name]); });
   };
-  return each({"direction", "local_id", "peer_id", "destination", "rule"},
-              [](const Json& value) { return value.is_string(); }) &&
+  return each({"direction", "local_id", "peer_id", "destination", "rule", "last_seen"}, IsPlainText) &&
          each({"captured", "allowed"}, [](const Json& value) { return value.is_boolean(); }) &&
          each({"port", "count"}, [](const Json& value) { return value.is_number_unsigned(); }) &&
          each({"port"}, [](const Json& value) { return value.get<uint64_t>() <= 65535; });
@@ -47,6 +54,11 @@ absl::StatusOr<ObservedTuple> TupleOf(const Json& json) {
   tuple.allowed = json.value("allowed", false);
   tuple.rule = json.value("rule", "");
   tuple.count = json.value("count", uint64_t{1});
+  std::string why;
+  const std::string last_seen = json.value("last_seen", "");
+  if (!last_seen.empty() && !absl::ParseTime(absl::RFC3339_full, last_seen, &tuple.last_seen, &why)) {
+    return absl::InvalidArgumentError(absl::StrCat("last_seen is \"", last_seen, "\": ", why));
+  }
   return tuple;
 }
 
@@ -190,6 +202,24 @@ std::vector<ReplayedTuple> Replay(const RulesFile& rules, const BanSet& bans,
   std::vector<ReplayedTuple> replayed;
   for (const ObservedTuple& tuple : observed) replayed.push_back(ReplayOne(sorted, bans, tuple, now));
   return replayed;
+}
+
+std::vector<SilentProxy> SilentOf(const std::vector<ObservedProxy>& proxies, absl::Time now) {
+  std::vector<SilentProxy> silent;
+  for (const ObservedProxy& proxy : proxies) {
+    if (!proxy.agent_connected) {
+      silent.push_back({proxy.agent, "", "this agent is not connected: nothing is known of its proxies"});
+    } else if (!proxy.reported_at.has_value()) {
+      silent.push_back({proxy.agent, proxy.spiffe_id,
+                        "it has not reported: it has just started, or it or its agent is of an older version"});
+    } else if (now - *proxy.reported_at > kOldReport) {
+      silent.push_back({proxy.agent, proxy.spiffe_id,
+                        absl::StrCat("it reported last ", absl::FormatDuration(absl::Trunc(now - *proxy.reported_at,
+                                                                                           absl::Seconds(1))),
+                                     " ago: see its log, and its clock")});
+    }
+  }
+  return silent;
 }
 
 RulesFile AppliedOver(RulesFile registry, const RulesFile& candidate) {

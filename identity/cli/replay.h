@@ -1,31 +1,19 @@
-// What candidate rules say of the calls that proxies observed lately (/observed of their admin address), beside what
-// was decided then. Pure.
+// What candidate rules say of the calls that proxies observed lately (as they told the authority, or from /observed of
+// their admin address), beside what was decided then. Pure.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "identity/cli/observed_proxy.h"
 #include "identity/cli/rules_file_proto.h"
 #include "identity/policy/ban.h"
+#include "identity/policy/observed_tuple.h"
 
 namespace lanyard {
-
-// One line of /observed.
-struct ObservedTuple {
-  bool inbound = true;
-  std::string local_id;
-  std::string peer_id;      // empty: plaintext or pass-through
-  std::string destination;  // outbound
-  uint16_t port = 0;
-  bool captured = false;    // false: by a static listener, whose rules stand in proxy.yaml
-  bool allowed = false;
-  std::string rule;
-  uint64_t count = 0;
-};
 
 // The JSON of /observed; InvalidArgument says what is wrong.
 absl::StatusOr<std::vector<ObservedTuple>> ParseObserved(absl::string_view json);
@@ -50,6 +38,17 @@ absl::string_view OutcomeName(ReplayedTuple::Outcome outcome);
 // In the order of `observed`. `rules` are all there are.
 std::vector<ReplayedTuple> Replay(const RulesFile& rules, const BanSet& bans,
                                   const std::vector<ObservedTuple>& observed, absl::Time now);
+
+// A proxy that tells every minute and was not heard for so long has something the matter.
+inline constexpr absl::Duration kOldReport = absl::Minutes(3);
+
+// Whom the calls do not come from, or not any more: an answer without them may be wrong.
+struct SilentProxy {
+  std::string agent;
+  std::string spiffe_id;  // empty: of no proxy is anything known
+  std::string reason;     // one sentence
+};
+std::vector<SilentProxy> SilentOf(const std::vector<ObservedProxy>& proxies, absl::Time now);
 
 // What would stand in the registry once `candidate` is applied: records of the same name are replaced.
 RulesFile AppliedOver(RulesFile registry, const RulesFile& candidate);

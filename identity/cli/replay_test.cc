@@ -15,12 +15,12 @@ PeerPattern Pattern(absl::string_view text) { return *PeerPattern::Parse(text); 
 
 ObservedTuple Inbound(const char* peer, uint16_t port, bool allowed) {
   return {.inbound = true, .local_id = "spiffe://td/web", .peer_id = peer, .destination = "", .port = port,
-          .captured = true, .allowed = allowed, .rule = "", .count = 1};
+          .captured = true, .allowed = allowed, .rule = "", .count = 1, .seen_by = ""};
 }
 
 ObservedTuple Outbound(const char* peer, const char* destination, uint16_t port, bool allowed) {
   return {.inbound = false, .local_id = "spiffe://td/shop", .peer_id = peer, .destination = destination, .port = port,
-          .captured = true, .allowed = allowed, .rule = "", .count = 1};
+          .captured = true, .allowed = allowed, .rule = "", .count = 1, .seen_by = ""};
 }
 
 RulesFile Rules() {
@@ -85,6 +85,25 @@ TEST(AppliedOver, RecordsOfTheSameNameAreReplacedAndOthersStay) {
   EXPECT_EQ(applied.routes.size(), 1u);
 }
 
+TEST(SilentOf, WhoSaidNothingOrLongAgoIsNamedWithTheReason) {
+  const ObservedProxy heard = {.agent = "a", .agent_connected = true, .spiffe_id = "spiffe://td/web",
+                               .reported_at = kNow - absl::Minutes(1), .left_out = 0, .tuples = {}};
+  ObservedProxy old = heard, mute = heard, ahead = heard;
+  old.reported_at = kNow - absl::Minutes(7);
+  mute.reported_at.reset();
+  ahead.reported_at = kNow + absl::Minutes(1);
+  const ObservedProxy away = {.agent = "b", .agent_connected = false, .spiffe_id = "", .reported_at = {},
+                              .left_out = 0, .tuples = {}};
+  EXPECT_TRUE(SilentOf({heard, ahead}, kNow).empty());
+  const auto silent = SilentOf({heard, old, mute, away}, kNow);
+  ASSERT_EQ(silent.size(), 3u);
+  EXPECT_THAT(silent[0].reason, HasSubstr("7m"));
+  EXPECT_EQ(silent[0].spiffe_id, "spiffe://td/web");
+  EXPECT_THAT(silent[1].reason, HasSubstr("has not reported"));
+  EXPECT_EQ(silent[2].agent, "b");
+  EXPECT_THAT(silent[2].reason, HasSubstr("not connected"));
+}
+
 TEST(ParseObserved, ReadsWhatAProxyWrites) {
   const auto tuples = ParseObserved(R"({"observed": [{"direction": "inbound", "local_id": "spiffe://td/web",
       "peer_id": "spiffe://td/shop", "destination": "", "port": 80, "captured": true, "allowed": true, "rule": "r",
@@ -94,6 +113,7 @@ TEST(ParseObserved, ReadsWhatAProxyWrites) {
   EXPECT_TRUE((*tuples)[0].inbound && (*tuples)[0].captured && (*tuples)[0].allowed);
   EXPECT_EQ((*tuples)[0].port, 80);
   EXPECT_EQ((*tuples)[0].count, 7u);
+  EXPECT_EQ((*tuples)[0].last_seen, absl::FromUnixSeconds(1'767'225'600));
 }
 
 TEST(ParseObserved, RefusesWhatIsNotAsAProxyWritesIt) {
@@ -101,6 +121,8 @@ TEST(ParseObserved, RefusesWhatIsNotAsAProxyWritesIt) {
                            R"({"observed": [{"direction": "up"}]})", R"({"observed": [{"direction": 1}]})",
                            R"({"observed": [{"direction": "inbound", "port": 70000}]})",
                            R"({"observed": [{"direction": "inbound", "port": -1}]})",
+                           R"({"observed": [{"direction": "inbound", "last_seen": "yesterday"}]})",
+                           R"({"observed": [{"direction": "inbound", "rule": "\u001b[2J"}]})",
                            R"({"observed": [{"direction": "inbound", "allowed": "yes"}]})"}) {
     EXPECT_FALSE(ParseObserved(text).ok()) << text;
   }

@@ -31,6 +31,34 @@ TEST(MeshReports, AReportReplacesTheOneBefore) {
   EXPECT_EQ(all[1].reported_at, kNow + absl::Seconds(1));
 }
 
+TEST(MeshReports, WhatWasObservedStandsBesideAndIsReplacedByItself) {
+  MeshReports reports;
+  ASSERT_TRUE(reports.ReplaceObserved(Agent("a"), {{1, "old"}}, kNow).ok());
+  ASSERT_TRUE(reports.Replace(Agent("a"), {Report(3)}, kNow).ok());
+  ASSERT_TRUE(reports.ReplaceObserved(Agent("a"), {{2, "new"}}, kNow).ok());
+  ASSERT_TRUE(reports.Replace(Agent("b"), {Report(4)}, kNow).ok());
+  const auto all = reports.All();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].proxies.size(), 1u);
+  EXPECT_EQ(*all[0].observed, (ObservedByProxies{{2, "new"}}));
+  EXPECT_TRUE(all[1].observed->empty());
+}
+
+TEST(MeshReports, WhatWasObservedHasLimitsOfAnAgentAndOfAll) {
+  MeshReports reports;
+  const std::string most(MeshReports::kMaxObservedBytesOfAgent, 'x');
+  EXPECT_TRUE(absl::IsInvalidArgument(reports.ReplaceObserved(Agent("a"), {{1, most}, {2, "x"}}, kNow)));
+  const size_t agents = MeshReports::kMaxObservedBytes / most.size();
+  for (size_t i = 0; i < agents; ++i) {
+    ASSERT_TRUE(reports.ReplaceObserved(Agent(std::to_string(i)), {{1, most}}, kNow).ok());
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(reports.ReplaceObserved(Agent("more"), {{1, "x"}}, kNow)));
+  EXPECT_TRUE(reports.ReplaceObserved(Agent("0"), {{7, most}}, kNow).ok()) << "what replaces another needs no room";
+  EXPECT_EQ(reports.refused(), 2u);
+  reports.Drop(Agent("1"));
+  EXPECT_TRUE(reports.ReplaceObserved(Agent("more"), {{1, "x"}}, kNow).ok());
+}
+
 TEST(MeshReports, WhatIsDroppedIsGone) {
   MeshReports reports;
   ASSERT_TRUE(reports.Replace(Agent("a"), {Report(1)}, kNow).ok());

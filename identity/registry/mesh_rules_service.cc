@@ -47,6 +47,7 @@ mesh::v1::ProxyStatus StatusToProto(const ProxyReport& report) {
   status.set_serial(report.serial);
   status.set_not_after_unix(absl::ToUnixSeconds(report.not_after));
   status.set_open_connections(report.open_connections);
+  status.set_proxy(report.proxy);
   return status;
 }
 
@@ -162,7 +163,39 @@ class MeshRulesService final : public v1::MeshRules::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status ListObserved(grpc::ServerContext*, const v1::ListObservedRequest*,
+                            grpc::ServerWriter<v1::ObservedByProxy>* writer) override {
+    const absl::StatusOr<std::vector<SpiffeId>> agents = facts_.Agents();
+    if (!agents.ok()) return ToGrpcStatus(agents.status());
+    for (const SpiffeId& agent : *agents) {
+      if (facts_.IsConnected(agent)) continue;
+      v1::ObservedByProxy absent;
+      absent.set_agent(agent.ToString());
+      if (!writer->Write(absent)) return grpc::Status::CANCELLED;
+    }
+    for (const MeshReports::OfAgent& node : reports_.All()) {
+      for (const ProxyReport& report : node.proxies) {
+        if (!writer->Write(ObservedOf(node, report))) return grpc::Status::CANCELLED;
+      }
+    }
+    return grpc::Status::OK;
+  }
+
  private:
+  static v1::ObservedByProxy ObservedOf(const MeshReports::OfAgent& node, const ProxyReport& report) {
+    v1::ObservedByProxy message;
+    message.set_agent(node.agent.ToString());
+    message.set_agent_connected(true);
+    message.set_spiffe_id(report.spiffe_id);
+    const auto observed = node.observed->find(report.proxy);
+    // The bytes were made by this process; were they not what they should be, the proxy would count as one that has not
+    // reported.
+    if (observed != node.observed->end() && !message.mutable_observed()->ParseFromString(observed->second)) {
+      message.clear_observed();
+    }
+    return message;
+  }
+
   void LogDeleted(const grpc::ServerContext& call, ApplyOutcome::Kind kind, const std::string& name) const {
     Log(LogLevel::kInfo, "deleted a record of the mesh",
         {{"kind", NameOf(kind)}, {"name", name}, {"operator", facts_.OperatorOf(call)}});

@@ -19,7 +19,11 @@ using testing::HasSubstr;
 
 struct FakeFacts : AuthorityFacts {
   std::string agents_address() const override { return ""; }
-  bool IsConnected(const SpiffeId&) const override { return false; }
+  bool IsConnected(const SpiffeId& agent) const override { return agent.path() == "/lanyard/agent/here"; }
+  absl::StatusOr<std::vector<SpiffeId>> Agents() const override {
+    return std::vector{*SpiffeId::Parse("spiffe://example.org/lanyard/agent/away"),
+                       *SpiffeId::Parse("spiffe://example.org/lanyard/agent/here")};
+  }
   void Disconnect(const SpiffeId&) override {}
   std::string OperatorOf(const grpc::ServerContextBase&) const override { return "uid 0"; }
 };
@@ -161,6 +165,36 @@ TEST_F(MeshRulesServiceTest, ShowsWhatTheProxiesReport) {
   EXPECT_EQ(status.proxies(0).status().view_version(), 4u);
   EXPECT_EQ(status.proxies(0).status().open_connections(), 9u);
   EXPECT_EQ(status.proxies(0).status().not_after_unix(), absl::ToUnixSeconds(clock_.Now()));
+}
+
+TEST_F(MeshRulesServiceTest, WhatWasObservedIsListedByProxyWithThoseOfWhomNothingIsKnown) {
+  const SpiffeId here = *SpiffeId::Parse("spiffe://example.org/lanyard/agent/here");
+  ProxyReport telling, silent;
+  telling.spiffe_id = "spiffe://example.org/web";
+  telling.proxy = 1;
+  silent.spiffe_id = "spiffe://example.org/shop";
+  silent.proxy = 2;
+  ASSERT_TRUE(reports_.Replace(here, {telling, silent}, clock_.Now()).ok());
+  mesh::v1::Observed observed;
+  observed.set_at_unix(99);
+  observed.add_calls()->set_port(80);
+  // The other's stream is over: nobody knows any more whose calls these were.
+  ASSERT_TRUE(reports_.ReplaceObserved(here, {{1, observed.SerializeAsString()}, {7, "gone"}}, clock_.Now()).ok());
+
+  grpc::ClientContext call;
+  const auto reader = stub_->ListObserved(&call, v1::ListObservedRequest());
+  std::vector<v1::ObservedByProxy> listed;
+  for (v1::ObservedByProxy one; reader->Read(&one);) listed.push_back(one);
+  ASSERT_TRUE(reader->Finish().ok());
+  ASSERT_EQ(listed.size(), 3u);
+  EXPECT_EQ(listed[0].agent(), "spiffe://example.org/lanyard/agent/away");
+  EXPECT_FALSE(listed[0].agent_connected());
+  EXPECT_EQ(listed[1].spiffe_id(), "spiffe://example.org/web");
+  EXPECT_TRUE(listed[1].agent_connected());
+  EXPECT_EQ(listed[1].observed().at_unix(), 99);
+  EXPECT_EQ(listed[1].observed().calls(0).port(), 80u);
+  EXPECT_EQ(listed[2].spiffe_id(), "spiffe://example.org/shop");
+  EXPECT_FALSE(listed[2].has_observed());
 }
 
 }  // namespace

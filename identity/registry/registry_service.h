@@ -4,7 +4,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "identity/base/clock.h"
 #include "identity/registry/registry.h"
 #include "identity/spiffe/spiffe_id.h"
@@ -24,6 +26,8 @@ class AuthorityFacts {
   virtual std::string agents_address() const = 0;
   // Whether the agent holds a WatchNode stream now.
   virtual bool IsConnected(const SpiffeId& agent) const = 0;
+  // Those that have attested and were not deleted.
+  virtual absl::StatusOr<std::vector<SpiffeId>> Agents() const = 0;
   // Closes the agent's connections.
   virtual void Disconnect(const SpiffeId& agent) = 0;
   // The operator at the other end of a call, for the log: "uid 0".

@@ -20,6 +20,7 @@ namespace v1 = registry::v1;
 struct FakeFacts : AuthorityFacts {
   std::string agents_address() const override { return "192.0.2.1:7443"; }
   bool IsConnected(const SpiffeId& agent) const override { return agent.path() == "/lanyard/agent/here"; }
+  absl::StatusOr<std::vector<SpiffeId>> Agents() const override { return std::vector<SpiffeId>(); }
   void Disconnect(const SpiffeId& agent) override { disconnected = agent.ToString(); }
   std::string OperatorOf(const grpc::ServerContextBase&) const override { return "uid 0"; }
   std::string disconnected;

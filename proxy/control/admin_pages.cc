@@ -1,15 +1,14 @@
 #include "proxy/control/admin_pages.h"
 
 #include <algorithm>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/escaping.h"
 #include "identity/admin/metric_families.h"
 #include "proxy/control/connection_json.h"
+#include "proxy/control/observed_reporter.h"
 
 namespace lanyard {
 namespace {
@@ -80,58 +79,6 @@ Json MeshJson(const RulesInForce& rules, const MeshWatch& mesh) {
           {"received_at", mesh.views() == 0 ? Json(nullptr) : Json(Utc(mesh.received_at()))},
           {"refused", std::move(refused)},
           {"last_error", mesh.last_error()}};
-}
-
-// Answers of several workers on their way to one. On the control thread only.
-template <typename Record>
-struct Gathering {
-  size_t missing = 0;
-  std::vector<Record> records;
-  std::function<void(int status, const std::vector<Record>&)> done;  // empty once called
-
-  void Finish(int status) {
-    if (done == nullptr) return;
-    std::exchange(done, nullptr)(status, records);
-  }
-};
-
-template <typename Record>
-using AskWorker = void (WorkerHandle::*)(std::function<void(std::vector<Record>)>);
-
-// Asks every worker; 504 with those who answered when one does not in time.
-template <typename Record>
-void Gather(const AdminPages::Options& options, AskWorker<Record> ask,
-            std::function<void(int status, const std::vector<Record>&)> done) {
-  auto gathering = std::make_shared<Gathering<Record>>();
-  gathering->missing = options.workers.size();
-  gathering->done = std::move(done);
-  for (WorkerHandle* worker : options.workers) {
-    (worker->*ask)([gathering, loop = options.loop](std::vector<Record> records) {
-      loop->Post([gathering, records = std::move(records)]() mutable {
-        gathering->records.insert(gathering->records.end(), std::make_move_iterator(records.begin()),
-                                  std::make_move_iterator(records.end()));
-        if (--gathering->missing == 0) gathering->Finish(200);
-      });
-    });
-  }
-  options.loop->After(options.worker_timeout, [gathering] { gathering->Finish(504); });
-}
-
-// Which worker gets a connection is chance: the same call is one, whoever carried it.
-std::vector<ObservedCall> OfTheProcess(const std::vector<ObservedCall>& of_workers) {
-  std::vector<ObservedCall> calls;
-  absl::flat_hash_map<absl::string_view, size_t> places;
-  for (const ObservedCall& call : of_workers) {
-    const auto [known, is_new] = places.try_emplace(call.key, calls.size());
-    if (is_new) {
-      calls.push_back(call);
-      continue;
-    }
-    ObservedCall& same = calls[known->second];
-    same.count += call.count;
-    same.last_seen = std::max(same.last_seen, call.last_seen);
-  }
-  return calls;
 }
 
 }  // namespace
@@ -213,18 +160,27 @@ void AdminPages::Handle(const AdminRequest& request, AdminServer::Respond respon
                    "/view\n"});
 }
 
+template <typename Record>
+void AdminPages::Gather(AskWorker<Record> ask,
+                        std::function<void(int status, const std::vector<Record>&)> done) const {
+  GatherAnswers<Record>(*options_.loop, options_.workers, options_.worker_timeout, ask,
+                        [done = std::move(done)](bool whole, const std::vector<Record>& records) {
+                          done(whole ? 200 : 504, records);
+                        });
+}
+
 void AdminPages::RespondConnections(AdminServer::Respond respond) const {
-  Gather<ConnectionRecord>(options_, &WorkerHandle::ListConnections,
+  Gather<ConnectionRecord>(&WorkerHandle::ListConnections,
                            [respond = std::move(respond)](int status, const std::vector<ConnectionRecord>& all) {
                              respond({status, kJsonContentType, ConnectionsJson(all)});
                            });
 }
 
 void AdminPages::RespondObserved(AdminServer::Respond respond) const {
-  Gather<ObservedCall>(options_, &WorkerHandle::ListObserved,
+  Gather<ObservedCall>(&WorkerHandle::ListObserved,
                        [respond = std::move(respond)](int status, const std::vector<ObservedCall>& calls) {
                          Json observed = Json::array();
-                         for (const ObservedCall& call : OfTheProcess(calls)) observed.push_back(ObservedJson(call));
+                         for (const ObservedCall& call : MergedCalls(calls)) observed.push_back(ObservedJson(call));
                          respond({status, kJsonContentType, Dump({{"observed", std::move(observed)}})});
                        });
 }
@@ -236,7 +192,7 @@ void AdminPages::RespondTap(const std::string& query, AdminServer::Respond respo
   if (!stream.ok()) return respond({.status = 503, .body = std::string(stream.status().message()) + "\n"});
   if (filter->existing) {
     const std::weak_ptr<TapPage::Stream> weak = *stream;
-    Gather<ConnectionRecord>(options_, &WorkerHandle::ListConnections,
+    Gather<ConnectionRecord>(&WorkerHandle::ListConnections,
                              [weak](int, const std::vector<ConnectionRecord>& connections) {
                                if (const auto watcher = weak.lock()) watcher->AddExisting(connections);
                              });

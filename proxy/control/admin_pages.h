@@ -15,6 +15,7 @@
 #include "proxy/control/publisher.h"
 #include "proxy/control/rules_in_force.h"
 #include "proxy/control/tap_page.h"
+#include "proxy/control/worker_answers.h"
 #include "proxy/control/worker_handle.h"
 
 namespace lanyard {
@@ -33,9 +34,6 @@ std::string ConnectionsJson(const std::vector<ConnectionRecord>& connections);
 // On the control thread. Borrows all of Options.
 class AdminPages {
  public:
-  // A worker that does not answer in this time is left out, and the answer is 504.
-  static constexpr absl::Duration kWorkerTimeout = absl::Seconds(2);
-
   struct Options {
     ControlLoop* loop = nullptr;
     std::vector<WorkerHandle*> workers;
@@ -47,7 +45,7 @@ class AdminPages {
     std::function<absl::Status()> ready;  // not OK: 503 with its message
     std::function<ControlCounters()> counters;
     std::string upgrade_socket = {};      // empty: there is none
-    absl::Duration worker_timeout = kWorkerTimeout;
+    absl::Duration worker_timeout = kWorkerTimeout;  // a worker that takes longer is left out, and the answer is 504
   };
   explicit AdminPages(Options options) : options_(std::move(options)) {}
 
@@ -55,6 +53,8 @@ class AdminPages {
   void Handle(const AdminRequest& request, AdminServer::Respond respond) const;
 
  private:
+  template <typename Record>
+  void Gather(AskWorker<Record> ask, std::function<void(int status, const std::vector<Record>&)> done) const;
   void RespondConnections(AdminServer::Respond respond) const;
   void RespondObserved(AdminServer::Respond respond) const;
   void RespondTap(const std::string& query, AdminServer::Respond respond) const;

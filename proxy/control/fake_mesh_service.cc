@@ -65,6 +65,19 @@ bool FakeMeshService::WaitForStatus(const std::function<bool(const mesh::v1::Pro
   return mutex_.AwaitWithTimeout(absl::Condition(&there), absl::Seconds(20));
 }
 
+bool FakeMeshService::WaitForObserved(const std::function<bool(const mesh::v1::Observed&)>& matches) const {
+  absl::MutexLock lock(&mutex_);
+  const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return std::any_of(observed_.begin(), observed_.end(), matches);
+  };
+  return mutex_.AwaitWithTimeout(absl::Condition(&there), absl::Seconds(20));
+}
+
+std::vector<mesh::v1::Observed> FakeMeshService::observed() const {
+  absl::MutexLock lock(&mutex_);
+  return observed_;
+}
+
 grpc::Status FakeMeshService::Watch(grpc::ServerContext* call, Stream* stream) {
   const auto header = call->client_metadata().find("workload.spiffe.io");
   if (header == call->client_metadata().end() || header->second != "true") {
@@ -81,7 +94,8 @@ grpc::Status FakeMeshService::Watch(grpc::ServerContext* call, Stream* stream) {
     mesh::v1::WatchRequest request;
     while (stream->Read(&request)) {
       absl::MutexLock lock(&mutex_);
-      statuses_.push_back(request.status());
+      if (request.has_status()) statuses_.push_back(request.status());
+      if (request.has_observed()) observed_.push_back(request.observed());
     }
   });
   grpc::Status end = Tell(call, stream);

@@ -33,6 +33,9 @@ class FakeMeshService : private mesh::v1::MeshService::Service {
   std::vector<mesh::v1::ProxyStatus> statuses() const;
   // Until some status satisfies it; false when that takes too long.
   bool WaitForStatus(const std::function<bool(const mesh::v1::ProxyStatus&)>& matches) const;
+  // The same of what a proxy observed.
+  bool WaitForObserved(const std::function<bool(const mesh::v1::Observed&)>& matches) const;
+  std::vector<mesh::v1::Observed> observed() const;
 
  private:
   using Stream = grpc::ServerReaderWriter<mesh::v1::View, mesh::v1::WatchRequest>;
@@ -47,6 +50,7 @@ class FakeMeshService : private mesh::v1::MeshService::Service {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   int streams_begun_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<mesh::v1::ProxyStatus> statuses_ ABSL_GUARDED_BY(mutex_);
+  std::vector<mesh::v1::Observed> observed_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<grpc::Server> server_;
 };
 

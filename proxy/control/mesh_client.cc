@@ -71,6 +71,8 @@ struct MeshClient::State {
   bool woken ABSL_GUARDED_BY(mutex) = false;  // an alarm is on its way
   ProxyStatus status ABSL_GUARDED_BY(mutex);
   bool unsent ABSL_GUARDED_BY(mutex) = false;
+  std::shared_ptr<const ObservedReport> observed ABSL_GUARDED_BY(mutex);  // null: none yet
+  bool observed_unsent ABSL_GUARDED_BY(mutex) = false;
   grpc::ClientContext* running ABSL_GUARDED_BY(mutex) = nullptr;
   std::thread thread;
 };
@@ -83,6 +85,7 @@ class MeshClient::State::Stream {
     absl::MutexLock lock(&state_.mutex);
     state_.running = &context_;
     state_.unsent = true;
+    state_.observed_unsent = state_.observed != nullptr;
     if (state_.stopping) context_.TryCancel();
   }
   ~Stream() {
@@ -118,7 +121,7 @@ class MeshClient::State::Stream {
         if (!ok) return Finish();
         Deliver();
         call_->Read(&view_, Tag(Event::kRead));
-        return 1;
+        return 1 + Write();
       case Event::kWritten:
         writing_ = false;
         return ok ? Write() : 0;  // a broken stream is seen by its reading, too
@@ -141,11 +144,15 @@ class MeshClient::State::Stream {
 
   int Write() {
     if (!open_ || writing_) return 0;
+    request_.Clear();
+    std::shared_ptr<const ObservedReport> observed;
     {
       absl::MutexLock lock(&state_.mutex);
-      if (!std::exchange(state_.unsent, false)) return 0;
-      *request_.mutable_status() = ToProto(state_.status);
+      if (std::exchange(state_.unsent, false)) *request_.mutable_status() = ToProto(state_.status);
+      if (wants_observed_ && std::exchange(state_.observed_unsent, false)) observed = state_.observed;
     }
+    if (observed != nullptr) *request_.mutable_observed() = ToProto(*observed);
+    if (!request_.has_status() && !request_.has_observed()) return 0;
     writing_ = true;
     call_->Write(request_, Tag(Event::kWritten));
     return 1;
@@ -153,6 +160,7 @@ class MeshClient::State::Stream {
 
   void Deliver() {
     state_.backoff.Reset();
+    wants_observed_ = view_.wants_observed();
     absl::StatusOr<std::shared_ptr<const MeshUpdate>> update = ReadView(view_);
     if (update.ok()) {
       state_.callbacks.on_view(*std::move(update));
@@ -168,7 +176,7 @@ class MeshClient::State::Stream {
   pb::View view_;
   pb::WatchRequest request_;
   grpc::Status end_;
-  bool open_ = false, writing_ = false;
+  bool open_ = false, writing_ = false, wants_observed_ = false;
 };
 
 void MeshClient::State::Run() {
@@ -226,6 +234,13 @@ void MeshClient::Report(const ProxyStatus& status) {
   if (state_->status == status) return;
   state_->status = status;
   state_->unsent = true;
+  state_->Wake();
+}
+
+void MeshClient::Report(std::shared_ptr<const ObservedReport> observed) {
+  absl::MutexLock lock(&state_->mutex);
+  state_->observed = std::move(observed);
+  state_->observed_unsent = true;
   state_->Wake();
 }
 

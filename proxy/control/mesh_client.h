@@ -1,5 +1,5 @@
 // Client of the agent's MeshService: one stream with backoff that yields whole views and carries the newest status
-// back.
+// back, and what was observed lately.
 #pragma once
 
 #include <functional>
@@ -35,6 +35,8 @@ class MeshClient {
 
   // Thread-safe. What is sent is the newest, at the start of a stream and at a change.
   void Report(const ProxyStatus& status);
+  // Likewise; not sent to an agent whose view does not ask for it.
+  void Report(std::shared_ptr<const ObservedReport> observed);
 
  private:
   struct State;

@@ -122,6 +122,43 @@ TEST_F(MeshClientTest, ComesAgainAfterAFailureAndTellsItsStatusAnew) {
   EXPECT_TRUE(second.WaitForStatus([](const mesh::v1::ProxyStatus& status) { return status.view_version() == 1; }));
 }
 
+TEST_F(MeshClientTest, WhatWasObservedIsToldToAnAgentThatAsksForItAndToTheNextOneAnew) {
+  const auto report = [](const char* peer) {
+    ObservedReport made{absl::FromUnixSeconds(99), {}, 1};
+    made.calls.emplace_back();
+    made.calls[0].direction = "inbound";
+    made.calls[0].local_id = "spiffe://td/web";
+    made.calls[0].peer_id = peer;
+    return std::make_shared<const ObservedReport>(std::move(made));
+  };
+  const auto of = [](const std::string& peer) {
+    return [peer](const mesh::v1::Observed& observed) {
+      return observed.at_unix() == 99 && observed.calls_size() == 1 && observed.calls(0).peer_id() == peer;
+    };
+  };
+  {
+    FakeMeshService service(path_);
+    service.Send(View(1));
+    Connect();
+    ASSERT_TRUE(WaitForView(1));
+    client_->Report(report("spiffe://td/a"));
+    client_->Report({.view_version = 1, .refused_view_error = "", .spiffe_id = "", .serial = ""});
+    ASSERT_TRUE(service.WaitForStatus([](const mesh::v1::ProxyStatus& status) { return status.view_version() == 1; }));
+    EXPECT_TRUE(service.observed().empty()) << "an agent that does not know it would refuse it";
+    mesh::v1::View wanting = View(2);
+    wanting.set_wants_observed(true);
+    service.Send(wanting);
+    EXPECT_TRUE(service.WaitForObserved(of("spiffe://td/a")));
+    client_->Report(report("spiffe://td/b"));
+    EXPECT_TRUE(service.WaitForObserved(of("spiffe://td/b")));
+  }
+  FakeMeshService next(path_);
+  mesh::v1::View wanting = View(3);
+  wanting.set_wants_observed(true);
+  next.Send(wanting);
+  EXPECT_TRUE(next.WaitForObserved(of("spiffe://td/b")));
+}
+
 TEST_F(MeshClientTest, AnAgentThatKnowsNoMeshIsAskedRarely) {
   FakeMeshService service(path_);
   service.Fail(grpc::StatusCode::UNIMPLEMENTED, "unknown service");

@@ -1,4 +1,4 @@
-// One View of lanyard.mesh.v1 as values that cannot be wrong, and what a proxy says of itself in return.
+// One View of lanyard.mesh.v1 as values that cannot be wrong, and what a proxy says in return.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include "identity/policy/policy.h"
 #include "identity/policy/route.h"
 #include "identity/spiffe/spiffe_id.h"
+#include "proxy/mesh/observation.h"
 
 namespace lanyard {
 
@@ -36,6 +37,13 @@ struct ProxyStatus {
   uint64_t open_connections = 0;
 
   friend bool operator==(const ProxyStatus&, const ProxyStatus&) = default;
+};
+
+// Observed of that API.
+struct ObservedReport {
+  absl::Time at;
+  std::vector<ObservedCall> calls;  // the latest first
+  uint64_t left_out = 0;            // kinds of call that are not among them
 };
 
 }  // namespace lanyard

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "identity/base/version.h"
 #include "identity/config/config_problems.h"
+#include "identity/policy/observed_proto.h"
 #include "identity/policy/rules_proto.h"
 
 namespace lanyard {
@@ -37,6 +38,7 @@ std::vector<SpiffeId> ReadIds(const mesh::v1::View& view, ConfigProblems& proble
 
 std::string ContentOf(mesh::v1::View view) {
   view.clear_version();
+  view.clear_wants_observed();  // says nothing of the rules
   return view.SerializeAsString();
 }
 
@@ -75,6 +77,27 @@ mesh::v1::ProxyStatus ToProto(const ProxyStatus& status) {
   proto.set_serial(status.serial);
   proto.set_not_after_unix(absl::ToUnixSeconds(status.not_after));
   proto.set_open_connections(status.open_connections);
+  return proto;
+}
+
+mesh::v1::Observed ToProto(const ObservedReport& report) {
+  mesh::v1::Observed proto;
+  proto.set_at_unix(absl::ToUnixSeconds(report.at));
+  proto.set_left_out(report.left_out);
+  for (const ObservedCall& call : report.calls) {
+    ObservedTuple tuple;
+    tuple.inbound = call.direction == "inbound";
+    tuple.local_id = call.local_id;
+    tuple.peer_id = call.peer_id;
+    tuple.destination = call.destination;
+    tuple.port = call.port;
+    tuple.allowed = call.allowed;
+    tuple.rule = call.rule;
+    tuple.count = call.count;
+    tuple.last_seen = call.last_seen;
+    *proto.add_calls() = ToProto(tuple);
+  }
+  KeepOwnCalls([](const SpiffeId&) { return true; }, proto);
   return proto;
 }
 

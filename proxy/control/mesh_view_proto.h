@@ -19,5 +19,7 @@ absl::StatusOr<std::shared_ptr<const MeshUpdate>> ParseView(absl::string_view by
 
 // `text` fields are cut to what the agent takes, and control characters become spaces.
 mesh::v1::ProxyStatus ToProto(const ProxyStatus& status);
+// Within the limits of an Observed (observed_proto.h): what is beyond is left out, and counted there.
+mesh::v1::Observed ToProto(const ObservedReport& report);
 
 }  // namespace lanyard

@@ -57,6 +57,7 @@ TEST(MeshViewProto, EveryMistakeRefusesItAndAllAreNamed) {
 TEST(MeshViewProto, ContentIsEqualWhateverTheVersion) {
   mesh::v1::View later = View();
   later.set_version(8);
+  later.set_wants_observed(true);
   EXPECT_EQ((*ReadView(View()))->content, (*ReadView(later))->content);
   later.add_bans()->set_serial("0a");
   EXPECT_NE((*ReadView(View()))->content, (*ReadView(later))->content);
@@ -77,6 +78,28 @@ TEST(MeshViewProto, AStatusIsCutToWhatTheAgentTakes) {
   EXPECT_FALSE(proto.version().empty());
   EXPECT_THAT(proto.refused_view_error(), HasSubstr("line one"));
   EXPECT_EQ(proto.refused_view_error().size(), 512u);
+}
+
+TEST(MeshViewProto, WhatWasObservedIsCutToWhatTheAgentTakes) {
+  ObservedReport report{absl::FromUnixSeconds(99), {}, 2};
+  ObservedCall call;
+  call.direction = "outbound";
+  call.local_id = "spiffe://td/shop";
+  call.destination = "10.0.0.7:80";
+  call.port = 80;
+  call.allowed = true;
+  call.rule = "mesh";
+  call.count = 3;
+  call.last_seen = absl::FromUnixSeconds(98);
+  report.calls.assign(300, call);
+  const mesh::v1::Observed proto = ToProto(report);
+  EXPECT_EQ(proto.at_unix(), 99);
+  ASSERT_EQ(proto.calls_size(), 256);
+  EXPECT_EQ(proto.left_out(), 2u + 44u);
+  EXPECT_FALSE(proto.calls(0).inbound());
+  EXPECT_EQ(proto.calls(0).destination(), "10.0.0.7:80");
+  EXPECT_EQ(proto.calls(0).last_seen_unix(), 98);
+  EXPECT_EQ(proto.calls(0).count(), 3u);
 }
 
 }  // namespace

@@ -140,4 +140,9 @@ void MeshWatch::OpenConnections(uint64_t count) {
   Report();
 }
 
+// What is told before there is a client is told again soon.
+void MeshWatch::Observed(std::shared_ptr<const ObservedReport> report) {
+  if (client_ != nullptr) client_->Report(std::move(report));
+}
+
 }  // namespace lanyard

@@ -45,6 +45,7 @@ class MeshWatch {
   void Applied(uint64_t view_version);
   void Shows(const std::string& spiffe_id, const std::string& serial, absl::Time not_after);
   void OpenConnections(uint64_t count);
+  void Observed(std::shared_ptr<const ObservedReport> report);
 
   const std::string& address() const { return options_.address; }
   bool connected() const { return connected_; }        // the agent's newest view is here
