@@ -5,16 +5,20 @@
 namespace lanyard {
 
 Relay::Relay(EventLoop* loop, BufferPool* pool, BufferBudget* budget, size_t buffer_bytes, Stream* near, Stream* far,
-             std::function<void()> again)
+             std::function<void()> step)
     : loop_(loop),
       budget_(budget),
-      again_(loop, std::move(again)),
-      forward_{near, far, Buffer(pool, buffer_bytes)},
-      backward_{far, near, Buffer(pool, buffer_bytes)},
+      step_(std::move(step)),
+      again_(loop, [this] { step_(); }),
+      forward_(this, near, far, pool, buffer_bytes),
+      backward_(this, far, near, pool, buffer_bytes),
       times_{.begun = loop->now(), .last_activity = loop->now()} {}
 
 Relay::~Relay() {
-  for (const Direction* direction : {&forward_, &backward_}) budget_->Changed(direction->held_bytes, 0);
+  for (Direction* direction : {&forward_, &backward_}) {
+    budget_->Changed(direction->held_bytes, 0);
+    direction->from->set_observer(nullptr);
+  }
 }
 
 RelayState Relay::Pump() {
@@ -29,6 +33,7 @@ RelayState Relay::Pump() {
 }
 
 Relay::Moved Relay::Move(Direction& direction) {
+  if (!direction.HasWork()) return Moved::kAll;
   const Moved moved = MoveBytes(direction);
   const size_t held = direction.buffer.size();
   if (held != direction.held_bytes) budget_->Changed(std::exchange(direction.held_bytes, held), held);
@@ -39,13 +44,14 @@ Relay::Moved Relay::MoveBytes(Direction& direction) {
   for (int share = kBuffersPerTurn;; --share) {
     if (!WriteOut(direction)) return Moved::kToFailed;
     if (!direction.buffer.empty()) return Moved::kAll;  // `to` is full, and will say when it is not
-    if (direction.ended) break;
+    if (direction.ended || !direction.readable) break;
     if (share == 0) {
       again_.Start(absl::ZeroDuration());  // `from` was not read empty, so it will not speak again by itself
       break;
     }
     const absl::Span<uint8_t> space = direction.buffer.space();
     const IoResult read = direction.from->Read(space.first(budget_->MayRead(space.size())));
+    direction.readable = read.status != IoStatus::kWouldBlock && !read.drained;
     if (read.status == IoStatus::kWouldBlock) break;
     if (read.status == IoStatus::kError) return Moved::kFromFailed;
     times_.last_activity = loop_->now();

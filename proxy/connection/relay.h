@@ -29,9 +29,10 @@ class Relay {
   // One direction moves at most this many buffers in a turn, so that one flow does not starve the others.
   static constexpr int kBuffersPerTurn = 4;
 
-  // Streams are borrowed. `again` is called in a later turn when this one's share was used up.
+  // Streams are borrowed, and observed from now on. `step` is called when either is ready, and in a later turn when
+  // this one's share was used up; it is to call Pump, and may be the relay's end.
   Relay(EventLoop* loop, BufferPool* pool, BufferBudget* budget, size_t buffer_bytes, Stream* near, Stream* far,
-        std::function<void()> again);
+        std::function<void()> step);
   ~Relay();
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
@@ -39,7 +40,7 @@ class Relay {
   // Bytes of `near` that were read before; first to be written to `far`.
   void Preload(Buffer& received) { forward_.buffer.Adopt(received); }
 
-  // Moves what can be moved. Call at first, and whenever either stream is ready.
+  // Moves what can be moved. Call at first, and from `step`.
   RelayState Pump();
 
   uint64_t bytes_forward() const { return forward_.bytes; }    // near to far, written
@@ -48,10 +49,23 @@ class Relay {
   const StreamTimes& times() const { return times_; }
 
  private:
-  struct Direction {
+  // Hears when the stream that it reads from is ready; nothing is read before that.
+  struct Direction final : StreamObserver {
+    Direction(Relay* of, Stream* source, Stream* sink, BufferPool* pool, size_t buffer_bytes)
+        : relay(of), from(source), to(sink), buffer(pool, buffer_bytes) {
+      from->set_observer(this);
+    }
+    void OnReady() override {
+      readable = true;
+      relay->step_();
+    }
+    bool HasWork() const { return readable || !buffer.empty() || (ended && !shut); }
+
+    Relay* relay;
     Stream* from;
     Stream* to;
     Buffer buffer;
+    bool readable = true;
     bool ended = false;  // `from` has
     bool shut = false;   // `to` was told
     size_t held_bytes = 0;  // as the budget knows it
@@ -65,6 +79,7 @@ class Relay {
 
   EventLoop* loop_;
   BufferBudget* budget_;
+  std::function<void()> step_;
   Timer again_;
   Direction forward_;
   Direction backward_;

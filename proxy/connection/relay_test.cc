@@ -14,14 +14,40 @@ namespace {
 
 constexpr size_t kBufferBytes = 4096;
 
+// Counts how often the stream below is read; may say each time that nothing more is there.
+class CountedStream : public Stream, private StreamObserver {
+ public:
+  explicit CountedStream(Stream* lower) : lower_(lower) { lower_->set_observer(this); }
+  IoResult Open() override { return lower_->Open(); }
+  IoResult Read(absl::Span<uint8_t> into) override {
+    ++reads;
+    IoResult result = lower_->Read(into);
+    result.drained = says_drained && result.status == IoStatus::kOk;
+    return result;
+  }
+  IoResult Write(absl::Span<const uint8_t> from) override { return lower_->Write(from); }
+  IoResult Flush() override { return lower_->Flush(); }
+  IoResult ShutdownWrite() override { return lower_->ShutdownWrite(); }
+  void Reset() override { lower_->Reset(); }
+  StreamError error() const override { return lower_->error(); }
+  std::string error_text() const override { return lower_->error_text(); }
+
+  int reads = 0;
+  bool says_drained = false;
+
+ private:
+  void OnReady() override {
+    if (observer_ != nullptr) observer_->OnReady();
+  }
+  Stream* lower_;
+};
+
 // client <-> near | relay | far <-> server
 class RelayTest : public testing::Test, protected StreamObserver {
  protected:
   RelayTest() {
     std::tie(client_, near_) = FakeStream::Pair(loop_.get(), 10000);
     std::tie(far_, server_) = FakeStream::Pair(loop_.get(), 10000);
-    near_->set_observer(this);
-    far_->set_observer(this);
     relay_.emplace(loop_.get(), &pool_, &budget_, kBufferBytes, near_.get(), far_.get(), [this] { OnReady(); });
   }
   void OnReady() override {
@@ -161,11 +187,37 @@ TEST_F(RelayTest, OneFlowTakesABoundedShareOfATurn) {
   std::tie(far_, server_) = FakeStream::Pair(loop_.get(), 1 << 20);
   int again = 0;
   relay_.emplace(loop_.get(), &pool_, &budget_, kBufferBytes, near_.get(), far_.get(), [&] { ++again; });
+  near_->set_observer(nullptr);  // nobody speaks
+  far_->set_observer(nullptr);
   StreamWriter writer(client_.get(), TestBytes(1 << 19, 5));
   writer.Push();
   EXPECT_EQ(relay_->Pump(), RelayState::kRunning);
   EXPECT_EQ(relay_->bytes_forward(), Relay::kBuffersPerTurn * kBufferBytes);
   ASSERT_TRUE(TurnUntil([&] { return again == 1; })) << "it asks for the rest by itself";
+}
+
+TEST_F(RelayTest, OnlyASideThatSpokeIsReadAndOnceIfThatWasAll) {
+  relay_.reset();
+  CountedStream near(near_.get()), far(far_.get());
+  relay_.emplace(loop_.get(), &pool_, &budget_, kBufferBytes, &near, &far, [this] { OnReady(); });
+  OnReady();
+  for (const bool says_drained : {false, true}) {
+    near.says_drained = says_drained;
+    near.reads = far.reads = 0;
+    const uint64_t before = relay_->bytes_forward();
+    StreamWriter writer(client_.get(), "x");
+    writer.Push();
+    loop_->RunOnce(absl::Milliseconds(1));
+    EXPECT_EQ(relay_->bytes_forward(), before + 1);
+    EXPECT_EQ(far.reads, 0);
+    EXPECT_EQ(near.reads, says_drained ? 1 : 2) << "the second time to learn that this was all";
+    for (int turn = 0; turn < 10; ++turn) loop_->RunOnce(absl::Milliseconds(1));
+  }
+  StreamWriter reply(server_.get(), "answer");
+  reply.Push();
+  StreamReader reader(client_.get());
+  ASSERT_TRUE(TurnUntil([&] { return reader.Drain() || reader.bytes() == "answer"; }));
+  relay_.reset();
 }
 
 TEST_F(RelayTest, SaysWhichSideFailed) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -63,6 +64,7 @@ class Buffer {
   bool holds_block() const { return block_ != nullptr; }
   bool frugal() const { return pool_->frugal(); }
   absl::Span<const uint8_t> content() const { return {block_.get() + begin_, size()}; }
+  absl::Span<uint8_t> content() { return {block_.get() + begin_, size()}; }
   // Where the next bytes go; borrows a block.
   absl::Span<uint8_t> space() {
     if (block_ == nullptr) block_ = pool_->Take();
@@ -72,6 +74,12 @@ class Buffer {
   void Consumed(size_t size_bytes) {
     begin_ += size_bytes;
     if (begin_ == end_) begin_ = end_ = 0;
+  }
+  // All that the block has beside the content becomes room.
+  void MoveToFront() {
+    if (begin_ == 0) return;
+    std::memmove(block_.get(), block_.get() + begin_, size());
+    end_ -= std::exchange(begin_, 0);
   }
   // Returns the block if nothing is in it.
   void Trim() {

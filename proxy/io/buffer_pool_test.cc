@@ -22,6 +22,19 @@ TEST(Buffer, BorrowsABlockOnlyWhileItHoldsBytes) {
   EXPECT_EQ(pool.lent(), 0u);
 }
 
+TEST(Buffer, MovesItsContentToTheFrontForRoom) {
+  BufferPool pool(8);
+  Buffer buffer(&pool);
+  std::memcpy(buffer.space().data(), "abcdefgh", 8);
+  buffer.Produced(8);
+  buffer.Consumed(5);
+  EXPECT_EQ(buffer.room(), 0u);
+  buffer.MoveToFront();
+  EXPECT_EQ(buffer.room(), 5u);
+  EXPECT_EQ(buffer.size(), 3u);
+  EXPECT_EQ(std::memcmp(buffer.content().data(), "fgh", 3), 0);
+}
+
 TEST(Buffer, HoldsNoMoreThanItsLimit) {
   BufferPool pool(1024);
   Buffer buffer(&pool, 100);

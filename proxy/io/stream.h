@@ -19,8 +19,12 @@ enum class IoStatus : uint8_t {
 };
 
 struct IoResult {
+  constexpr IoResult(IoStatus of, size_t size_of = 0, bool is_drained = false)
+      : status(of), drained(is_drained), size_bytes(size_of) {}
+
   IoStatus status;
-  size_t size_bytes = 0;  // with kOk: how much was read or taken
+  bool drained;       // Read, with kOk: trying again before the observer is told would block
+  size_t size_bytes;  // with kOk: how much was read or taken
 };
 
 // Why a stream died.

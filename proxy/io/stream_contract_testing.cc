@@ -95,6 +95,24 @@ TEST_P(StreamContract, ReadsIntoTheSmallestBuffer) {
   EXPECT_EQ(got, "abc");
 }
 
+TEST_P(StreamContract, WhereNothingMoreIsThereTheNextReadWouldBlock) {
+  ASSERT_TRUE(OpenBoth());
+  const std::string text = TestBytes(500000, 6);
+  StreamWriter writer(ends_.left.get(), text);
+  std::string got;
+  std::vector<uint8_t> block(30000);
+  ASSERT_TRUE(harness_->TurnUntil([&] {
+    writer.Push();
+    const IoResult read = ends_.right->Read(absl::MakeSpan(block).first(1 + got.size() % block.size()));
+    got.append(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(read.size_bytes));
+    if (read.drained) {
+      EXPECT_EQ(ends_.right->Read(absl::MakeSpan(block)).status, IoStatus::kWouldBlock);
+    }
+    return got.size() >= text.size();
+  }));
+  EXPECT_TRUE(got == text);
+}
+
 TEST_P(StreamContract, CarriesMegabytesBothWaysAtOnce) {
   ASSERT_TRUE(OpenBoth());
   const std::string rightward = TestBytes(3 << 20, 1), leftward = TestBytes(2 << 20, 2);

@@ -97,7 +97,7 @@ IoResult TcpStream::Read(absl::Span<uint8_t> into) {
     if (count > 0) {
       // Less than asked for: the socket is empty, and the kernel will say when it is not.
       if (static_cast<size_t>(count) < into.size() && !end_seen_) readable_ = false;
-      return {IoStatus::kOk, static_cast<size_t>(count)};
+      return {IoStatus::kOk, static_cast<size_t>(count), !readable_};
     }
     if (count == 0) return {IoStatus::kEnd};
     if (errno == EINTR) continue;

@@ -344,12 +344,12 @@ IoResult Link::ReadData(absl::Span<uint8_t> into) {
   return result;
 }
 
-IoStatus Link::WriteFrames(absl::Span<const uint8_t> frames, bool more) {
-  const IoStatus status = tls_->WriteRecord(frames, more).status;
+IoStatus Link::WriteFrames(absl::Span<const uint8_t> head, absl::Span<const uint8_t> body, bool more) {
+  const IoStatus status = tls_->WriteRecord(head, body, more).status;
   return status == IoStatus::kError ? FailOfTls() : status;
 }
 
-IoStatus Link::WriteFrames(absl::string_view frames) { return WriteFrames(Bytes(frames), false); }
+IoStatus Link::WriteFrames(absl::string_view frames) { return WriteFrames({}, Bytes(frames), false); }
 
 IoStatus Link::Flush() {
   const IoStatus status = tls_->Flush().status;
@@ -358,13 +358,13 @@ IoStatus Link::Flush() {
 
 IoStatus Link::FlushOwn() {
   if (state_ == State::kClosed) return IoStatus::kError;
-  std::string frames;
   const bool go_away = role_ == LinkRole::kAcceptor && go_away_due_;
+  if (own_due_ == nullptr && !pong_due_.has_value() && !ping_due_ && !go_away) return IoStatus::kOk;
+  std::string frames;
   if (own_due_ != nullptr) frames += *own_due_;
   if (pong_due_) frames += EncodePing(FrameType::kPong, *pong_due_);
   if (ping_due_) frames += EncodePing(FrameType::kPing, ping_sent_);
   if (go_away) frames += EncodeGoAway(*going_away_);
-  if (frames.empty()) return IoStatus::kOk;
   const IoStatus status = WriteFrames(frames);
   if (status != IoStatus::kOk) return status;
   own_due_.reset();

@@ -134,8 +134,8 @@ class Link : private StreamObserver {
   size_t data_left() const { return parser_.data_left(); }
   // Part of DATA's payload.
   IoResult ReadData(absl::Span<uint8_t> into);
-  // kOk, or all of it is still to be sent.
-  IoStatus WriteFrames(absl::Span<const uint8_t> frames, bool more);
+  // kOk, or all of it is still to be sent. `head` and `body` go into one record.
+  IoStatus WriteFrames(absl::Span<const uint8_t> head, absl::Span<const uint8_t> body, bool more);
   IoStatus WriteFrames(absl::string_view frames);
   IoStatus Flush();
   // Its own frames that wait: PONG, GOAWAY, PING, VOUCH, and answers to ATTACH and VOUCH.

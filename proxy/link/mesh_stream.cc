@@ -80,12 +80,14 @@ IoResult MeshStream::Read(absl::Span<uint8_t> into) {
       continue;
     }
     const IoResult result = link->ReadData(into.subspan(done));
-    status = result.status;
-    if (status == IoStatus::kOk) done += result.size_bytes;
+    status = result.drained ? IoStatus::kWouldBlock : result.status;
+    if (result.status == IoStatus::kOk) done += result.size_bytes;
     if (status == IoStatus::kError) Lose(carrier);
   }
   if (machine_.received_end()) ReadQuietly();
-  if (done > 0) return {IoStatus::kOk, done};
+  if (done > 0) {
+    return {IoStatus::kOk, done, status == IoStatus::kWouldBlock && machine_.receiving_open() && !failed()};
+  }
   if (failed()) return {IoStatus::kError};
   return {machine_.received_end() ? IoStatus::kEnd : IoStatus::kWouldBlock};
 }
@@ -109,6 +111,9 @@ IoStatus MeshStream::TakeFrame(Carrier carrier) {
   if (machine_.OnFrame(carrier, frame.type) == StreamMachine::Verdict::kIllegal) {
     Fail(StreamError::kMeshProtocol,
          absl::StrCat("the far proxy broke the mesh protocol: ", FrameTypeName(frame.type), " out of turn"));
+  } else if (frame.type == FrameType::kData) {
+    LeaveIfItFlows();  // nothing else follows from it
+    return failed() ? IoStatus::kError : IoStatus::kOk;
   }
   Settle();
   return failed() ? IoStatus::kError : IoStatus::kOk;
@@ -142,6 +147,7 @@ void MeshStream::ReadQuietly() {
 IoResult MeshStream::Write(absl::Span<const uint8_t> from) {
   if (failed()) return {IoStatus::kError};
   if (from.empty()) return {IoStatus::kOk, 0};
+  if (machine_.flowing()) return WriteData(from);
   if (!OpeningDue()) PushAll(false);
   if (failed()) return {IoStatus::kError};
   // A closing frame or SWITCH goes first.
@@ -151,20 +157,16 @@ IoResult MeshStream::Write(absl::Span<const uint8_t> from) {
 
 IoResult MeshStream::WriteData(absl::Span<const uint8_t> from) {
   const Carrier carrier = machine_.writer();
-  uint8_t record[kMaxRecordBytes];
+  uint8_t head[kMaxControlBytes + 2 * kFrameHeaderBytes];  // OPEN or ACCEPT, and the header of DATA
   size_t done = 0;
   while (done < from.size()) {
-    const bool opening = OpeningDue();
-    size_t size = 0;
-    if (opening) {
-      std::memcpy(record, opening_.data(), opening_.size());
-      size = opening_.size();
-    }
-    const size_t chunk = std::min(from.size() - done, kMaxRecordBytes - kFrameHeaderBytes - size);
-    WriteDataHeader(chunk, record + size);
-    std::memcpy(record + size + kFrameHeaderBytes, from.data() + done, chunk);
-    size += kFrameHeaderBytes + chunk;
-    const IoStatus status = Of(carrier)->WriteFrames({record, size}, done + chunk < from.size());
+    const bool opening = !machine_.flowing() && OpeningDue();
+    const size_t before = opening ? opening_.size() : 0;
+    std::memcpy(head, opening_.data(), before);
+    const absl::Span<const uint8_t> data = from.subspan(done, kMaxRecordBytes - kFrameHeaderBytes - before);
+    WriteDataHeader(data.size(), head + before);
+    const IoStatus status = Of(carrier)->WriteFrames({head, before + kFrameHeaderBytes}, data,
+                                                     done + data.size() < from.size());
     if (status == IoStatus::kError) {
       Lose(carrier);
       return {IoStatus::kError};
@@ -175,7 +177,7 @@ IoResult MeshStream::WriteData(absl::Span<const uint8_t> from) {
       hold_.Stop();
       std::string().swap(opening_);
     }
-    done += chunk;
+    done += data.size();
   }
   return done > 0 ? IoResult{IoStatus::kOk, done} : IoResult{IoStatus::kWouldBlock};
 }
@@ -253,7 +255,7 @@ void MeshStream::OnReady() {
   for (const Carrier carrier : {Carrier::kCurrent, Carrier::kNext}) {
     if (!failed() && Of(carrier) != nullptr && Of(carrier)->FlushOwn() == IoStatus::kError) Lose(carrier);
   }
-  PushAll(false);
+  if (!machine_.flowing()) PushAll(false);
   while (!failed() && machine_.awaits_answer() && TakeFrame(Carrier::kNext) == IoStatus::kOk) {
   }
   // An opener that gives the next link up closes it.

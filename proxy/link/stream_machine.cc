@@ -215,9 +215,4 @@ Carrier StreamMachine::writer() const {
   return phase_ == Phase::kSwitchSent || phase_ == Phase::kCarried ? Carrier::kNext : Carrier::kCurrent;
 }
 
-Carrier StreamMachine::reader() const {
-  if (phase_ == Phase::kCarried) return Carrier::kNext;
-  return role_ == LinkRole::kAcceptor && phase_ == Phase::kSwitchDue ? Carrier::kNext : Carrier::kCurrent;
-}
-
 }  // namespace lanyard

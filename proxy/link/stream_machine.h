@@ -69,8 +69,15 @@ class StreamMachine {
   std::optional<FrameType> NextFrame(Carrier carrier) const;
   void Sent(Carrier carrier, FrameType type);
   bool may_write() const;
+  // Data may be written, and no carrier has another frame due: the usual state of a stream.
+  bool flowing() const {
+    return phase_ == Phase::kSingle && sending_ == Sending::kOpen && !closing_.has_value() && !dead_;
+  }
   Carrier writer() const;
-  Carrier reader() const;
+  Carrier reader() const {
+    if (phase_ == Phase::kCarried) return Carrier::kNext;
+    return role_ == LinkRole::kAcceptor && phase_ == Phase::kSwitchDue ? Carrier::kNext : Carrier::kCurrent;
+  }
   // From the next carrier, or (opener, answered) the news that it is lost.
   bool awaits_answer() const { return phase_ == Phase::kAttaching || phase_ == Phase::kReady; }
   bool awaits_leave() const { return phase_ == Phase::kReady; }

@@ -51,6 +51,32 @@ TEST(StreamMachine, AnOpenerWritesBeforeTheAnswer) {
   EXPECT_FALSE(machine.answered());
 }
 
+TEST(StreamMachine, FlowsWhileNoFrameIsDue) {
+  for (const bool opens : {true, false}) {
+    StreamMachine machine(opens ? LinkRole::kOpener : LinkRole::kAcceptor);
+    EXPECT_FALSE(machine.flowing());
+    opens ? machine.Open() : machine.Accept();
+    EXPECT_FALSE(machine.flowing());
+    SendDue(&machine);
+    EXPECT_TRUE(machine.flowing());
+    if (opens) {
+      EXPECT_EQ(machine.OnFrame(kCurrent, FrameType::kAccept), Verdict::kTake);
+      EXPECT_TRUE(machine.flowing());
+    }
+    StreamMachine ended = machine, aborted = machine, lost = machine;
+    machine.Attach();
+    EXPECT_FALSE(machine.flowing());
+    ended.End();
+    EXPECT_FALSE(ended.flowing());
+    SendDue(&ended);
+    EXPECT_FALSE(ended.flowing());
+    aborted.Abort();
+    EXPECT_FALSE(aborted.flowing());
+    lost.OnLost(kCurrent);
+    EXPECT_FALSE(lost.flowing());
+  }
+}
+
 TEST(StreamMachine, AnAcceptorWritesAfterItsAnswer) {
   StreamMachine machine(LinkRole::kAcceptor);
   EXPECT_FALSE(machine.may_write());

@@ -234,6 +234,10 @@ void MachineWorld::Settle(size_t side) {
     own.lines[1] = -1;
     own.machine.NextDropped();
   }
+  if (own.machine.flowing() && (!own.machine.may_write() || own.machine.writer() != Carrier::kCurrent ||
+                                own.machine.NextFrame(Carrier::kCurrent) || own.machine.NextFrame(Carrier::kNext))) {
+    Problem("a stream flows while a frame is due");
+  }
   if (!own.machine.over()) return;
   own.done = own.machine.dead() ? Done::kDead : own.machine.reusable() ? Done::kReusable : Done::kRetired;
   if (own.done == Done::kReusable) return;

@@ -65,11 +65,16 @@ void TlsStream::OnReady() {
 IoStatus TlsStream::Fill() {
   if (lower_drained_) return IoStatus::kWouldBlock;
   if (lower_ended_) return IoStatus::kEnd;
+  if (!part_.empty()) TakeBack();
+  in_.MoveToFront();
   const absl::Span<uint8_t> space = in_.space();
-  const size_t most = in_.frugal() ? std::min(space.size(), kRoomForARecord) : space.size();
+  const size_t most = in_.frugal() ? std::min(space.size(), kRoomForARecord - in_.size()) : space.size();
   const IoResult result = lower_->Read(space.first(most));
   switch (result.status) {
-    case IoStatus::kOk: in_.Produced(result.size_bytes); return IoStatus::kOk;
+    case IoStatus::kOk:
+      in_.Produced(result.size_bytes);
+      lower_drained_ = result.drained;
+      return IoStatus::kOk;
     case IoStatus::kWouldBlock: lower_drained_ = true; break;
     case IoStatus::kEnd: lower_ended_ = true; break;
     case IoStatus::kError: lower_failed_ = true; break;
@@ -80,18 +85,25 @@ IoStatus TlsStream::Fill() {
 
 int TlsStream::BioRead(BIO* bio, absl::Span<uint8_t> into) {
   BIO_clear_retry_flags(bio);
+  if (records_ != nullptr) return -1;
+  if (open_ && for_ssl_ == 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
   if (in_.empty() && Fill() != IoStatus::kOk) {
     if (!lower_ended_ && !lower_failed_) BIO_set_retry_read(bio);
     return lower_ended_ ? 0 : -1;
   }
-  const size_t count = std::min(into.size(), in_.size());
+  const size_t count = std::min(into.size(), open_ ? for_ssl_ : in_.size());
   std::memcpy(into.data(), in_.content().data(), count);
   in_.Consumed(count);
+  if (open_) for_ssl_ -= count;
   return static_cast<int>(count);
 }
 
 int TlsStream::BioWrite(BIO* bio, absl::Span<const uint8_t> from) {
   BIO_clear_retry_flags(bio);
+  if (records_ != nullptr) return -1;  // a second writer with the same key would betray it
   size_t taken = 0;
   if (!corked_ && out_.empty()) {
     const IoResult result = lower_->Write(from);
@@ -147,29 +159,124 @@ IoResult TlsStream::Open() {
   return {error_ == StreamError::kNone ? IoStatus::kWouldBlock : IoStatus::kError};
 }
 
+// Reading.
+
 IoResult TlsStream::Read(absl::Span<uint8_t> into) {
   if (error_ != StreamError::kNone) return Failed();
   if (!open_) return {IoStatus::kWouldBlock};
   if (!out_.empty() && FlushOut().status == IoStatus::kError) return Failed();
   if (ended_) return {IoStatus::kEnd};
+  if (records_ != nullptr && Drained()) return {IoStatus::kWouldBlock};
   size_t done = 0;
   IoResult last{IoStatus::kOk};
   while (done < into.size() && last.status == IoStatus::kOk) {
-    // To be told by BoringSSL that nothing is there costs half as much as a small record; it never holds a whole one.
-    if (in_.empty() && SSL_pending(ssl_.get()) == 0 && Fill() == IoStatus::kWouldBlock) {
-      last = {IoStatus::kWouldBlock};
-      break;
-    }
-    const int count = SSL_read(ssl_.get(), into.data() + done, static_cast<int>(into.size() - done));
-    if (count > 0) {
-      done += static_cast<size_t>(count);
+    if (opened_ > 0) {
+      done += TakeOpened(into.subspan(done));
+    } else if (records_ == nullptr && SSL_pending(ssl_.get()) > 0) {
+      last = ReadBySsl(into.subspan(done));
+      done += last.size_bytes;
     } else {
-      last = Settle(count);
+      last = AwaitRecord();
+      if (last.status != IoStatus::kOk) break;
+      last = records_ != nullptr ? OpenRecord() : ReadBySsl(into.subspan(done));
+      done += last.size_bytes;
     }
   }
+  if (last.status == IoStatus::kWouldBlock) SetAside();
   in_.Trim();
   // What came before an end or an error is delivered first.
-  return done > 0 ? IoResult{IoStatus::kOk, done} : last;
+  if (done == 0) return last;
+  return {IoStatus::kOk, done, last.status == IoStatus::kWouldBlock || (records_ != nullptr && Drained())};
+}
+
+void TlsStream::SetAside() {
+  if (in_.empty()) return;
+  part_.assign(in_.content().begin(), in_.content().end());
+  in_.Drop();
+}
+
+void TlsStream::TakeBack() {
+  std::memcpy(in_.space().data(), part_.data(), part_.size());
+  in_.Produced(part_.size());
+  std::string().swap(part_);
+}
+
+IoResult TlsStream::AwaitRecord() {
+  for (;;) {
+    record_bytes_ = TlsRecords::WireBytes(in_.content());
+    if (record_bytes_ > 0 && (record_bytes_ <= in_.size() || record_bytes_ > TlsRecords::kMaxWireBytes)) {
+      record_bytes_ = std::min(record_bytes_, in_.size());
+      return {IoStatus::kOk};
+    }
+    switch (Fill()) {
+      case IoStatus::kOk: break;
+      case IoStatus::kWouldBlock: return {IoStatus::kWouldBlock};
+      case IoStatus::kEnd: return Fail(StreamError::kTruncated, "the peer closed the connection without close_notify");
+      case IoStatus::kError: return FailOfLower();
+    }
+  }
+}
+
+IoResult TlsStream::ReadBySsl(absl::Span<uint8_t> into) {
+  for_ssl_ = SSL_pending(ssl_.get()) > 0 ? 0 : record_bytes_;
+  const int count = SSL_read(ssl_.get(), into.data(), static_cast<int>(into.size()));
+  ssl_even_ = count > 0 && SSL_pending(ssl_.get()) == 0;
+  if (count > 0) return {IoStatus::kOk, static_cast<size_t>(count)};
+  const IoResult result = Settle(count);
+  return result.status == IoStatus::kWouldBlock ? IoResult{IoStatus::kOk} : result;  // the record had no data
+}
+
+IoResult TlsStream::OpenRecord() {
+  const TlsRecords::Opened opened = records_->Open(in_.content().first(record_bytes_));
+  switch (opened.kind) {
+    case TlsRecords::Kind::kData:
+      in_.Consumed(TlsRecords::kHeaderBytes);
+      opened_ = opened.data.size();
+      behind_opened_ = record_bytes_ - TlsRecords::kHeaderBytes - opened_;
+      return {IoStatus::kOk};
+    case TlsRecords::Kind::kNothing:
+      in_.Consumed(record_bytes_);
+      return {IoStatus::kOk};
+    case TlsRecords::Kind::kEnd:
+      ended_ = true;
+      in_.Drop();
+      return {IoStatus::kEnd};
+    case TlsRecords::Kind::kAlert:
+    case TlsRecords::Kind::kBroken: break;
+  }
+  return FailOfRecord(opened);
+}
+
+size_t TlsStream::TakeOpened(absl::Span<uint8_t> into) {
+  const size_t count = std::min(into.size(), opened_);
+  std::memcpy(into.data(), in_.content().data(), count);
+  opened_ -= count;
+  in_.Consumed(opened_ > 0 ? count : count + std::exchange(behind_opened_, 0));
+  return count;
+}
+
+// Writing.
+
+IoResult TlsStream::SealRecord(absl::Span<const uint8_t> head, absl::Span<const uint8_t> body) {
+  if (records_ == nullptr) return head.empty() ? SealBySsl(body) : JoinBySsl(head, body);
+  const size_t made = records_->Seal(TlsRecords::kData, head, body, out_.space().data());
+  if (made == 0) return Fail(StreamError::kOther, "a record could not be sealed");
+  out_.Produced(made);
+  return {IoStatus::kOk, head.size() + body.size()};
+}
+
+IoResult TlsStream::JoinBySsl(absl::Span<const uint8_t> head, absl::Span<const uint8_t> body) {
+  std::string record(head.begin(), head.end());
+  record.append(body.begin(), body.end());
+  return SealBySsl({reinterpret_cast<const uint8_t*>(record.data()), record.size()});
+}
+
+IoResult TlsStream::SealBySsl(absl::Span<const uint8_t> record) {
+  const int count = SSL_write(ssl_.get(), record.data(), static_cast<int>(record.size()));
+  if (count <= 0) return Settle(count);
+  // BoringSSL has given all that it had to send, and holds nothing that came.
+  if (ssl_even_) records_ = TlsRecords::TakeOver(ssl_.get());
+  return {IoStatus::kOk, static_cast<size_t>(count)};
 }
 
 IoResult TlsStream::Write(absl::Span<const uint8_t> from) {
@@ -185,25 +292,23 @@ IoResult TlsStream::Write(absl::Span<const uint8_t> from) {
   wrote_ = true;
   size_t done = 0;
   do {
-    const int count = SSL_write(ssl_.get(), from.data() + done, static_cast<int>(from.size() - done));
-    if (count <= 0) {
-      const IoResult result = Settle(count);
-      if (result.status == IoStatus::kError) return result;
-      break;
-    }
-    done += static_cast<size_t>(count);
+    const IoResult sealed = SealRecord({}, from.subspan(done, kMaxRecordBytes));
+    if (sealed.status == IoStatus::kError) return Failed();
+    if (sealed.status != IoStatus::kOk) break;
+    done += sealed.size_bytes;
   } while (done < from.size() && out_.room() >= kRoomForARecord);
   corked_ = true;
   if (FlushOut().status == IoStatus::kError) return Failed();
   return done > 0 ? IoResult{IoStatus::kOk, done} : IoResult{IoStatus::kWouldBlock};
 }
 
-IoResult TlsStream::WriteRecord(absl::Span<const uint8_t> record, bool more) {
+IoResult TlsStream::WriteRecord(absl::Span<const uint8_t> head, absl::Span<const uint8_t> body, bool more) {
   if (error_ != StreamError::kNone) return Failed();
   if (closed_) return Fail(StreamError::kOther, "written after its end");
   if (!open_) return {IoStatus::kWouldBlock};
   // What waits was either gathered for this record, or could not leave: then nothing more is taken.
-  if (out_.room() < record.size() + kRoomBesidePlaintext || (wrote_ && !gathering_ && !out_.empty())) {
+  const size_t room = head.size() + body.size() + kRoomBesidePlaintext;
+  if (out_.room() < room || (wrote_ && !gathering_ && !out_.empty())) {
     const IoResult flushed = FlushOut();
     gathering_ = gathering_ && flushed.status == IoStatus::kOk;
     if (flushed.status != IoStatus::kOk) return flushed;
@@ -211,15 +316,14 @@ IoResult TlsStream::WriteRecord(absl::Span<const uint8_t> record, bool more) {
   corked_ = more || gathering_ || !wrote_;
   wrote_ = true;
   gathering_ = more;
-  const int count = SSL_write(ssl_.get(), record.data(), static_cast<int>(record.size()));
+  const IoResult sealed = SealRecord(head, body);
   corked_ = true;
-  if (count <= 0) {
-    const IoResult result = Settle(count);
-    return result.status == IoStatus::kWouldBlock ? result : Failed();
-  }
+  if (sealed.status != IoStatus::kOk) return sealed.status == IoStatus::kWouldBlock ? sealed : Failed();
   if (!more && FlushOut().status == IoStatus::kError) return Failed();
-  return {IoStatus::kOk, static_cast<size_t>(count)};
+  return sealed;
 }
+
+// Ending.
 
 IoResult TlsStream::Flush() {
   if (error_ != StreamError::kNone) return Failed();
@@ -230,6 +334,12 @@ IoResult TlsStream::Flush() {
 IoResult TlsStream::ShutdownWrite() {
   if (error_ != StreamError::kNone) return Failed();
   if (!open_) return {IoStatus::kWouldBlock};
+  if (!closed_ && records_ != nullptr) {
+    if (!SealAlert(SSL3_AL_WARNING, SSL_AD_CLOSE_NOTIFY)) {
+      return {error_ == StreamError::kNone ? IoStatus::kWouldBlock : IoStatus::kError};
+    }
+    closed_ = true;
+  }
   if (!closed_) {
     const int returned = SSL_shutdown(ssl_.get());
     if (returned < 0) {
@@ -243,10 +353,23 @@ IoResult TlsStream::ShutdownWrite() {
   return Flush();
 }
 
+bool TlsStream::SealAlert(uint8_t level, uint8_t alert) {
+  if (out_.room() < kRoomBesidePlaintext && FlushOut().status != IoStatus::kOk) return false;
+  const uint8_t content[] = {level, alert};
+  const size_t made = records_->Seal(TlsRecords::kAlert, {}, content, out_.space().data());
+  if (made == 0) Fail(StreamError::kOther, "a record could not be sealed");
+  out_.Produced(made);
+  return made > 0;
+}
+
 TlsParts TlsStream::Release() {
   TlsParts parts;
   if (!open_ || error_ != StreamError::kNone || ended_ || closed_ || lower_ended_ || lower_failed_) return parts;
+  parts.opened_bytes = opened_;
+  if (!part_.empty()) TakeBack();
   parts.received.assign(in_.content().begin(), in_.content().end());
+  parts.received.erase(opened_, std::exchange(behind_opened_, 0));
+  opened_ = 0;
   parts.unsent.assign(out_.content().begin(), out_.content().end());
   in_.Drop();
   out_.Drop();
@@ -254,6 +377,7 @@ TlsParts TlsStream::Release() {
   SSL_set_bio(ssl_.get(), nullptr, nullptr);  // its BIO leads here
   parts.lower = std::move(lower_);
   parts.ssl = std::move(ssl_);
+  parts.records = std::move(records_);
   Fail(StreamError::kOther, "taken apart");
   return parts;
 }
@@ -267,6 +391,8 @@ std::unique_ptr<TlsStream> TlsStream::Rebuild(TlsParts parts, BufferPool* pool) 
   };
   fill(parts.received, stream->in_);
   fill(parts.unsent, stream->out_);
+  stream->opened_ = parts.opened_bytes;
+  stream->records_ = std::move(parts.records);
   stream->open_ = stream->wrote_ = true;
   return stream;
 }
@@ -280,7 +406,11 @@ void TlsStream::Reset() {
 
 void TlsStream::Refuse() {
   if (error_ == StreamError::kNone && open_ && !closed_) {
-    SSL_send_fatal_alert(ssl_.get(), SSL_AD_ACCESS_DENIED);
+    if (records_ == nullptr) {
+      SSL_send_fatal_alert(ssl_.get(), SSL_AD_ACCESS_DENIED);
+    } else {
+      SealAlert(SSL3_AL_FATAL, SSL_AD_ACCESS_DENIED);
+    }
     FlushOut();
   }
   ERR_clear_error();
@@ -322,6 +452,18 @@ IoResult TlsStream::FailOfTls() {
   const IoResult result = Fail(error, verification.ok() ? text : std::string(verification.message()));
   if (!out_.empty()) FlushOut();  // the alert
   return result;
+}
+
+IoResult TlsStream::FailOfRecord(const TlsRecords::Opened& opened) {
+  if (opened.kind == TlsRecords::Kind::kAlert) {
+    return Fail(StreamError::kPeerAlert, absl::StrCat("the peer sent the alert ",
+                                                      SSL_alert_desc_string_long(opened.alert)));
+  }
+  if (!closed_) SealAlert(SSL3_AL_FATAL, opened.alert);
+  closed_ = true;
+  Fail(StreamError::kProtocol, absl::StrCat("the peer broke TLS: ", opened.why));
+  if (!out_.empty()) FlushOut();  // the alert
+  return Failed();
 }
 
 IoResult TlsStream::FailOfLower() {

@@ -9,25 +9,30 @@
 #include "absl/status/status.h"
 #include "proxy/io/buffer_pool.h"
 #include "proxy/io/stream.h"
+#include "proxy/tls/tls_records.h"
 
 namespace lanyard {
-
-inline constexpr size_t kMaxRecordBytes = 16384;  // of plaintext, RFC 8446 section 5.1
 
 // Parts of an open TlsStream, to be put together again on another thread.
 struct TlsParts {
   std::unique_ptr<Stream> lower;  // without an observer
   bssl::UniquePtr<SSL> ssl;
-  std::string received;           // ciphertext that BoringSSL has not seen
+  std::unique_ptr<TlsRecords> records;  // null: BoringSSL still reads and writes them
+  size_t opened_bytes = 0;        // plaintext at the front of `received`
+  std::string received;           // that nobody has read
   std::string unsent;             // ciphertext that the stream below has not taken
 };
 
-// BoringSSL reads and writes through buffers of this object: one large read of the stream below feeds
-// several records, several records leave in one write, and a small one goes straight down. The blocks
-// are borrowed while bytes are in them, so that an idle connection holds none.
+// One large read of the stream below feeds several records, several records leave in one write. The blocks are
+// borrowed while bytes are in them, so that an idle connection holds none; what has come of an incomplete record is
+// kept apart.
+//
+// BoringSSL shakes hands, and carries data until a record with some has gone each way: by then both sides' session
+// tickets are through. From there on TlsRecords opens and seals in place, and BoringSSL's connection only tells who the
+// peer is; nothing that it might still say reaches the stream below.
 //
 // A half-close is a close_notify each way (RFC 8446 section 6.1); the stream below ending without
-// one is StreamError::kTruncated. Key updates are answered by BoringSSL. Belongs to one loop's thread.
+// one is StreamError::kTruncated. Key updates are answered. Belongs to one loop's thread.
 class TlsStream : public Stream, private StreamObserver {
  public:
   // `ssl` from TlsContext::NewServer or NewClient; `pool` is borrowed.
@@ -49,7 +54,9 @@ class TlsStream : public Stream, private StreamObserver {
   IoResult Write(absl::Span<const uint8_t> from) override;
   // One record of at most kMaxRecordBytes: taken whole, or (kWouldBlock) not at all. With `more` it waits here, as far
   // as there is room, to leave in one system call with what is written next; at the latest when the stream is ready.
-  IoResult WriteRecord(absl::Span<const uint8_t> record, bool more);
+  IoResult WriteRecord(absl::Span<const uint8_t> record, bool more) { return WriteRecord({}, record, more); }
+  // The same of `head` and `body` in one record, without joining them first.
+  IoResult WriteRecord(absl::Span<const uint8_t> head, absl::Span<const uint8_t> body, bool more);
   IoResult Flush() override;
   IoResult ShutdownWrite() override;
   void Reset() override;
@@ -58,14 +65,32 @@ class TlsStream : public Stream, private StreamObserver {
 
   StreamError error() const override { return error_; }
   std::string error_text() const override { return error_text_; }
+  // For what it knows of the peer; it must not be made to read or write.
   const SSL* ssl() const { return ssl_.get(); }
+  // Whether records are opened and sealed here, no longer by BoringSSL.
+  bool has_records() const { return records_ != nullptr; }
 
  private:
   friend struct TlsBio;  // BoringSSL's way to the stream below
 
   void OnReady() override;
-  // More ciphertext for an empty `in_`, by one read of the stream below, or none while that has nothing to say.
+  // More ciphertext for `in_`, by one read of the stream below, or none while that has nothing to say.
   IoStatus Fill();
+  // kOk: `record_bytes_` at the front of `in_` are a whole record, or more than one can have.
+  IoResult AwaitRecord();
+  // Gives the block back while part of a record waits for the rest.
+  void SetAside();
+  void TakeBack();
+  // Nothing is here, and nothing below. Asked once records are opened here.
+  bool Drained() const { return lower_drained_ && in_.empty(); }
+  IoResult ReadBySsl(absl::Span<uint8_t> into);
+  IoResult OpenRecord();
+  size_t TakeOpened(absl::Span<uint8_t> into);
+  // `head` and `body` in one record to `out_`, which has room.
+  IoResult SealRecord(absl::Span<const uint8_t> head, absl::Span<const uint8_t> body);
+  IoResult JoinBySsl(absl::Span<const uint8_t> head, absl::Span<const uint8_t> body);
+  IoResult SealBySsl(absl::Span<const uint8_t> record);
+  bool SealAlert(uint8_t level, uint8_t alert);
   int BioRead(BIO* bio, absl::Span<uint8_t> into);
   int BioWrite(BIO* bio, absl::Span<const uint8_t> from);
   IoResult FlushOut();
@@ -73,13 +98,21 @@ class TlsStream : public Stream, private StreamObserver {
   IoResult Settle(int returned);
   IoResult Fail(StreamError error, std::string text);
   IoResult FailOfTls();
+  IoResult FailOfRecord(const TlsRecords::Opened& opened);
   IoResult FailOfLower();
   IoResult Failed() const { return {IoStatus::kError}; }
 
   std::unique_ptr<Stream> lower_;
   bssl::UniquePtr<SSL> ssl_;
-  Buffer in_;    // ciphertext received, not yet taken by BoringSSL
+  std::unique_ptr<TlsRecords> records_;
+  Buffer in_;    // received: what was opened of a record, what is left of that record, ciphertext
   Buffer out_;   // ciphertext made, not yet taken by the stream below
+  std::string part_;         // of a record, received before what is in in_
+  size_t record_bytes_ = 0;  // of the first record of in_'s ciphertext
+  size_t for_ssl_ = 0;       // of in_, which BoringSSL may take: whole records, so that it never holds a part of one
+  size_t opened_ = 0;        // plaintext at the front of in_
+  size_t behind_opened_ = 0; // bytes behind it that nobody needs
+  bool ssl_even_ = false;    // BoringSSL gave all data of the last record it took, and holds nothing
   StreamError error_ = StreamError::kNone;
   bool open_ = false;
   bool corked_ = true;       // ciphertext gathers in out_
