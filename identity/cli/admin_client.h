@@ -13,7 +13,7 @@
 namespace lanyard {
 
 // `address` is "127.0.0.1:15000" or "[::1]:15000"; `target` a path with its query: "/ready". Unavailable when nobody
-// answers in HTTP within the timeout.
+// answers in HTTP within the timeout, ResourceExhausted where the answer is larger than one of a proxy can be.
 absl::StatusOr<AdminAnswer> GetAdminPage(const std::string& address, const std::string& target, absl::Duration timeout);
 
 // Calls `on_line` for each line of a page that goes on, until it returns false (OK) or the other side ends
