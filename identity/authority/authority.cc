@@ -204,6 +204,10 @@ AuthorityFigures Authority::State::Figures() const {
   figures.issuing = &issuing;
   figures.authorities = records->authorities;
   figures.agents_connected = watches.agents();
+  const ChannelServer::Stats connections = agents->stats();
+  figures.connections_accepted = connections.accepted;
+  figures.connections_refused = connections.refused_limit;
+  figures.handshakes_failed = connections.failed_handshakes;
   figures.entries = records->entries.size();
   figures.registry_revision = records->revision;
   figures.mesh_version = rules->version;

@@ -1,6 +1,7 @@
 // /metrics of an authority. Pure.
 //
-// Labels are bounded: kind (2), state (3), reason (the refusal reasons). No label holds a serial or a SPIFFE ID.
+// Labels are bounded: kind (2), state (3), reason (the refusal reasons; of connections 2). No label holds a serial or a
+// SPIFFE ID.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,9 @@ struct AuthorityFigures {
   const IssuingCounters* issuing = nullptr;  // never null
   std::vector<AuthorityRecord> authorities;
   size_t agents_connected = 0;
+  uint64_t connections_accepted = 0;         // on the agents' address
+  uint64_t connections_refused = 0;          // at the limit of connections
+  uint64_t handshakes_failed = 0;
   size_t entries = 0;
   uint64_t registry_revision = 0;
   uint64_t mesh_version = 0;

@@ -34,6 +34,8 @@ TEST(AuthorityMetrics, WhatSignsSaysHowLongItStillLives) {
   figures.mesh_version = 7;
   figures.bans = 2;
   figures.proxy_reports_refused = 5;
+  figures.connections_accepted = 9;
+  figures.handshakes_failed = 4;
   const std::string text = AuthorityMetricsText(figures, {}, ca.certificate().not_after() - absl::Seconds(90));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_svids_signed_total{kind=\"workload\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_svids_refused_total{reason=\"not_allowed\"} 1\n"));
@@ -43,6 +45,9 @@ TEST(AuthorityMetrics, WhatSignsSaysHowLongItStillLives) {
   EXPECT_THAT(text, HasSubstr("lanyard_authority_mesh_view_version 7\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_bans 2\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_proxy_reports_refused_total 5\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_authority_connections_accepted_total 9\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_authority_connections_refused_total{reason=\"limit\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_authority_connections_refused_total{reason=\"handshake\"} 4\n"));
 }
 
 }  // namespace
