@@ -2,13 +2,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "identity/base/clock.h"
-#include "identity/capture/nftables.h"
-#include "identity/capture/script.h"
+#include "identity/capture/capture.h"
 #include "identity/cli/admin_client.h"
 #include "identity/cli/commands.h"
 #include "identity/cli/findings.h"
@@ -55,7 +55,8 @@ absl::Status CheckPart(const std::string& part, const Arguments& arguments, std:
     found = {JudgeProxy(ready, address)};
     if (ready.ok()) found.push_back(JudgeView(GetAdminPage(address, "/view", *timeout)));
   } else {
-    found = {JudgeCapture(ListNftablesTable(kCaptureTable, false))};
+    const absl::StatusOr<std::optional<CaptureInForce>> capture = FindCapture(SystemCaptureEnvironment());
+    found = {JudgeCapture(capture.ok() ? absl::StatusOr<bool>(capture->has_value()) : capture.status())};
   }
   findings.insert(findings.end(), found.begin(), found.end());
   return absl::OkStatus();

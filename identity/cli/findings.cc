@@ -186,16 +186,15 @@ Finding JudgeView(const absl::StatusOr<AdminAnswer>& answer) {
   return {Level::kGood, "view", absl::StrCat("the proxy runs view ", has, " of the mesh"), ""};
 }
 
-Finding JudgeCapture(const absl::StatusOr<std::string>& table) {
-  if (table.ok()) {
-    return {Level::kGood, "capture",
-            "the rules are in force in this network namespace (`lanyard capture check` tries them)", ""};
+Finding JudgeCapture(const absl::StatusOr<bool>& captured) {
+  if (!captured.ok()) {
+    return {Level::kNote, "capture", Sentence(captured.status()), "run this as root to see the rules"};
   }
-  if (absl::IsNotFound(table.status())) {
-    return {Level::kProblem, "capture", "no rules in this network namespace: connections bypass the proxy",
-            "run `lanyard capture up --proxy-uid USER`, or use --skip capture where the proxy has static listeners"};
+  if (*captured) {
+    return {Level::kGood, "capture", "in force in this network namespace (`lanyard capture check` tries it)", ""};
   }
-  return {Level::kNote, "capture", Sentence(table.status()), "run this as root to see the rules"};
+  return {Level::kProblem, "capture", "no capture in this network namespace: connections bypass the proxy",
+          "run `lanyard capture up --proxy-uid USER`, or use --skip capture where the proxy has static listeners"};
 }
 
 absl::Status ReportFindings(const std::vector<Finding>& findings, Output& output) {

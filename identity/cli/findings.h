@@ -35,8 +35,8 @@ struct AdminAnswer {
 Finding JudgeProxy(const absl::StatusOr<AdminAnswer>& answer, const std::string& address);
 // `answer`: of /view.
 Finding JudgeView(const absl::StatusOr<AdminAnswer>& answer);
-// `table`: what ListNftablesTable said.
-Finding JudgeCapture(const absl::StatusOr<std::string>& table);
+// `captured`: whether any mode's capture is in force here, or why that cannot be seen.
+Finding JudgeCapture(const absl::StatusOr<bool>& captured);
 
 // Prints them. FailedPrecondition, with their number, where some are problems.
 absl::Status ReportFindings(const std::vector<Finding>& findings, Output& output);

@@ -105,8 +105,8 @@ TEST(JudgeProxyTest, OnlyReadyIsGood) {
 }
 
 TEST(JudgeCaptureTest, AbsentRulesAreAProblemAndInvisibleOnesANote) {
-  EXPECT_EQ(JudgeCapture(std::string("table")).level, Level::kGood);
-  EXPECT_THAT(JudgeCapture(absl::NotFoundError("")), Problem("capture", "bypass the proxy"));
+  EXPECT_EQ(JudgeCapture(true).level, Level::kGood);
+  EXPECT_THAT(JudgeCapture(false), Problem("capture", "bypass the proxy"));
   EXPECT_EQ(JudgeCapture(absl::PermissionDeniedError("")).level, Level::kNote);
 }
 

@@ -17,6 +17,8 @@ def test(scope):
         node.capture("--mode", "ebpf")  # in the place of packet filters
         listed = processes.run(["nft", "list", "ruleset"], node.namespace)
         check.assertEqual(listed.stdout, "", "packet filters were left behind")
+        checked = processes.run(["lanyard", "check", "--skip", "authority,agent,proxy"], node.namespace)
+        check.assertEqual(checked.returncode, 0, checked.stdout)
     for v6 in (False, True):
         server = mesh.serve()
         mesh.exchange(server.port, v6=v6)
