@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -27,6 +28,9 @@ class LinkDial : private StreamObserver {
   // `session_key` as ClientSessionCache has it.
   LinkDial(WorkerContext* context, const SocketAddress& destination, std::string session_key, Done done);
   ~LinkDial();
+
+  // Somebody else waits for the link from now on.
+  void Redirect(Done done) { done_ = std::move(done); }
 
  private:
   enum class Phase : uint8_t { kNew, kConnecting, kHandshaking, kDone };

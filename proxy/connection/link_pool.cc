@@ -142,13 +142,17 @@ void PeerLinks::Replenish() {
       counters.limit_idle_links.Add();
       return;
     }
-    // Which of the dials has ended is known by its place on the heap.
-    auto self = std::make_shared<const LinkDial*>(nullptr);
-    dials_.push_back(std::make_unique<LinkDial>(
-        context_, *address_, destination_,
-        [this, self](absl::StatusOr<std::unique_ptr<Link>> link) { OnDialled(*self, std::move(link)); }));
-    *self = dials_.back().get();
+    Await(std::make_unique<LinkDial>(context_, *address_, destination_, nullptr));
   }
+}
+
+void PeerLinks::Spare(std::unique_ptr<LinkDial> dial) {
+  if (!pool_->draining_) Await(std::move(dial));
+}
+
+void PeerLinks::Await(std::unique_ptr<LinkDial> dial) {
+  dial->Redirect([this, key = dial.get()](auto link) { OnDialled(key, std::move(link)); });
+  dials_.push_back(std::move(dial));
 }
 
 void PeerLinks::OnDialled(const LinkDial* dial, absl::StatusOr<std::unique_ptr<Link>> link) {

@@ -41,6 +41,8 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   void TakeBack(std::unique_ptr<Link> link) override;
   // A link that was dialled for a stream, which does not need it.
   void Spare(std::unique_ptr<Link> link) { Keep(std::move(link)); }
+  // The same of one that is still being dialled: to the far proxy a handshake that is broken off is one that failed.
+  void Spare(std::unique_ptr<LinkDial> dial);
 
   size_t idle() const { return idle_.size(); }
   // Nothing is owed to a peer: no link is idle, closing or retiring.
@@ -60,6 +62,7 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   // Ends it in good order; at once if its peer is to be shut out.
   void Retire(std::unique_ptr<Link> link);
   void Replenish();
+  void Await(std::unique_ptr<LinkDial> dial);
   void OnDialled(const LinkDial* dial, absl::StatusOr<std::unique_ptr<Link>> link);
   void Recheck();
   // Once a second: demand fades, idle links age. False: there is nothing left here.

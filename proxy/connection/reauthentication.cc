@@ -36,7 +36,7 @@ absl::Duration Reauthentication::Left() const {
 
 void Reauthentication::Stop() {
   timer_.Stop();
-  dial_.reset();
+  if (dial_ != nullptr) links_->Spare(std::move(dial_));
   inquiry_.reset();
 }
 

@@ -150,6 +150,23 @@ TEST_F(ReauthenticationTest, AnAttemptThatFailsIsRepeatedUntilItSucceeds) {
   EXPECT_TRUE(ShowsOurSerials());
 }
 
+TEST_F(ReauthenticationTest, AStreamThatEndsWhileALinkIsMadeForItLeavesTheLinkToThePool) {
+  BothViews();
+  const size_t call = Call();
+  Pass(absl::Seconds(3));
+  RotateWeb(absl::Hours(2));
+  while (counters_.handshakes_in_flight.value() == 0) {
+    clock_.Advance(absl::Seconds(1));
+    loop_->RunOnce(absl::ZeroDuration());
+  }
+  const size_t idle = counters_.idle_links_opened.value();
+  callers_[call]->Reset();
+  ASSERT_TRUE(TurnUntil([&] { return counters_.idle_links_opened.value() > idle; }));
+  EXPECT_EQ(table_.size(), 0u);
+  EXPECT_EQ(server_counters_.closes[static_cast<size_t>(Flow::kInbound)]
+                                   [static_cast<size_t>(CloseReason::kHandshakeFailed)].value(), 0u);
+}
+
 TEST_F(ReauthenticationTest, AnotherIdentityThatAnswersDoesNotGetTheStream) {
   web_ = Fresh(kWebId, absl::Seconds(40));
   auto view = OutboundView(RouteAction::kMutualTls, {"spiffe://example.org/*"});
