@@ -30,7 +30,7 @@ class Relay {
   static constexpr int kBuffersPerTurn = 4;
 
   // Streams are borrowed, and observed from now on. `step` is called when either is ready, and in a later turn when
-  // this one's share was used up; it is to call Pump, and may be the relay's end.
+  // this one's share was used up; it is to call Pump, and the relay outlives it.
   Relay(EventLoop* loop, BufferPool* pool, BufferBudget* budget, size_t buffer_bytes, Stream* near, Stream* far,
         std::function<void()> step);
   ~Relay();
