@@ -302,7 +302,8 @@ ProxySettings SettingsFromConfig(const config::ProxyConfig& config, absl::string
 bool SameListeners(const std::vector<ListenerSpec>& a, const std::vector<ListenerSpec>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const ListenerSpec& x, const ListenerSpec& y) {
     return x.name == y.name && x.kind == y.kind && x.address == y.address && x.destination == y.destination &&
-           x.transparent == y.transparent && x.preserve_source == y.preserve_source;
+           x.transparent == y.transparent && x.preserve_source == y.preserve_source &&
+           x.accepted_header == y.accepted_header && x.server_headers == y.server_headers;
   });
 }
 
@@ -345,7 +346,8 @@ std::vector<std::string> FixedDifferences(const ProxySettings& running, const Pr
   compare("workers", running.workers == read.workers);
   compare("admin", running.admin == read.admin);
   compare("upgrade", running.upgrade_socket == read.upgrade_socket);
-  compare("capture or listeners' names, addresses and destinations", SameListeners(running.listeners, read.listeners));
+  compare("capture or listeners' names, addresses, destinations and PROXY protocol",
+          SameListeners(running.listeners, read.listeners));
   compare("limits or mesh_links", running.limits == read.limits);
   compare("drain_deadline", running.drain_deadline == read.drain_deadline);
   compare("tls", running.session_resumption == read.session_resumption && running.mesh_protocol == read.mesh_protocol);

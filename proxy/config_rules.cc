@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "identity/config/checks.h"
+#include "identity/config/config_file.h"
 #include "identity/policy/rules_proto.h"
 
 namespace lanyard {
@@ -29,6 +30,59 @@ std::optional<SocketAddress> AddressFromConfig(absl::string_view path, const std
   return *address;
 }
 
+constexpr absl::Duration kHeaderTimeout = absl::Seconds(5);
+constexpr absl::Duration kMostHeaderTimeout = absl::Hours(1);
+
+AcceptedHeader AcceptedHeaderFromConfig(const std::string& path, bool present, const config::AcceptProxyProtocol& from,
+                                        ConfigProblems& problems) {
+  AcceptedHeader accepted;
+  if (!present) return accepted;
+  if (from.from().empty()) {
+    problems.Add(absl::StrCat(path, ".from"), "at least one CIDR is required: the load balancers', as 10.0.0.7/32");
+  }
+  for (int i = 0; i < from.from_size(); ++i) {
+    absl::StatusOr<AddressBlock> block = AddressBlock::Parse(from.from(i));
+    if (block.ok()) {
+      accepted.from.push_back(*std::move(block));
+    } else {
+      problems.Add(absl::StrCat(path, ".from[", i, "]"), block.status().message());
+    }
+  }
+  accepted.timeout = DurationOr(from.has_timeout(), from.timeout(), kHeaderTimeout);
+  CheckDuration(problems, absl::StrCat(path, ".timeout"), accepted.timeout, absl::Milliseconds(1), kMostHeaderTimeout);
+  return accepted;
+}
+
+ProxyProtocol VersionFromConfig(config::ProxyProtocol version) {
+  switch (version) {
+    case config::V1: return ProxyProtocol::kV1;
+    case config::V2: return ProxyProtocol::kV2;
+    default: return ProxyProtocol::kNone;
+  }
+}
+
+std::vector<ServerHeader> ServerHeadersFromConfig(const config::Capture& capture, ConfigProblems& problems) {
+  std::vector<ServerHeader> headers;
+  for (int i = 0; i < capture.proxy_protocol_size(); ++i) {
+    const config::ServerHeader& from = capture.proxy_protocol(i);
+    const std::string path = absl::StrCat("capture.proxy_protocol[", i, "]");
+    ServerHeader header{{}, VersionFromConfig(from.version())};
+    if (header.version == ProxyProtocol::kNone) problems.Add(absl::StrCat(path, ".version"), "write V1 or V2");
+    for (int p = 0; p < from.ports_size(); ++p) {
+      header.ports.push_back(static_cast<uint16_t>(from.ports(p)));
+      if (from.ports(p) >= 1 && from.ports(p) <= 65535) continue;
+      problems.Add(absl::StrCat(path, ".ports[", p, "]"), absl::StrCat(from.ports(p), " is no port: write 1 to 65535"));
+    }
+    headers.push_back(std::move(header));
+  }
+  if (!headers.empty() && capture.inbound_address().empty()) {
+    problems.Add("capture.proxy_protocol",
+                 "this is for captured inbound connections and none are: set capture.inbound_address, or a listener's "
+                 "inbound.proxy_protocol");
+  }
+  return headers;
+}
+
 struct ListenerBuilder {
   ConfiguredListeners out;
   std::vector<std::string> address_paths;
@@ -47,13 +101,14 @@ struct ListenerBuilder {
   }
 
   void AddCapture(const char* name, ListenerKind kind, const std::string& path, const std::string& text,
-                  const config::Capture& from) {
+                  const config::Capture& from, std::vector<ServerHeader> headers) {
     if (text.empty()) return;
     const std::optional<SocketAddress> address = AddressFromConfig(path, text, problems);
     if (!address.has_value()) return;
     ListenerSpec spec{name, kind, *address, ""};
     spec.transparent = from.mode() == config::TPROXY;
     spec.preserve_source = kind == ListenerKind::kInboundCapture && from.preserve_source();
+    spec.server_headers = std::move(headers);
     Add(std::move(spec), {}, {}, path);
   }
 
@@ -77,8 +132,13 @@ struct ListenerBuilder {
     }
     const std::string address_path = absl::StrCat(path, ".address");
     const std::optional<SocketAddress> address = AddressFromConfig(address_path, from.address(), problems);
+    AcceptedHeader accepted = AcceptedHeaderFromConfig(
+        absl::StrCat(path, ".accept_proxy_protocol"), from.has_accept_proxy_protocol(), from.accept_proxy_protocol(),
+        problems);
     if (!address.has_value()) return;
-    Add({name, ListenerKind::kOutboundStatic, *address, from.destination()}, std::move(route), {}, address_path);
+    ListenerSpec spec{name, ListenerKind::kOutboundStatic, *address, from.destination()};
+    spec.accepted_header = std::move(accepted);
+    Add(std::move(spec), std::move(route), {}, address_path);
   }
 
   void AddInbound(const std::string& name, const std::string& path, const config::InboundListener& from) {
@@ -89,8 +149,15 @@ struct ListenerBuilder {
     const std::string address_path = absl::StrCat(path, ".address");
     const std::optional<SocketAddress> address = AddressFromConfig(address_path, from.address(), problems);
     absl::StatusOr<InboundPolicy> policy = InboundPolicy::Create({std::move(rule)});
+    AcceptedHeader accepted = AcceptedHeaderFromConfig(
+        absl::StrCat(path, ".accept_proxy_protocol"), from.has_accept_proxy_protocol(), from.accept_proxy_protocol(),
+        problems);
     if (!address.has_value() || !policy.ok()) return;
-    Add({name, ListenerKind::kInboundStatic, *address, from.destination()}, {}, *std::move(policy), address_path);
+    ListenerSpec spec{name, ListenerKind::kInboundStatic, *address, from.destination()};
+    spec.accepted_header = std::move(accepted);
+    const ProxyProtocol version = VersionFromConfig(from.proxy_protocol());
+    if (version != ProxyProtocol::kNone) spec.server_headers = {{{}, version}};
+    Add(std::move(spec), {}, *std::move(policy), address_path);
   }
 };
 
@@ -144,9 +211,10 @@ BanSet BansFromConfig(const config::ProxyConfig& config, ConfigProblems& problem
 ConfiguredListeners ListenersFromConfig(const config::ProxyConfig& config, ConfigProblems& problems) {
   ListenerBuilder builder{{}, {}, problems};
   builder.AddCapture(kCaptureOutbound, ListenerKind::kOutboundCapture, "capture.outbound_address",
-                     config.capture().outbound_address(), config.capture());
+                     config.capture().outbound_address(), config.capture(), {});
   builder.AddCapture(kCaptureInbound, ListenerKind::kInboundCapture, "capture.inbound_address",
-                     config.capture().inbound_address(), config.capture());
+                     config.capture().inbound_address(), config.capture(),
+                     ServerHeadersFromConfig(config.capture(), problems));
   builder.CheckCapture(config.capture());
   std::set<std::string> seen = {kCaptureOutbound, kCaptureInbound};
   for (int i = 0; i < config.listeners_size(); ++i) {

@@ -164,5 +164,71 @@ TEST(ListenersFromConfig, WhatIsForCapturedConnectionsNeedsCapture) {
   EXPECT_THAT(OnlyProblem(others), HasSubstr("capture.mode: nothing is captured"));
 }
 
+config::ProxyConfig WithInbound() {
+  config::ProxyConfig config;
+  config::Listener& listener = *config.add_listeners();
+  listener.set_name("in");
+  listener.mutable_inbound()->set_address("127.0.0.1:80");
+  listener.mutable_inbound()->set_destination("127.0.0.1:81");
+  listener.mutable_inbound()->add_peers("spiffe://td/*");
+  return config;
+}
+
+TEST(ListenersFromConfig, AHeaderIsAskedForFromNamedCallersInBoundedTime) {
+  config::ProxyConfig config = WithInbound();
+  auto& accepted = *config.mutable_listeners(0)->mutable_inbound()->mutable_accept_proxy_protocol();
+  accepted.add_from("10.0.0.0/24");
+  ConfigProblems problems;
+  const AcceptedHeader read = ListenersFromConfig(config, problems).specs.at(0).accepted_header;
+  EXPECT_TRUE(problems.empty());
+  EXPECT_EQ(read.from.at(0).ToString(), "10.0.0.0/24");
+  EXPECT_EQ(read.timeout, absl::Seconds(5));
+  accepted.set_from(0, "anybody");
+  accepted.mutable_timeout()->set_seconds(7200);
+  ListenersFromConfig(config, problems);
+  ASSERT_EQ(problems.all().size(), 2u);
+  EXPECT_EQ(problems.all()[0].path, "listeners[0].inbound.accept_proxy_protocol.from[0]");
+  EXPECT_EQ(problems.all()[1].path, "listeners[0].inbound.accept_proxy_protocol.timeout");
+}
+
+TEST(ListenersFromConfig, AHeaderFromNobodyIsAMistake) {
+  config::ProxyConfig config;
+  config::Listener& listener = *config.add_listeners();
+  listener.set_name("out");
+  listener.mutable_outbound()->set_address("127.0.0.1:80");
+  listener.mutable_outbound()->set_destination("127.0.0.1:81");
+  listener.mutable_outbound()->add_peers("spiffe://td/*");
+  listener.mutable_outbound()->mutable_accept_proxy_protocol();
+  ConfigProblems problems;
+  ListenersFromConfig(config, problems);
+  EXPECT_THAT(OnlyProblem(problems), HasSubstr("listeners[0].outbound.accept_proxy_protocol.from: at least one CIDR"));
+}
+
+TEST(ListenersFromConfig, ServersAreToldByPortOrByListener) {
+  config::ProxyConfig config = WithInbound();
+  config.mutable_listeners(0)->mutable_inbound()->set_proxy_protocol(config::V1);
+  config.mutable_capture()->set_inbound_address(":15006");
+  config::ServerHeader& header = *config.mutable_capture()->add_proxy_protocol();
+  header.add_ports(80);
+  header.set_version(config::V2);
+  ConfigProblems problems;
+  const ConfiguredListeners listeners = ListenersFromConfig(config, problems);
+  EXPECT_TRUE(problems.empty());
+  EXPECT_EQ(listeners.specs.at(0).HeaderFor(80), ProxyProtocol::kV2);
+  EXPECT_EQ(listeners.specs.at(0).HeaderFor(81), ProxyProtocol::kNone);
+  EXPECT_EQ(listeners.specs.at(1).HeaderFor(1), ProxyProtocol::kV1);
+}
+
+TEST(ListenersFromConfig, EachMistakeOfWhatServersAreToldIsReported) {
+  config::ProxyConfig config = WithInbound();
+  config.mutable_capture()->add_proxy_protocol()->add_ports(65536);
+  ConfigProblems problems;
+  ListenersFromConfig(config, problems);
+  std::vector<std::string> paths;
+  for (const auto& problem : problems.all()) paths.push_back(problem.path);
+  EXPECT_THAT(paths, testing::ElementsAre("capture.proxy_protocol[0].version", "capture.proxy_protocol[0].ports[0]",
+                                          "capture.proxy_protocol"));
+}
+
 }  // namespace
 }  // namespace lanyard

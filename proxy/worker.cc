@@ -44,8 +44,10 @@ size_t BlockBytes(const ConnectionLimits& limits) {
 // Constructed and destroyed without its thread; between, everything but the atomics and the
 // loop's Post is the thread's.
 struct Worker::State {
-  State(std::unique_ptr<EventLoop> made, const ConnectionLimits& limits, std::shared_ptr<InboundPlaces> shared)
-      : loop(std::move(made)),
+  State(std::unique_ptr<EventLoop> made, const ConnectionLimits& limits, std::shared_ptr<InboundPlaces> shared,
+        std::shared_ptr<OwnSockets> own)
+      : own_sockets(own != nullptr ? std::move(own) : std::make_shared<OwnSockets>()),
+        loop(std::move(made)),
         context(ContextOf(loop.get())),
         pool(BlockBytes(limits)),
         places(std::move(shared)),
@@ -55,7 +57,7 @@ struct Worker::State {
           limits_reached.Reached(Limit::kBufferedBytes, "receivers are slow; every stream is read a little at a time");
         }),
         resolver(loop.get()),
-        dialer(loop.get()),
+        dialer(loop.get(), own_sockets.get()),
         handshakes(loop.get()),
         table(loop.get()),
         links(&context),
@@ -93,6 +95,7 @@ struct Worker::State {
     if (on_idle) std::exchange(on_idle, nullptr)();
   }
 
+  std::shared_ptr<OwnSockets> own_sockets;
   std::unique_ptr<EventLoop> loop;
   WorkerContext context;
   BufferPool pool;
@@ -134,7 +137,8 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options) {
     options.places = std::make_shared<InboundPlaces>(options.limits.max_connections_per_peer,
                                                      options.limits.max_connections_per_source);
   }
-  auto state = std::make_unique<State>(*std::move(loop), options.limits, std::move(options.places));
+  auto state = std::make_unique<State>(*std::move(loop), options.limits, std::move(options.places),
+                                       std::move(options.own_sockets));
   WorkerContext& context = state->context;
   context.worker = options.index;
   context.pool = &state->pool;
@@ -149,6 +153,7 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options) {
   context.observed = &state->observed;
   state->close_log.Sample(options.access_log_sample_ok, options.access_log_max_per_second, &SystemRandom());
   context.dialer = &state->dialer;
+  context.own_sockets = state->own_sockets.get();
   context.resolver = &state->resolver;
   context.sessions = &state->sessions;
   context.links = &state->links;

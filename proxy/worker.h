@@ -11,6 +11,7 @@
 #include "identity/base/clock.h"
 #include "proxy/connection/access_log.h"
 #include "proxy/connection/places.h"
+#include "proxy/io/own_sockets.h"
 #include "proxy/io/unique_fd.h"
 #include "proxy/mesh/connection_tap.h"
 #include "proxy/mesh/mesh_view.h"
@@ -30,6 +31,8 @@ class Worker {
     const Clock* clock = nullptr;      // borrowed
     // Shared by the workers of a process; null: one of its own.
     std::shared_ptr<InboundPlaces> places = nullptr;
+    // Of all workers of a process; null: it is the only one.
+    std::shared_ptr<OwnSockets> own_sockets = nullptr;
     AccessLog* access_log = nullptr;   // borrowed; null: the process's log
     double access_log_sample_ok = 1;   // as AccessLogSettings
     uint32_t access_log_max_per_second = AccessLogSettings().max_ordinary_per_second;

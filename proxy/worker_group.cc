@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "proxy/connection/places.h"
 #include "proxy/io/address_in_use.h"
+#include "proxy/io/own_sockets.h"
 
 namespace lanyard {
 namespace {
@@ -37,6 +38,7 @@ absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock
   if (!inherited.ok()) return inherited.status();
   const auto places = std::make_shared<InboundPlaces>(settings.limits.max_connections_per_peer,
                                                       settings.limits.max_connections_per_source);
+  const auto own_sockets = std::make_shared<OwnSockets>();
   Workers workers;
   std::vector<ListenerSpec> specs = settings.listeners;
   for (int index = 0; index < settings.workers; ++index) {
@@ -47,6 +49,7 @@ absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock
                         .limits = WorkerLimits(settings.limits, settings.workers),
                         .clock = &clock,
                         .places = places,
+                        .own_sockets = own_sockets,
                         .access_log = accounts.access_log.get(),
                         .access_log_sample_ok = settings.access_log.sample_ok,
                         .access_log_max_per_second = settings.access_log.max_ordinary_per_second,

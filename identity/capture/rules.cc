@@ -202,8 +202,8 @@ absl::Status CheckCaptureRules(const CaptureRules& rules) {
   if (std::find(uids.begin(), uids.end(), rules.proxy_uid) != uids.end()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--include-uids names ", rules.proxy_uid,
-                     ", the proxy's own user: its connections would come back to it for ever; run the proxy as a user "
-                     "of its own"));
+                     ", the proxy's own user: its connections would come back to it, and be refused as loops; run the "
+                     "proxy as a user of its own"));
   }
   return rules.mode == CaptureMode::kEbpf ? CheckEbpf(rules) : absl::OkStatus();
 }

@@ -72,7 +72,7 @@ struct CaptureSetting {
 const std::vector<CaptureSetting>& CaptureSettings();
 
 // InvalidArgument with a sentence where what each setting allows does not go together: the proxy's own
-// connections would be captured, and come round to it for ever.
+// connections would be captured, and come back to it.
 absl::Status CheckCaptureRules(const CaptureRules& rules);
 
 // The rules as options of `up`, "--mode tproxy", one value each; and back. An option that is not known is

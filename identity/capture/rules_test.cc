@@ -71,7 +71,7 @@ TEST(CaptureRulesTest, WhatIsNoneOfTheChoicesIsToldWithThem) {
 
 TEST(CaptureRulesTest, RulesThatCaptureTheProxyItselfAreRefused) {
   EXPECT_THAT(std::string(CheckCaptureRules(Parse({"--proxy-uid 7", "--include-uids 7"}).value()).message()),
-              HasSubstr("come back to it for ever"));
+              HasSubstr("refused as loops"));
   EXPECT_FALSE(CheckCaptureRules(Parse({"--outbound-port 99", "--inbound-port 99"}).value()).ok());
   EXPECT_TRUE(CheckCaptureRules(Parse({"--proxy-uid 7", "--include-uids 8"}).value()).ok());
 }

@@ -62,7 +62,7 @@ Finding ListenerFinding(const CaptureRules& rules, const std::vector<TcpSocket>&
     return {Level::kProblem, kProxy,
             absl::StrCat("who listens at ", port, " runs as uid ", absl::StrJoin(strangers, ", "),
                          ", and the rules exempt uid ", rules.proxy_uid,
-                         ": the proxy's own connections would be captured, and come back to it for ever"),
+                         ": the proxy's own connections would be captured, come back to it, and be refused as loops"),
             absl::StrCat("run `lanyard capture up --proxy-uid ", *strangers.begin(), "`, or the proxy as uid ",
                          rules.proxy_uid)};
   }

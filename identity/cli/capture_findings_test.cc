@@ -74,7 +74,7 @@ TEST(CaptureFindingsTest, AProxyThatIsNotWhereItShouldBe) {
     return JudgeCaptureListeners(kUsual, {socket}, has_v6)[0];
   };
   ExpectProblem(outbound(Listening("::", 15009)), "nothing listens at port 15001", "outbound_address");
-  ExpectProblem(outbound(Listening("::", 15001, 8)), "for ever", "--proxy-uid 8");
+  ExpectProblem(outbound(Listening("::", 15001, 8)), "refused as loops", "--proxy-uid 8");
   ExpectProblem(outbound(Listening("0.0.0.0", 15001)), "nothing takes IPv6", "\":15001\"");
   EXPECT_EQ(outbound(Listening("0.0.0.0", 15001), false).level, Level::kGood);
   EXPECT_EQ(outbound(Listening("127.0.0.1", 15001), false).level, Level::kGood);

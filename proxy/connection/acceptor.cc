@@ -13,6 +13,8 @@ namespace lanyard {
 namespace {
 
 constexpr absl::Duration kLogInterval = absl::Seconds(1);
+// A static listener may lead to another of this proxy's, and so on; so often, then it is a circle.
+constexpr int kMostHops = 4;
 
 bool IsCapture(ListenerKind kind) {
   return kind == ListenerKind::kOutboundCapture || kind == ListenerKind::kInboundCapture;
@@ -21,6 +23,14 @@ bool IsCapture(ListenerKind kind) {
 Flow FlowOf(ListenerKind kind) {
   const bool out = kind == ListenerKind::kOutboundCapture || kind == ListenerKind::kOutboundStatic;
   return out ? Flow::kOutbound : Flow::kInbound;
+}
+
+// Of a captured connection. One that is not tracked was not redirected: TPROXY or a socket lookup brought it, and the
+// socket has the address it was meant for, or it dialled the listener.
+absl::StatusOr<SocketAddress> MeantFor(int fd, const SocketAddress& source) {
+  absl::StatusOr<SocketAddress> original = OriginalDestination(fd, source);
+  if (original.ok()) return original;
+  return LocalAddress(fd);
 }
 
 }  // namespace
@@ -70,6 +80,9 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Bind(WorkerContext* context,
                                                                   listeners.status().message()));
     }
     door.listeners = *std::move(listeners);
+    if (IsCapture(door.spec.kind)) {
+      for (const auto& each : door.listeners) context->own_sockets->Captures(each->address());
+    }
     acceptor->doors_.push_back(std::move(door));
   }
   return acceptor;
@@ -125,26 +138,38 @@ bool Acceptor::MayLog() {
   return true;
 }
 
-// Untracked connections were not redirected: TPROXY brought them, and the socket has the address they were meant
-// for, or they dialled the listener.
-absl::StatusOr<SocketAddress> Acceptor::MeantFor(int fd, const SocketAddress& source) const {
-  absl::StatusOr<SocketAddress> local = LocalAddress(fd);
-  if (!local.ok()) return local;
-  const absl::StatusOr<SocketAddress> original = OriginalDestination(fd, source);
-  const SocketAddress& meant = original.ok() ? *original : *local;
-  if (IsCapturePort(meant, *local)) return absl::FailedPreconditionError("the capture port itself was dialled");
-  return meant;
-}
-
-// `local` is the accepted socket's own address: one of this machine's, or by TPROXY any.
-bool Acceptor::IsCapturePort(const SocketAddress& destination, const SocketAddress& local) const {
-  if (!destination.is_loopback() && destination.HostString() != local.HostString()) return false;
-  for (const Door& door : doors_) {
-    if (IsCapture(door.spec.kind) && door.listeners.front()->address().port() == destination.port()) {
-      return IsOwnAddress(destination);
+void Acceptor::Trace(const Door& door, int fd, Arrival& arrival) const {
+  const bool captured = door.fixed == nullptr;
+  if (captured) {
+    const absl::StatusOr<SocketAddress> meant = MeantFor(fd, arrival.source);
+    if (!meant.ok()) {
+      arrival.loop = "where the connection was meant to go is not known";
+      return;
     }
+    arrival.dialled = *meant;
+    // Its other listeners and its admin address may well be called through it, and the rules say by whom.
+    if (context_->own_sockets->CapturesAt(*meant)) {
+      arrival.loop = "a capture port itself was dialled; nothing is redirected to it";
+      return;
+    }
+  } else if (!door.spec.server_headers.empty()) {
+    const absl::StatusOr<SocketAddress> local = LocalAddress(fd);
+    if (local.ok()) arrival.dialled = *local;
   }
-  return false;
+  arrival.hops = context_->own_sockets->HopsOf(arrival.source, [&] {
+    std::vector<SocketAddress> reached;
+    for (const auto& each : {OriginalDestination(fd, arrival.source), LocalAddress(fd)}) {
+      if (each.ok()) reached.push_back(*each);
+    }
+    return reached;
+  });
+  if (captured && arrival.hops > 0) {
+    arrival.loop =
+        "the proxy dialled this itself and the capture rules sent it back: exempt the user it runs as "
+        "(lanyard capture up --proxy-uid)";
+  } else if (arrival.hops > kMostHops) {
+    arrival.loop = "the call has passed this proxy's listeners again and again: a destination of theirs leads back";
+  }
 }
 
 void Acceptor::Accept(size_t index, UniqueFd fd, const SocketAddress& source) {
@@ -162,13 +187,8 @@ void Acceptor::Accept(size_t index, UniqueFd fd, const SocketAddress& source) {
                   .spec = &door.spec,
                   .fixed = door.fixed.get(),
                   .source = source,
-                  .dialled = door.listeners.front()->address(),
-                  .looped = false};
-  if (door.fixed == nullptr) {
-    const absl::StatusOr<SocketAddress> meant = MeantFor(fd.get(), source);
-    arrival.looped = !meant.ok();
-    if (meant.ok()) arrival.dialled = *meant;
-  }
+                  .dialled = door.listeners.front()->address()};
+  Trace(door, fd.get(), arrival);
   arrival.stream = TcpStream::Accepted(context_->loop, std::move(fd));
   if (flow == Flow::kOutbound) {
     OutboundConnection::Start(context_, std::move(arrival));

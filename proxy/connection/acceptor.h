@@ -40,9 +40,8 @@ class Acceptor {
                                                                      std::vector<UniqueFd> sockets);
   explicit Acceptor(WorkerContext* context) : context_(context) {}
   void Accept(size_t index, UniqueFd fd, const SocketAddress& source);
-  // Where the caller of a capture listener meant to go; an error for one that dialled the listener itself.
-  absl::StatusOr<SocketAddress> MeantFor(int fd, const SocketAddress& source) const;
-  bool IsCapturePort(const SocketAddress& destination, const SocketAddress& local) const;
+  // Where the caller meant to go, and whether that leads in a circle.
+  void Trace(const Door& door, int fd, Arrival& arrival) const;
   // At most one line a second: a flood of callers must not become a flood of lines.
   bool MayLog();
 

@@ -116,5 +116,45 @@ TEST_F(AcceptorTest, ASocketOfTheProcessBeforeIsTransparentIfItIsToBe) {
   }
 }
 
+TEST_F(AcceptorTest, HowOftenACallHasPassedIsHandedOnAndEnds) {
+  auto view = OutboundView(RouteAction::kPassThrough);
+  view->listener_routes = {Route{"all", {}, {}, RouteAction::kPassThrough, {}}};
+  View(view);
+  const SocketAddress here = Listen(Spec(ListenerKind::kOutboundStatic, "10.9.9.9:99"));
+  const auto call = [&](uint8_t hops) {
+    Dialled caller = Dial(here);
+    auto entry = own_sockets_.Enter(LocalAddress(caller.fd.get()).value(), here, hops);
+    const size_t before = fakes_.dialled.size();
+    const uint64_t loops = Closes(Flow::kOutbound, CloseReason::kLoopDetected);
+    RealTurnUntil([&] {
+      return fakes_.dialled.size() > before || Closes(Flow::kOutbound, CloseReason::kLoopDetected) > loops;
+    });
+    return fakes_.dialled.size() > before ? int{fakes_.last_hops} : -1;
+  };
+  EXPECT_EQ(call(1), 2);
+  EXPECT_EQ(call(4), 5);
+  EXPECT_EQ(call(5), -1);
+}
+
+TEST_F(AcceptorTest, AServerThatIsToldLearnsTheAddressThatWasDialled) {
+  auto view = InboundView(kWebId, true);
+  view->listener_policies = {view->inbound};
+  View(view);
+  ListenerSpec spec = Spec(ListenerKind::kInboundStatic, "10.9.9.9:99");
+  spec.address = SocketAddress::Parse("0.0.0.0:0").value();
+  spec.server_headers = {{{}, ProxyProtocol::kV1}};
+  const std::string port = std::to_string(Listen(spec).port());
+  Dialled caller = Dial(SocketAddress::Parse("127.0.0.2:" + port).value());
+  const std::string source = LocalAddress(caller.fd.get())->HostString();
+  // Permissive, and the caller is silent: plaintext after sniff_timeout.
+  ASSERT_TRUE(RealTurnUntil([&] { return fakes_.dialled.size() == 1; }));
+  StreamReader reader(fakes_.answerers[0].get());
+  EXPECT_TRUE(RealTurnUntil([&] {
+    reader.Drain();
+    return reader.bytes().find("\r\n") != std::string::npos;
+  }));
+  EXPECT_EQ(reader.bytes().substr(0, 11 + source.size() + 10), "PROXY TCP4 " + source + " 127.0.0.2");
+}
+
 }  // namespace
 }  // namespace lanyard

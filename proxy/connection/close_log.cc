@@ -12,6 +12,7 @@ bool MayComeInStorms(CloseReason reason) {
     case CloseReason::kLimitHandshakes:
     case CloseReason::kLimitPeerConnections:
     case CloseReason::kLimitSourceConnections:
+    case CloseReason::kLoopDetected:
     case CloseReason::kBanned:
     case CloseReason::kPolicyChanged:
     case CloseReason::kBundleChanged:
@@ -54,6 +55,13 @@ bool CloseLog::Admit(CloseReason reason) {
     return false;
   }
   return Take(ordinary_);
+}
+
+void CloseLog::WarnOfLoop(absl::string_view listener, absl::string_view destination, absl::string_view remedy) {
+  if (loop_->now() < next_warning_) return;
+  next_warning_ = loop_->now() + kWarningInterval;
+  Log(LogLevel::kWarning, "connections of this proxy with itself are refused",
+      {{"listener", listener}, {"destination", destination}, {"detail", remedy}});
 }
 
 void CloseLog::Summarise() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "absl/strings/string_view.h"
 #include "identity/base/random.h"
 #include "proxy/connection/close_reason.h"
 #include "proxy/connection/counters.h"
@@ -16,6 +17,7 @@ namespace lanyard {
 class CloseLog {
  public:
   static constexpr uint32_t kStormLinesPerSecond = 100;
+  static constexpr absl::Duration kWarningInterval = absl::Seconds(10);
 
   // How many ordinary closes (normal, idle) have a line: this share of them, and so many a second. Until it is called,
   // all of them.
@@ -25,10 +27,12 @@ class CloseLog {
 
   explicit CloseLog(EventLoop* loop) : loop_(loop), summary_(loop, [this] { Summarise(); }) {}
 
-  // Whether this close has a line of its own. Those that a change of the view causes, an expiry, or a limit of
+  // Whether this close has a line of its own. Those that a change of the view causes, an expiry, a loop, or a limit of
   // handshakes, peers or sources have up to kStormLinesPerSecond; ordinary ones as Sample says; other refusals and
   // errors always. What is beyond a rate is counted, and one line a second says how many there were.
   bool Admit(CloseReason reason);
+  // What whoever runs the proxy must change; the first of each kWarningInterval is written.
+  void WarnOfLoop(absl::string_view listener, absl::string_view destination, absl::string_view remedy);
 
  private:
   // So many lines a second.
@@ -50,6 +54,7 @@ class CloseLog {
   uint64_t left_out_ = 0;  // since the last summary
   Counter left_out_ever_;
   Counter sampled_out_;
+  absl::Duration next_warning_ = -absl::InfiniteDuration();
 };
 
 }  // namespace lanyard

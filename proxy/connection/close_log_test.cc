@@ -59,5 +59,21 @@ TEST_F(CloseLogTest, OrdinaryClosesHaveSoManyLinesASecond) {
   EXPECT_EQ(Admitted(CloseReason::kNormal, 500), 10u);
 }
 
+TEST_F(CloseLogTest, ALoopIsWarnedOfOnceInAWhileWithItsRemedy) {
+  const auto warned = [&] {
+    testing::internal::CaptureStderr();
+    log_.WarnOfLoop("capture-outbound", "10.0.0.2:80", "exempt the user");
+    return testing::internal::GetCapturedStderr();
+  };
+  const std::string line = warned();
+  for (const char* part : {"capture-outbound", "10.0.0.2:80", "exempt the user"}) {
+    EXPECT_NE(line.find(part), std::string::npos) << line;
+  }
+  EXPECT_EQ(warned(), "");
+  clock_.Advance(CloseLog::kWarningInterval);
+  loop_->RunOnce(absl::ZeroDuration());
+  EXPECT_NE(warned(), "");
+}
+
 }  // namespace
 }  // namespace lanyard

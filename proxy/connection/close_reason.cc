@@ -1,56 +1,76 @@
 #include "proxy/connection/close_reason.h"
 
-namespace lanyard {
+#include <iterator>
 
-absl::string_view CloseReasonName(CloseReason reason) {
-  switch (reason) {
-    case CloseReason::kNormal: return "normal";
-    case CloseReason::kAppReset: return "app_reset";
-    case CloseReason::kPeerReset: return "peer_reset";
-    case CloseReason::kPeerRefused: return "peer_refused";
-    case CloseReason::kConnectRefused: return "connect_refused";
-    case CloseReason::kConnectTimeout: return "connect_timeout";
-    case CloseReason::kConnectUnreachable: return "connect_unreachable";
-    case CloseReason::kConnectFailed: return "connect_failed";
-    case CloseReason::kHandshakeFailed: return "handshake_failed";
-    case CloseReason::kHandshakeTimeout: return "handshake_timeout";
-    case CloseReason::kNoPeerCertificate: return "no_peer_certificate";
-    case CloseReason::kSvidMalformed: return "svid_malformed";
-    case CloseReason::kNoSpiffeId: return "no_spiffe_id";
-    case CloseReason::kSeveralUriNames: return "several_uri_names";
-    case CloseReason::kCaAsLeaf: return "ca_as_leaf";
-    case CloseReason::kBadKeyUsage: return "bad_key_usage";
-    case CloseReason::kWeakKey: return "weak_key";
-    case CloseReason::kUnknownTrustDomain: return "unknown_trust_domain";
-    case CloseReason::kSvidNotYetValid: return "svid_not_yet_valid";
-    case CloseReason::kSvidExpired: return "svid_expired";
-    case CloseReason::kUntrusted: return "untrusted";
-    case CloseReason::kPeerNotExpected: return "peer_not_expected";
-    case CloseReason::kDeniedByPolicy: return "denied_by_policy";
-    case CloseReason::kPlaintextRefused: return "plaintext_refused";
-    case CloseReason::kRouteRefused: return "route_refused";
-    case CloseReason::kLoopDetected: return "loop_detected";
-    case CloseReason::kBanned: return "banned";
-    case CloseReason::kPolicyChanged: return "policy_changed";
-    case CloseReason::kBundleChanged: return "bundle_changed";
-    case CloseReason::kSvidExpiredWhileOpen: return "svid_expired_while_open";
-    case CloseReason::kReauthenticationFailed: return "reauthentication_failed";
-    case CloseReason::kCarryOverTimeout: return "carry_over_timeout";
-    case CloseReason::kLimitConnections: return "limit_connections";
-    case CloseReason::kLimitHandshakes: return "limit_handshakes";
-    case CloseReason::kLimitPeerConnections: return "limit_peer_connections";
-    case CloseReason::kLimitSourceConnections: return "limit_source_connections";
-    case CloseReason::kFirstByteTimeout: return "first_byte_timeout";
-    case CloseReason::kHalfClosedTimeout: return "half_closed_timeout";
-    case CloseReason::kLimitDescriptors: return "limit_descriptors";
-    case CloseReason::kIdle: return "idle";
-    case CloseReason::kDrainDeadline: return "drain_deadline";
-    case CloseReason::kTlsTruncated: return "tls_truncated";
-    case CloseReason::kMeshProtocolError: return "mesh_protocol_error";
-    case CloseReason::kTlsError: return "tls_error";
+namespace lanyard {
+namespace {
+
+struct Named {
+  CloseReason reason;
+  absl::string_view name;
+};
+
+constexpr Named kNames[] = {
+    {CloseReason::kNormal, "normal"},
+    {CloseReason::kAppReset, "app_reset"},
+    {CloseReason::kPeerReset, "peer_reset"},
+    {CloseReason::kPeerRefused, "peer_refused"},
+    {CloseReason::kConnectRefused, "connect_refused"},
+    {CloseReason::kConnectTimeout, "connect_timeout"},
+    {CloseReason::kConnectUnreachable, "connect_unreachable"},
+    {CloseReason::kConnectFailed, "connect_failed"},
+    {CloseReason::kHandshakeFailed, "handshake_failed"},
+    {CloseReason::kHandshakeTimeout, "handshake_timeout"},
+    {CloseReason::kNoPeerCertificate, "no_peer_certificate"},
+    {CloseReason::kSvidMalformed, "svid_malformed"},
+    {CloseReason::kNoSpiffeId, "no_spiffe_id"},
+    {CloseReason::kSeveralUriNames, "several_uri_names"},
+    {CloseReason::kCaAsLeaf, "ca_as_leaf"},
+    {CloseReason::kBadKeyUsage, "bad_key_usage"},
+    {CloseReason::kWeakKey, "weak_key"},
+    {CloseReason::kUnknownTrustDomain, "unknown_trust_domain"},
+    {CloseReason::kSvidNotYetValid, "svid_not_yet_valid"},
+    {CloseReason::kSvidExpired, "svid_expired"},
+    {CloseReason::kUntrusted, "untrusted"},
+    {CloseReason::kPeerNotExpected, "peer_not_expected"},
+    {CloseReason::kDeniedByPolicy, "denied_by_policy"},
+    {CloseReason::kPlaintextRefused, "plaintext_refused"},
+    {CloseReason::kRouteRefused, "route_refused"},
+    {CloseReason::kLoopDetected, "loop_detected"},
+    {CloseReason::kProxyHeaderUntrusted, "proxy_header_untrusted"},
+    {CloseReason::kProxyHeaderInvalid, "proxy_header_invalid"},
+    {CloseReason::kProxyHeaderTimeout, "proxy_header_timeout"},
+    {CloseReason::kBanned, "banned"},
+    {CloseReason::kPolicyChanged, "policy_changed"},
+    {CloseReason::kBundleChanged, "bundle_changed"},
+    {CloseReason::kSvidExpiredWhileOpen, "svid_expired_while_open"},
+    {CloseReason::kReauthenticationFailed, "reauthentication_failed"},
+    {CloseReason::kCarryOverTimeout, "carry_over_timeout"},
+    {CloseReason::kLimitConnections, "limit_connections"},
+    {CloseReason::kLimitHandshakes, "limit_handshakes"},
+    {CloseReason::kLimitPeerConnections, "limit_peer_connections"},
+    {CloseReason::kLimitSourceConnections, "limit_source_connections"},
+    {CloseReason::kLimitDescriptors, "limit_descriptors"},
+    {CloseReason::kFirstByteTimeout, "first_byte_timeout"},
+    {CloseReason::kHalfClosedTimeout, "half_closed_timeout"},
+    {CloseReason::kIdle, "idle"},
+    {CloseReason::kDrainDeadline, "drain_deadline"},
+    {CloseReason::kTlsTruncated, "tls_truncated"},
+    {CloseReason::kMeshProtocolError, "mesh_protocol_error"},
+    {CloseReason::kTlsError, "tls_error"},
+};
+
+constexpr bool EachInItsPlace() {
+  for (size_t i = 0; i < std::size(kNames); ++i) {
+    if (static_cast<size_t>(kNames[i].reason) != i) return false;
   }
-  return "unknown";
+  return std::size(kNames) == kCloseReasonCount;
 }
+static_assert(EachInItsPlace(), "every reason has a name, in the order of the enum");
+
+}  // namespace
+
+absl::string_view CloseReasonName(CloseReason reason) { return kNames[static_cast<size_t>(reason)].name; }
 
 CloseReason ReasonOf(SvidDefect defect) {
   switch (defect) {

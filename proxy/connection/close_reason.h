@@ -36,7 +36,10 @@ enum class CloseReason : uint8_t {
   kDeniedByPolicy,      // inbound: a valid SVID, but no rule allows it
   kPlaintextRefused,
   kRouteRefused,
-  kLoopDetected,        // dialled the capture port itself
+  kLoopDetected,        // this proxy called itself
+  kProxyHeaderUntrusted,  // a caller that the listener takes no PROXY protocol header from
+  kProxyHeaderInvalid,  // or that sent none, or a bad one
+  kProxyHeaderTimeout,
   kBanned,              // by ID or serial, at the handshake or later
   kPolicyChanged,       // was allowed, is not any more
   kBundleChanged,       // was trusted, is not any more

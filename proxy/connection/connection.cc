@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "identity/base/logging.h"
+#include "proxy/connection/connect_failure.h"
 #include "proxy/connection/link_dial.h"
 #include "proxy/connection/link_origin.h"
 #include "proxy/connection/stream_deadline.h"
@@ -21,16 +22,6 @@ constexpr absl::Duration kLongestWait = absl::Seconds(30);
 uint64_t NextId() {
   static std::atomic<uint64_t> next{1};
   return next.fetch_add(1, std::memory_order_relaxed);
-}
-
-CloseReason ConnectFailure(StreamError error) {
-  switch (error) {
-    case StreamError::kRefused: return CloseReason::kConnectRefused;
-    case StreamError::kTimedOut: return CloseReason::kConnectTimeout;
-    case StreamError::kUnreachable: return CloseReason::kConnectUnreachable;
-    case StreamError::kNoDescriptors: return CloseReason::kLimitDescriptors;
-    default: return CloseReason::kConnectFailed;
-  }
 }
 
 }  // namespace
@@ -71,12 +62,43 @@ bool Connection::StillAllowed() {
 void Connection::Step() {
   if (!StillAllowed()) return;
   switch (state_) {
+    case State::kReadingHeader: return StepHeader();
     case State::kSniffing: return OnSniffable();
     case State::kConnecting: return StepConnect();
     case State::kHandshaking: return AskHandshakeStep();
     case State::kRelaying: return StepRelay();
     case State::kClosed: return;
   }
+}
+
+// Arriving.
+
+void Connection::Begin() {
+  if (arrival_.loop != nullptr) {
+    context_->close_log->WarnOfLoop(arrival_.spec->name, DestinationText(), arrival_.loop);
+    return Close(CloseReason::kLoopDetected, arrival_.loop);
+  }
+  const AcceptedHeader& accepted = arrival_.spec->accepted_header;
+  if (accepted.from.empty()) return OnArrived();
+  if (!TrustsHeaderOf(accepted, arrival_.source)) {
+    return Close(CloseReason::kProxyHeaderUntrusted, "accept_proxy_protocol.from does not name the caller's address");
+  }
+  header_ = std::make_unique<HeaderRead>();
+  EnterState(State::kReadingHeader, accepted.timeout);
+  StepHeader();
+}
+
+void Connection::StepHeader() {
+  const absl::StatusOr<bool> whole = header_->Step(near_.get());
+  if (!whole.ok()) return Close(CloseReason::kProxyHeaderInvalid, whole.status().message());
+  if (!*whole) return;
+  if (const auto& ends = header_->header().ends; ends.has_value()) {
+    arrival_.source = ends->source;
+    arrival_.dialled = ends->destination;
+  }
+  header_.reset();
+  timer_.Stop();
+  OnArrived();
 }
 
 // Dialling.
@@ -103,8 +125,10 @@ void Connection::OnResolved(absl::StatusOr<std::vector<SocketAddress>> addresses
 void Connection::DialNext() {
   target_ = targets_.back();
   targets_.pop_back();
+  const uint8_t hops = static_cast<uint8_t>(arrival_.hops + 1);
   const bool from_caller = flow_ == Flow::kInbound && arrival_.spec->preserve_source;
-  far_ = from_caller ? context_->dialer->DialFrom(arrival_.source, *target_) : context_->dialer->Dial(*target_);
+  far_ = from_caller ? context_->dialer->DialFrom(arrival_.source, *target_, hops)
+                     : context_->dialer->Dial(*target_, hops);
   far_->set_observer(this);
   StepConnect();
 }
@@ -223,7 +247,7 @@ bool Connection::SpeaksMesh() const { return tls_ != nullptr && Link::Speaks(tls
 
 std::unique_ptr<Link> Connection::ToLink(std::unique_ptr<Stream>* side, LinkRole role) {
   LinkOrigin origin{.remote = arrival_.source, .local = arrival_.dialled, .listener = arrival_.listener,
-                    .spec = arrival_.spec, .fixed = arrival_.fixed};
+                    .spec = arrival_.spec, .fixed = arrival_.fixed, .hops = arrival_.hops};
   if (role == LinkRole::kOpener) origin = {.remote = *target_, .local = *target_};
   std::unique_ptr<TlsStream> tls(static_cast<TlsStream*>(side->release()));
   tls_ = nullptr;
@@ -276,10 +300,11 @@ void Connection::Dissolve() {
 
 // The relay.
 
-void Connection::StartRelay(Buffer* received) {
+void Connection::StartRelay(Buffer* received, std::string preface) {
   relay_.emplace(context_->loop, context_->pool, context_->buffer_budget, context_->limits.buffer_bytes, near_.get(),
                  far_.get(), [this] { Step(); });
   if (received != nullptr) relay_->Preload(*received);
+  relay_->Preface(std::move(preface));
   state_ = State::kRelaying;
   TellOpened();
   WatchRelay();
@@ -329,6 +354,8 @@ CloseReason Connection::RelayFailure(const Stream& stream) const {
 void Connection::OnTimer() {
   if (!StillAllowed()) return;
   switch (state_) {
+    case State::kReadingHeader:
+      return Close(CloseReason::kProxyHeaderTimeout, "no PROXY protocol header within accept_proxy_protocol.timeout");
     case State::kSniffing: return OnDeadline();
     case State::kConnecting: return Close(CloseReason::kConnectTimeout, "not connected within connect_timeout");
     case State::kHandshaking: return Close(CloseReason::kHandshakeTimeout, "no handshake within handshake_timeout");
@@ -440,42 +467,6 @@ void Connection::Close(CloseReason reason, absl::string_view detail) {
   if (watched) TellClosed(record, reason, detail);
   context_->loop->Dispose(std::unique_ptr<Disposable>(this));
   context_->table->Leave(this);
-}
-
-ConnectionRecord Connection::Record() const {
-  static constexpr const char* kStateNames[] = {"sniffing", "connecting", "handshaking", "relaying", "closing"};
-  ConnectionRecord record;
-  record.id = id_;
-  record.worker = context_->worker;
-  record.direction = flow_ == Flow::kInbound ? "inbound" : "outbound";
-  record.listener = arrival_.spec->name;
-  record.state = kStateNames[static_cast<size_t>(state_)];
-  record.source = arrival_.source.ToString();
-  record.destination = DestinationText();
-  if (own_ != nullptr && own_->svid() != nullptr) {
-    record.local_id = own_->svid()->id().ToString();
-    record.local_serial = own_->svid()->leaf().serial();
-  }
-  if (peer_ != nullptr) {
-    record.peer_id = peer_->id.ToString();
-    record.peer_serial = peer_->serial;
-    record.peer_not_after = peer_->not_after;
-    record.tls = "TLSv1.3";  // there is no other in the mesh
-  }
-  if (mesh_ != nullptr) record.protocol = kMeshAlpn;
-  if (request_ != nullptr) {
-    record.application_source = request_->source;
-    record.application_target = request_->target;
-  }
-  record.rule = rule_;
-  const absl::Duration now = context_->loop->now();
-  if (relay_.has_value()) {
-    record.bytes_sent = relay_->bytes_forward();
-    record.bytes_received = relay_->bytes_backward();
-  }
-  record.age = now - opened_;
-  record.idle = now - (relay_.has_value() ? relay_->last_activity() : opened_);
-  return record;
 }
 
 }  // namespace lanyard

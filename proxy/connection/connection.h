@@ -13,6 +13,7 @@
 #include "identity/tls/tls_context.h"
 #include "proxy/connection/close_reason.h"
 #include "proxy/connection/handshake_turns.h"
+#include "proxy/connection/header_read.h"
 #include "proxy/connection/relay.h"
 #include "proxy/connection/reauthentication.h"
 #include "proxy/connection/table.h"
@@ -31,7 +32,8 @@ struct Arrival {
   const Destination* fixed = nullptr;          // static listeners: where to; likewise
   SocketAddress source;
   SocketAddress dialled;                       // what the caller dialled: the original destination, or the listener
-  bool looped = false;                         // dialled the capture port itself
+  int hops = 0;                                // as OwnSockets counts them
+  const char* loop = nullptr;                  // it is this proxy calling itself: what to do about it
 };
 
 // Owns itself from its construction until Close. Belongs to the worker's thread.
@@ -50,15 +52,17 @@ class Connection : public Disposable, private StreamObserver {
   ConnectionRecord Record() const;
 
  protected:
-  enum class State : uint8_t { kSniffing, kConnecting, kHandshaking, kRelaying, kClosed };
+  enum class State : uint8_t { kReadingHeader, kSniffing, kConnecting, kHandshaking, kRelaying, kClosed };
 
   Connection(WorkerContext* context, Arrival arrival, Flow flow);
 
+  // Refuses a loop, and reads the header that precedes everything else where the listener asks for one; then OnArrived.
+  void Begin();
   // The phases, in the order in which each kind wants them.
   void Dial();                                            // then OnConnected
   void DialAgain();                                       // the same address, after a handshake that failed
   void Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> ssl, Buffer* received);  // then OnHandshake
-  void StartRelay(Buffer* received);
+  void StartRelay(Buffer* received, std::string preface = {});
 
   // The side that faces the mesh is a stream over a link from here on.
   void SetMeshStream(MeshStream* stream);
@@ -71,6 +75,7 @@ class Connection : public Disposable, private StreamObserver {
   void Dissolve();
   std::string DestinationText() const;
 
+  virtual void OnArrived() = 0;
   virtual void OnSniffable() {}
   virtual void OnConnected() = 0;
   virtual void OnHandshake() = 0;
@@ -110,6 +115,7 @@ class Connection : public Disposable, private StreamObserver {
 
   void OnReady() override { Step(); }
   void Step();
+  void StepHeader();
   void OnTimer();
   void OnResolved(absl::StatusOr<std::vector<SocketAddress>> addresses);
   void DialNext();
@@ -149,6 +155,7 @@ class Connection : public Disposable, private StreamObserver {
   absl::Duration handshake_began_;
   Timer timer_;
   HandshakePlace handshake_;
+  std::unique_ptr<HeaderRead> header_;                    // while it is read
   std::optional<Relay> relay_;
   std::vector<SocketAddress> targets_;                    // still to be tried, last first
   std::shared_ptr<bool> resolving_;                       // expires the answer of a closed connection

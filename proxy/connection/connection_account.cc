@@ -1,4 +1,4 @@
-// What a connection tells of itself while it lives, beside its close: for /observed and /tap.
+// What a connection tells of itself: its record, and what /observed and /tap show of it.
 #include <string>
 
 #include "proxy/connection/connection.h"
@@ -19,6 +19,43 @@ bool IsRefusal(CloseReason reason) {
 }
 
 }  // namespace
+
+ConnectionRecord Connection::Record() const {
+  static constexpr const char* kStateNames[] = {"reading_header", "sniffing",  "connecting",
+                                                "handshaking",    "relaying", "closing"};
+  ConnectionRecord record;
+  record.id = id_;
+  record.worker = context_->worker;
+  record.direction = flow_ == Flow::kInbound ? "inbound" : "outbound";
+  record.listener = arrival_.spec->name;
+  record.state = kStateNames[static_cast<size_t>(state_)];
+  record.source = arrival_.source.ToString();
+  record.destination = DestinationText();
+  if (own_ != nullptr && own_->svid() != nullptr) {
+    record.local_id = own_->svid()->id().ToString();
+    record.local_serial = own_->svid()->leaf().serial();
+  }
+  if (peer_ != nullptr) {
+    record.peer_id = peer_->id.ToString();
+    record.peer_serial = peer_->serial;
+    record.peer_not_after = peer_->not_after;
+    record.tls = "TLSv1.3";  // there is no other in the mesh
+  }
+  if (mesh_ != nullptr) record.protocol = kMeshAlpn;
+  if (request_ != nullptr) {
+    record.application_source = request_->source;
+    record.application_target = request_->target;
+  }
+  record.rule = rule_;
+  const absl::Duration now = context_->loop->now();
+  if (relay_.has_value()) {
+    record.bytes_sent = relay_->bytes_forward();
+    record.bytes_received = relay_->bytes_backward();
+  }
+  record.age = now - opened_;
+  record.idle = now - (relay_.has_value() ? relay_->last_activity() : opened_);
+  return record;
+}
 
 void Connection::TellOpened() {
   Observe(CloseReason::kNormal);

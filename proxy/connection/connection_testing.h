@@ -52,6 +52,7 @@ class ConnectionTest : public testing::Test {
     context_.tap = &tap_;
     context_.observed = &observed_;
     context_.dialer = &dialer_;
+    context_.own_sockets = &own_sockets_;
     context_.resolver = &resolver_;
     context_.sessions = &sessions_;
     context_.links = &links_;
@@ -113,7 +114,7 @@ class ConnectionTest : public testing::Test {
                    .fixed = nullptr,
                    .source = SocketAddress::Parse("10.0.0.1:40000").value(),
                    .dialled = SocketAddress::Parse("10.0.0.2:8080").value(),
-                   .looped = looped_};
+                   .loop = loop_detail_};
   }
   void CallOut() { OutboundConnection::Start(&context_, Arrive(outbound_)); }
   void CallIn() { InboundConnection::Start(&context_, Arrive(inbound_)); }
@@ -165,6 +166,7 @@ class ConnectionTest : public testing::Test {
   ConnectionTap tap_;
   ObservedCalls observed_;
   FakeDialer dialer_{loop_.get()};
+  OwnSockets own_sockets_;
   Resolver resolver_{loop_.get()};
   ClientSessionCache sessions_;
   FakeRandom random_{1};
@@ -178,7 +180,7 @@ class ConnectionTest : public testing::Test {
   std::shared_ptr<const TlsContext> web_ = Context(TestIdentities::Get().web, TestIdentities::Get().root.Bundles());
   std::shared_ptr<const TlsContext> api_ = Context(TestIdentities::Get().api, TestIdentities::Get().root.Bundles());
   std::unique_ptr<FakeStream> caller_;  // the other end of the newest arrival
-  bool looped_ = false;
+  const char* loop_detail_ = nullptr;
   uint64_t version_ = 0;
 };
 

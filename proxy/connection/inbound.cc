@@ -1,7 +1,7 @@
-// accept -> original port -> table -> first bytes: TLS or plaintext -> handshake, verify the SVID ->
-// decide -> dial the workload -> relay -> log
+// accept -> original port -> table -> PROXY protocol header -> first bytes: TLS or plaintext -> handshake, verify the
+// SVID -> decide -> dial the workload -> relay -> log
 // With a peer that speaks the mesh protocol the TLS connection becomes a link (accepted_links.h), and each of its
-// streams begins at "table".
+// streams begins at "decide".
 #include "proxy/connection/inbound.h"
 
 #include <openssl/ssl.h>
@@ -14,6 +14,7 @@
 #include "proxy/connection/client_hello.h"
 #include "proxy/connection/link_dial.h"
 #include "proxy/connection/link_origin.h"
+#include "proxy/connection/proxy_header.h"
 
 namespace lanyard {
 
@@ -23,7 +24,7 @@ InboundConnection::InboundConnection(WorkerContext* context, Arrival arrival)
 void InboundConnection::StartStream(WorkerContext* context, std::unique_ptr<Link> link, const OpenRequest& request) {
   const LinkOrigin& origin = *LinkOriginOf(link->ssl());
   Arrival arrival{.stream = nullptr, .listener = origin.listener, .spec = origin.spec, .fixed = origin.fixed,
-                  .source = origin.remote, .dialled = origin.local};
+                  .source = origin.remote, .dialled = origin.local, .hops = origin.hops};
   auto stream = MeshStream::Accepted(context->loop, std::move(link), request.token, context->accepted_links);
   MeshStream* const mesh = stream.get();
   arrival.stream = std::move(stream);
@@ -72,10 +73,7 @@ PolicyDecision InboundConnection::DecideNow() const {
   return view().PolicyFor(arrival().listener, arrival().spec->kind).Decide(facts);
 }
 
-void InboundConnection::Begin() {
-  if (arrival().looped) {
-    return Close(CloseReason::kLoopDetected, "the capture port itself was dialled; nothing is redirected to it");
-  }
+void InboundConnection::OnArrived() {
   Places& sources = context_->places->by_source;
   if (!sources.Take(SourceKey(arrival().source), &unknown_caller_)) {
     return Close(CloseReason::kLimitSourceConnections,
@@ -158,7 +156,19 @@ void InboundConnection::OnConnected() {
     answered_ = true;
     mesh()->Accept(static_cast<uint32_t>(context_->worker));
   }
-  StartRelay(&received_);
+  StartRelay(&received_, HeaderForServer());
+}
+
+// A peer's word of where its caller sits is taken, but never that it sits here: servers trust that address.
+std::string InboundConnection::HeaderForServer() const {
+  const ProxyProtocol version = arrival().spec->HeaderFor(arrival().dialled.port());
+  if (version == ProxyProtocol::kNone) return {};
+  SocketAddress source = arrival().source;
+  if (request_ != nullptr) {
+    const absl::StatusOr<SocketAddress> said = SocketAddress::Parse(request_->source);
+    if (said.ok() && !said->is_loopback() && !said->is_unspecified()) source = *said;
+  }
+  return WriteProxyHeader(version, source, arrival().dialled, peer() != nullptr ? peer()->id.ToString() : "");
 }
 
 void InboundConnection::Recheck() {

@@ -1,6 +1,8 @@
 // A call to this workload: mutual TLS from the mesh, or plaintext where a policy allows it.
 #pragma once
 
+#include <string>
+
 #include "proxy/connection/client_hello.h"
 #include "proxy/connection/connection.h"
 
@@ -24,7 +26,7 @@ class InboundConnection : public Connection {
   InboundConnection(WorkerContext* context, Arrival arrival);
 
   PolicyDecision DecideNow() const;
-  void Begin();
+  void OnArrived() override;
   void OnSniffable() override;
   void OnDeadline() override;
   void OnPlaintext();
@@ -33,6 +35,8 @@ class InboundConnection : public Connection {
   void OnClose() override;
   void BeginStream(MeshStream* stream, const OpenRequest& request);
   void Decide();
+  // The PROXY protocol header for the server; empty where it has none.
+  std::string HeaderForServer() const;
 
   bool permissive_ = false;   // some rule may allow plaintext on this port
   NoAlpn without_alpn_ = NoAlpn::kIsNot;

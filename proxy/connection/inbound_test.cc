@@ -3,6 +3,7 @@
 #include <string>
 
 #include "proxy/connection/connection_testing.h"
+#include "proxy/connection/proxy_header.h"
 
 namespace lanyard {
 namespace {
@@ -62,6 +63,7 @@ TEST_F(InboundTest, TheWorkloadIsCalledFromTheCallersAddressWhenAsked) {
   }));
   ASSERT_EQ(dialer_.sources.size(), 1u);
   EXPECT_EQ(dialer_.sources[0].HostString(), "10.0.0.1");
+  EXPECT_EQ(dialer_.last_hops, 1) << "that it comes back here is found all the same";
 }
 
 TEST_F(InboundTest, ACallerThatNoRuleAllowsIsToldByAnAlert) {
@@ -267,9 +269,135 @@ TEST_F(InboundTest, WhoIsKnownNoLongerCountsForItsSource) {
 
 TEST_F(InboundTest, ALoopIsRefused) {
   View(InboundView(kWebId, true));
-  looped_ = true;
+  loop_detail_ = "it is a circle";
   CallIn();
   EXPECT_EQ(Closed(CloseReason::kLoopDetected), 1u);
+}
+
+// Servers that are told who calls.
+class ServerHeaderTest : public InboundTest {
+ protected:
+  void Told(ProxyProtocol version) { inbound_.server_headers = {{{8080}, version}}; }
+  std::string ServerHears(const std::string& last) {
+    std::string heard;
+    StreamReader reader(workload());
+    EXPECT_TRUE(TurnUntil([&] {
+      reader.Drain();
+      heard = reader.bytes();
+      return heard.size() >= last.size() && heard.substr(heard.size() - last.size()) == last;
+    })) << heard;
+    return heard;
+  }
+};
+
+TEST_F(ServerHeaderTest, ComesBeforeThePlaintextThatDecided) {
+  Told(ProxyProtocol::kV1);
+  View(InboundView(kWebId, true));
+  CallIn();
+  ASSERT_TRUE(Write(caller_.get(), "GET /"));
+  ASSERT_TRUE(Dialled());
+  EXPECT_EQ(ServerHears("GET /"), "PROXY TCP4 10.0.0.1 10.0.0.2 40000 8080\r\nGET /");
+  EXPECT_EQ(Only().bytes_sent, 5u) << "the header is not the caller's";
+}
+
+TEST_F(ServerHeaderTest, CarriesTheIdThatTheCallerProved) {
+  Told(ProxyProtocol::kV2);
+  View(InboundView());
+  CallIn();
+  auto caller = CallTls(web_);
+  ASSERT_TRUE(TurnUntil([&] {
+    caller->Open();
+    return !dialer_.dialled.empty();
+  }));
+  const std::string header =
+      WriteProxyHeader(ProxyProtocol::kV2, SocketAddress::Parse("10.0.0.1:40000").value(),
+                       SocketAddress::Parse("10.0.0.2:8080").value(), kWebId);
+  EXPECT_EQ(ServerHears(header), header) << "before the caller says a word: the server may be the first to speak";
+}
+
+TEST_F(ServerHeaderTest, OtherPortsServersAreToldNothing) {
+  inbound_.server_headers = {{{8081}, ProxyProtocol::kV1}};
+  View(InboundView(kWebId, true));
+  CallIn();
+  ASSERT_TRUE(Write(caller_.get(), "GET /"));
+  ASSERT_TRUE(Dialled());
+  EXPECT_EQ(ServerHears("GET /"), "GET /");
+}
+
+// Listeners whose callers begin with a header.
+class AcceptedHeaderTest : public InboundTest {
+ protected:
+  AcceptedHeaderTest() {
+    inbound_.accepted_header = {{AddressBlock::Parse("10.0.0.0/24").value()}, absl::Seconds(3)};
+  }
+  static constexpr char kHeader[] = "PROXY TCP4 192.0.2.1 198.51.100.2 4321 8080\r\n";
+};
+
+TEST_F(AcceptedHeaderTest, ItsSourceIsTheConnectionsAndTheHandshakeFollows) {
+  View(InboundView());
+  CallIn();
+  EXPECT_EQ(Only().state, "reading_header");
+  ASSERT_TRUE(Write(caller_.get(), kHeader));
+  auto caller = CallTls(web_);
+  ASSERT_TRUE(TurnUntil([&] {
+    caller->Open();
+    return !dialer_.dialled.empty();
+  }));
+  EXPECT_EQ(Only().source, "192.0.2.1:4321");
+  EXPECT_EQ(Only().peer_id, kWebId);
+}
+
+TEST_F(AcceptedHeaderTest, ItIsPassedOnToAServerThatIsTold) {
+  inbound_.server_headers = {{{}, ProxyProtocol::kV1}};
+  View(InboundView(kWebId, true));
+  CallIn();
+  ASSERT_TRUE(Write(caller_.get(), std::string(kHeader) + "GET /"));
+  ASSERT_TRUE(Dialled());
+  StreamReader reader(workload());
+  EXPECT_TRUE(TurnUntil([&] {
+    reader.Drain();
+    return reader.bytes() == std::string(kHeader) + "GET /";
+  })) << reader.bytes();
+}
+
+TEST_F(AcceptedHeaderTest, OneThatSaysNothingLeavesTheConnectionsOwnAddresses) {
+  View(InboundView(kWebId, true));
+  CallIn();
+  ASSERT_TRUE(Write(caller_.get(), "PROXY UNKNOWN\r\nGET /"));
+  ASSERT_TRUE(Dialled());
+  EXPECT_EQ(Only().source, "10.0.0.1:40000");
+}
+
+TEST_F(AcceptedHeaderTest, WithoutOneACallerIsRefused) {
+  View(InboundView(kWebId, true));
+  CallIn();
+  ASSERT_TRUE(Write(caller_.get(), "GET / HTTP/1.1\r\n"));
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0; }));
+  EXPECT_EQ(Closed(CloseReason::kProxyHeaderInvalid), 1u);
+  EXPECT_TRUE(dialer_.dialled.empty());
+}
+
+TEST_F(AcceptedHeaderTest, AnyoneElseIsRefusedWithHeaderOrWithout) {
+  inbound_.accepted_header.from = {AddressBlock::Parse("10.9.0.0/16").value()};
+  View(InboundView(kWebId, true));
+  auto arrival = Arrive(inbound_);
+  ASSERT_TRUE(Write(caller_.get(), kHeader));
+  InboundConnection::Start(&context_, std::move(arrival));
+  EXPECT_EQ(table_.size(), 0u);
+  EXPECT_EQ(Closed(CloseReason::kProxyHeaderUntrusted), 1u);
+}
+
+TEST_F(AcceptedHeaderTest, ItHasItsOwnTimeAndTheHandshakeAfterItTheWholeOfIts) {
+  View(InboundView());
+  CallIn();
+  EXPECT_EQ(TimeUntilClosed(), absl::Seconds(3));
+  EXPECT_EQ(Closed(CloseReason::kProxyHeaderTimeout), 1u);
+  CallIn();
+  clock_.Advance(absl::Seconds(2));
+  ASSERT_TRUE(Write(caller_.get(), kHeader));
+  ASSERT_TRUE(TurnUntil([&] { return Only().state == "sniffing"; }));
+  EXPECT_EQ(TimeUntilClosed(), context_.limits.handshake_timeout);
+  EXPECT_EQ(Closed(CloseReason::kHandshakeTimeout), 1u);
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ void LinkDial::OnTimer() {
     case Phase::kNew:
       phase_ = Phase::kConnecting;
       timer_.Start(context_->limits.connect_timeout);
-      tcp_ = context_->dialer->Dial(destination_);
+      tcp_ = context_->dialer->Dial(destination_, 1);
       tcp_->set_observer(this);
       return Step();
     case Phase::kConnecting: return Finish(absl::DeadlineExceededError("not connected within connect_timeout"));

@@ -18,6 +18,7 @@ struct LinkOrigin {
   size_t listener = 0;                // acceptor: the rest of an Arrival
   const ListenerSpec* spec = nullptr;
   const Destination* fixed = nullptr;
+  int hops = 0;                       // acceptor: likewise
 };
 
 // Once; for the life of `ssl`. False for want of memory.

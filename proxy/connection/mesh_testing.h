@@ -119,7 +119,7 @@ class MeshTest : public ConnectionTest, private Dialer {
 
  private:
   // Web's way to api.
-  std::unique_ptr<Stream> Dial(const SocketAddress& destination) override {
+  std::unique_ptr<Stream> Dial(const SocketAddress& destination, uint8_t) override {
     auto [near, far] = FakeStream::Pair(loop_.get());
     dialled_.push_back(near.get());
     if (!reachable_) near->faults().fail_open = StreamError::kRefused;
@@ -129,13 +129,12 @@ class MeshTest : public ConnectionTest, private Dialer {
                                                  .spec = &inbound_,
                                                  .fixed = nullptr,
                                                  .source = SocketAddress::Parse("10.0.0.1:41000").value(),
-                                                 .dialled = destination,
-                                                 .looped = false});
+                                                 .dialled = destination});
     }
     return std::move(near);
   }
-  std::unique_ptr<Stream> DialFrom(const SocketAddress&, const SocketAddress& destination) override {
-    return Dial(destination);
+  std::unique_ptr<Stream> DialFrom(const SocketAddress&, const SocketAddress& destination, uint8_t hops) override {
+    return Dial(destination, hops);
   }
 };
 

@@ -1,4 +1,5 @@
-// accept -> route -> table -> dial -> handshake, verify the SVID, an ID that was expected -> relay -> log
+// accept -> table -> PROXY protocol header -> route -> dial -> handshake, verify the SVID, an ID that was expected ->
+// relay -> log
 // With a peer that speaks the mesh protocol it is a stream over a link, and where one is idle (link_pool.h) nothing is
 // dialled.
 #include "proxy/connection/outbound.h"
@@ -19,10 +20,7 @@ const Route& OutboundConnection::RouteNow() const {
   return view().RouteFor(arrival().listener, arrival().spec->kind, arrival().dialled);
 }
 
-void OutboundConnection::Begin() {
-  if (arrival().looped) {
-    return Close(CloseReason::kLoopDetected, "the capture port itself was dialled; nothing is redirected to it");
-  }
+void OutboundConnection::OnArrived() {
   const Route& route = RouteNow();
   action_ = route.action;
   rule_ = route.name;
@@ -31,9 +29,9 @@ void OutboundConnection::Begin() {
   }
   if (action_ == RouteAction::kMutualTls) {
     links_ = context_->links->To(DestinationText());
-    if (std::unique_ptr<Link> link = links_->Take(route.peers)) {
-      return links_->IsQuiet(*link) ? Ask(std::move(link)) : StartStream(std::move(link));
-    }
+    // A link does not know how often its stream has passed here: what has is dialled, to be found if it is a loop.
+    std::unique_ptr<Link> link = arrival().hops == 0 ? links_->Take(route.peers) : nullptr;
+    if (link != nullptr) return links_->IsQuiet(*link) ? Ask(std::move(link)) : StartStream(std::move(link));
   }
   Dial();
 }
@@ -114,6 +112,7 @@ void OutboundConnection::StartStream(std::unique_ptr<Link> link) {
 }
 
 void OutboundConnection::Recheck() {
+  if (state() == State::kReadingHeader) return;  // the view in force then will decide
   if (!RecheckPeer()) return;
   const Route& route = RouteNow();
   if (route.action != action_) {

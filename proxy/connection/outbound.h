@@ -23,10 +23,10 @@ class OutboundConnection : public Connection {
   // Whether this peer may answer, by the route in force.
   absl::Status Expects(const VerifiedSvid& peer);
   void StartStream(std::unique_ptr<Link> link);
-  void Begin();
   // Of a link from which nothing was heard for a while, whether its peer is still there.
   void Ask(std::unique_ptr<Link> link);
   void OnAsked(LinkInquiry::Answer answer);
+  void OnArrived() override;
   void OnConnected() override;
   void OnHandshake() override;
   bool OnNoSharedProtocol() override;

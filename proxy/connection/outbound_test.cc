@@ -88,7 +88,7 @@ TEST_F(OutboundTest, ARefusedRouteAndALoopAreNotDialled) {
   CallOut();
   EXPECT_EQ(Closed(CloseReason::kRouteRefused), 1u);
   View(OutboundView(RouteAction::kPassThrough));
-  looped_ = true;
+  loop_detail_ = "it is a circle";
   CallOut();
   EXPECT_EQ(Closed(CloseReason::kLoopDetected), 1u);
   EXPECT_TRUE(dialer_.dialled.empty());
@@ -183,6 +183,23 @@ TEST_F(OutboundTest, HandshakesInFlightAreLimited) {
   EXPECT_EQ(Closed(CloseReason::kLimitHandshakes), 1u);
   EXPECT_EQ(TimesReached(Limit::kHandshakes), 1u);
   EXPECT_EQ(table_.size(), 1u);
+}
+
+TEST_F(OutboundTest, AHeaderBeforeTheCallIsTheCallersAddressAndNoByteOfIt) {
+  outbound_.accepted_header = {{AddressBlock::Parse("10.0.0.1").value()}, absl::Seconds(3)};
+  View(OutboundView(RouteAction::kPassThrough));
+  CallOut();
+  View(OutboundView(RouteAction::kPassThrough, {"spiffe://example.org/another"}));
+  EXPECT_EQ(Only().state, "reading_header") << "a change of the view meanwhile is no reason to end it";
+  EXPECT_TRUE(dialer_.dialled.empty());
+  ASSERT_TRUE(Write(caller_.get(), "PROXY TCP6 2001:db8::1 2001:db8::2 4321 80\r\nplain"));
+  ASSERT_TRUE(TurnUntil([&] { return !dialer_.dialled.empty(); }));
+  EXPECT_EQ(Only().source, "[2001:db8::1]:4321");
+  StreamReader reader(dialer_.answerers.back().get());
+  EXPECT_TRUE(TurnUntil([&] {
+    reader.Drain();
+    return reader.bytes() == "plain";
+  }));
 }
 
 }  // namespace

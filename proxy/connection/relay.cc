@@ -22,6 +22,7 @@ Relay::~Relay() {
 }
 
 RelayState Relay::Pump() {
+  if (!preface_.empty() && !WritePreface()) return RelayState::kFarFailed;
   const Moved forward = Move(forward_);
   if (forward == Moved::kFromFailed) return RelayState::kNearFailed;
   if (forward == Moved::kToFailed) return RelayState::kFarFailed;
@@ -43,7 +44,8 @@ Relay::Moved Relay::Move(Direction& direction) {
 Relay::Moved Relay::MoveBytes(Direction& direction) {
   for (int share = kBuffersPerTurn;; --share) {
     if (!WriteOut(direction)) return Moved::kToFailed;
-    if (!direction.buffer.empty()) return Moved::kAll;  // `to` is full, and will say when it is not
+    // `to` is full, and will say when it is not.
+    if (!direction.buffer.empty() || (&direction == &forward_ && !preface_.empty())) return Moved::kAll;
     if (direction.ended || !direction.readable) break;
     if (share == 0) {
       again_.Start(absl::ZeroDuration());  // `from` was not read empty, so it will not speak again by itself
@@ -67,7 +69,20 @@ Relay::Moved Relay::MoveBytes(Direction& direction) {
   return Moved::kAll;
 }
 
+bool Relay::WritePreface() {
+  while (!preface_.empty()) {
+    const absl::Span<const uint8_t> left(reinterpret_cast<const uint8_t*>(preface_.data()), preface_.size());
+    const IoResult written = forward_.to->Write(left);
+    if (written.status == IoStatus::kError) return false;
+    if (written.status != IoStatus::kOk) return true;
+    preface_.erase(0, written.size_bytes);
+  }
+  preface_ = std::string();  // and its memory
+  return true;
+}
+
 bool Relay::WriteOut(Direction& direction) {
+  if (&direction == &forward_ && !preface_.empty()) return true;
   while (!direction.buffer.empty()) {
     const IoResult written = direction.to->Write(direction.buffer.content());
     if (written.status == IoStatus::kError) return false;

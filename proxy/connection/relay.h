@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "proxy/connection/buffer_budget.h"
@@ -39,6 +41,8 @@ class Relay {
 
   // Bytes of `near` that were read before; first to be written to `far`.
   void Preload(Buffer& received) { forward_.buffer.Adopt(received); }
+  // What `far` is told before them, whether `near` says anything or not; not counted as carried.
+  void Preface(std::string header) { preface_ = std::move(header); }
 
   // Moves what can be moved. Call at first, and from `step`.
   RelayState Pump();
@@ -76,11 +80,14 @@ class Relay {
   Moved MoveBytes(Direction& direction);
   // False when `to` failed.
   bool WriteOut(Direction& direction);
+  // False when `far` failed.
+  bool WritePreface();
 
   EventLoop* loop_;
   BufferBudget* budget_;
   std::function<void()> step_;
   Timer again_;
+  std::string preface_;  // what is left of it
   Direction forward_;
   Direction backward_;
   StreamTimes times_;

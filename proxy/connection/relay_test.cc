@@ -250,5 +250,63 @@ TEST_F(RelayTest, WritesFirstWhatWasReadBeforeIt) {
   EXPECT_EQ(reader.bytes(), "early late");
 }
 
+TEST_F(RelayTest, ThePrefaceLeadsThoughNearSaysNothingAndIsNotCounted) {
+  relay_->Preface("who calls ");
+  OnReady();
+  StreamReader at_server(server_.get());
+  ASSERT_TRUE(TurnUntil([&] {
+    at_server.Drain();
+    return at_server.bytes() == "who calls ";
+  }));
+  StreamWriter greet(server_.get(), "220 ready");
+  StreamReader at_client(client_.get());
+  ASSERT_TRUE(TurnUntil([&] {
+    greet.Push();
+    at_client.Drain();
+    return at_client.bytes() == "220 ready";
+  }));
+  EXPECT_EQ(relay_->bytes_forward(), 0u);
+}
+
+TEST_F(RelayTest, ThePrefaceComesBeforeWhatWasReadAndBeforeTheEnd) {
+  Buffer received(&pool_);
+  received.space()[0] = 'x';
+  received.Produced(1);
+  relay_->Preload(received);
+  relay_->Preface("who calls ");
+  far_->faults().most_write = 3;
+  client_->ShutdownWrite();
+  OnReady();
+  StreamReader at_server(server_.get());
+  ASSERT_TRUE(TurnUntil([&] { return at_server.Drain(); }));
+  EXPECT_EQ(at_server.bytes(), "who calls x");
+  EXPECT_EQ(at_server.last(), IoStatus::kEnd);
+  EXPECT_EQ(relay_->bytes_forward(), 1u);
+}
+
+TEST_F(RelayTest, WhatCannotBeToldWaitsAndHoldsTheRestBack) {
+  relay_->Preface("who calls ");
+  far_->faults().stall_writes = true;
+  ASSERT_TRUE(StreamWriter(client_.get(), "hello").Push());
+  client_->ShutdownWrite();
+  OnReady();
+  StreamReader at_server(server_.get());
+  for (int turn = 0; turn < 20; ++turn) loop_->RunOnce(absl::Milliseconds(1));
+  EXPECT_FALSE(at_server.Drain());
+  far_->faults().stall_writes = false;
+  far_->Wake();
+  ASSERT_TRUE(TurnUntil([&] { return at_server.Drain(); }));
+  EXPECT_EQ(at_server.bytes(), "who calls hello");
+}
+
+TEST_F(RelayTest, AFarSideThatFailsAtThePrefaceIsSeen) {
+  relay_->Preface("who calls ");
+  server_->Reset();
+  EXPECT_TRUE(TurnUntil([&] {
+    OnReady();
+    return state_ == RelayState::kFarFailed;
+  }));
+}
+
 }  // namespace
 }  // namespace lanyard

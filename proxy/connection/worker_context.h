@@ -17,6 +17,7 @@
 #include "proxy/connection/places.h"
 #include "proxy/io/buffer_pool.h"
 #include "proxy/io/event_loop.h"
+#include "proxy/io/own_sockets.h"
 #include "proxy/io/resolver.h"
 #include "proxy/mesh/connection_tap.h"
 #include "proxy/mesh/mesh_view.h"
@@ -43,6 +44,7 @@ struct WorkerContext {
   ConnectionTap* tap = nullptr;      // likewise
   ObservedCalls* observed = nullptr;
   Dialer* dialer = nullptr;
+  OwnSockets* own_sockets = nullptr;
   Resolver* resolver = nullptr;
   ClientSessionCache* sessions = nullptr;
   LinkPool* links = nullptr;

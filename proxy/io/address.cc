@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -92,6 +93,11 @@ uint16_t SocketAddress::port() const {
 
 bool SocketAddress::is_loopback() const {
   return is_ipv4() ? HostBytes(*this)[0] == 127 : IN6_IS_ADDR_LOOPBACK(&AsIpv6(storage_)->sin6_addr);
+}
+
+bool SocketAddress::is_unspecified() const {
+  const absl::Span<const uint8_t> host = host_bytes();
+  return std::all_of(host.begin(), host.end(), [](uint8_t byte) { return byte == 0; });
 }
 
 std::string SocketAddress::HostString() const {

@@ -23,6 +23,7 @@ class SocketAddress {
   uint16_t port() const;
   bool is_ipv4() const { return storage_.ss_family == AF_INET; }
   bool is_loopback() const;
+  bool is_unspecified() const;          // 0.0.0.0, [::]
   std::string ToString() const;         // as Parse reads it
   std::string HostString() const;       // without the port
   absl::Span<const uint8_t> host_bytes() const;  // in network order: 4 of IPv4, 16 of IPv6

@@ -60,5 +60,14 @@ TEST(SocketAddress, GivesTheBytesOfItsHost) {
   EXPECT_EQ(Address("[::1]:80").host_bytes(), loopback);
 }
 
+TEST(SocketAddress, OnlyAllZeroIsUnspecified) {
+  for (const char* text : {":80", "0.0.0.0:80", "[::]:0", "[::ffff:0.0.0.0]:1"}) {
+    EXPECT_TRUE(SocketAddress::Parse(text).value().is_unspecified()) << text;
+  }
+  for (const char* text : {"0.0.0.1:80", "[::1]:80", "127.0.0.1:0"}) {
+    EXPECT_FALSE(SocketAddress::Parse(text).value().is_unspecified()) << text;
+  }
+}
+
 }  // namespace
 }  // namespace lanyard

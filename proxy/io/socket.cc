@@ -131,15 +131,6 @@ bool IsTransparent(int fd, const SocketAddress& address) {
          value != 0;
 }
 
-bool IsOwnAddress(const SocketAddress& address) {
-  if (address.is_loopback()) return true;
-  const UniqueFd fd(socket(address.is_ipv4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const sockaddr_storage storage = WithoutPort(address);
-  // Of a datagram socket, so that nobody's port is in the way.
-  return bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), address.raw_size()) == 0 ||
-         errno != EADDRNOTAVAIL;
-}
-
 absl::StatusOr<SocketAddress> LocalAddress(int fd) {
   sockaddr_storage storage{};
   socklen_t size = sizeof(storage);

@@ -22,9 +22,6 @@ absl::Status MakeTransparent(int fd, const SocketAddress& address);
 // Whether MakeTransparent was called on the socket, in whatever process.
 bool IsTransparent(int fd, const SocketAddress& address);
 
-// True if this machine has the address (a loopback one always is), without looking at the port.
-bool IsOwnAddress(const SocketAddress& address);
-
 // The address a socket is bound to.
 absl::StatusOr<SocketAddress> LocalAddress(int fd);
 

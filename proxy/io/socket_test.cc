@@ -81,13 +81,6 @@ TEST_F(SocketTest, AnAddressOfTheOtherFamilyIsNoSource) {
   EXPECT_EQ(dialled.error_number, EAFNOSUPPORT);
 }
 
-TEST_F(SocketTest, OwnAddressesAreToldFromOthers) {
-  EXPECT_TRUE(IsOwnAddress(address_));
-  EXPECT_TRUE(IsOwnAddress(SocketAddress::Parse("127.0.0.9:1").value()));
-  EXPECT_FALSE(IsOwnAddress(SocketAddress::Parse("192.0.2.1:1").value()));
-  EXPECT_FALSE(IsOwnAddress(SocketAddress::Parse("[2001:db8::1]:1").value()));
-}
-
 TEST_F(SocketTest, AListenerMayBeMadeTransparent) {
   EXPECT_FALSE(IsTransparent(listener_.get(), address_));
   ASSERT_TRUE(MakeTransparent(listener_.get(), address_).ok()) << "needs CAP_NET_RAW";

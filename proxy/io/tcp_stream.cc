@@ -43,22 +43,28 @@ std::unique_ptr<TcpStream> TcpStream::Accepted(EventLoop* loop, UniqueFd fd) {
   return stream;
 }
 
-std::unique_ptr<TcpStream> TcpStream::Dialling(EventLoop* loop, const SocketAddress& destination) {
-  return Of(loop, Dial(destination));
+std::unique_ptr<TcpStream> TcpStream::Dialling(EventLoop* loop, const SocketAddress& destination, OwnSockets* own,
+                                               uint8_t hops) {
+  return Of(loop, Dial(destination), destination, own, hops);
 }
 
 std::unique_ptr<TcpStream> TcpStream::DiallingFrom(EventLoop* loop, const SocketAddress& source,
-                                                   const SocketAddress& destination) {
-  return Of(loop, DialFrom(source, destination));
+                                                   const SocketAddress& destination, OwnSockets* own, uint8_t hops) {
+  return Of(loop, DialFrom(source, destination), destination, own, hops);
 }
 
-std::unique_ptr<TcpStream> TcpStream::Of(EventLoop* loop, Dialled dialled) {
+std::unique_ptr<TcpStream> TcpStream::Of(EventLoop* loop, Dialled dialled, const SocketAddress& destination,
+                                         OwnSockets* own, uint8_t hops) {
   std::unique_ptr<TcpStream> stream(new TcpStream(loop, std::move(dialled.fd), dialled.connected));
   if (dialled.error_number != 0) {
     stream->Fail(dialled.error_number);
-  } else {
-    stream->Register();
+    return stream;
   }
+  if (own != nullptr) {
+    const absl::StatusOr<SocketAddress> local = LocalAddress(stream->fd_.get());
+    if (local.ok()) stream->dialled_ = own->Enter(*local, destination, hops);
+  }
+  stream->Register();
   return stream;
 }
 
@@ -140,6 +146,7 @@ void TcpStream::Reset() {
   loop_->Unwatch(fd_.get(), this);
   ResetOnClose(fd_.get());
   fd_.Reset();
+  dialled_.Forget();
   if (error_ == StreamError::kNone) error_ = StreamError::kOther;
 }
 
@@ -147,6 +154,7 @@ UniqueFd TcpStream::ReleaseFd() {
   if (error_ != StreamError::kNone || !connected_) return UniqueFd();
   loop_->Unwatch(fd_.get(), this);
   error_ = StreamError::kOther;
+  dialled_.Forget();
   return std::move(fd_);
 }
 

@@ -6,6 +6,7 @@
 
 #include "proxy/io/address.h"
 #include "proxy/io/event_loop.h"
+#include "proxy/io/own_sockets.h"
 #include "proxy/io/socket.h"
 #include "proxy/io/stream.h"
 #include "proxy/io/unique_fd.h"
@@ -18,11 +19,12 @@ class TcpStream : public Stream, private IoHandler {
  public:
   // A connected, non-blocking socket, as accept4 gives it.
   static std::unique_ptr<TcpStream> Accepted(EventLoop* loop, UniqueFd fd);
-  // Never null: what fails at once is told by Open.
-  static std::unique_ptr<TcpStream> Dialling(EventLoop* loop, const SocketAddress& destination);
-  // From the address of `source`, with a port that the kernel chooses (DialFrom of socket.h).
+  // Never null: what fails at once is told by Open. `own` (null: nobody) is told while it is open.
+  static std::unique_ptr<TcpStream> Dialling(EventLoop* loop, const SocketAddress& destination,
+                                             OwnSockets* own = nullptr, uint8_t hops = 1);
+  // Likewise, from the address of `source`, with a port that the kernel chooses (DialFrom of socket.h).
   static std::unique_ptr<TcpStream> DiallingFrom(EventLoop* loop, const SocketAddress& source,
-                                                 const SocketAddress& destination);
+                                                 const SocketAddress& destination, OwnSockets* own, uint8_t hops);
   ~TcpStream() override;
 
   IoResult Open() override;
@@ -37,13 +39,15 @@ class TcpStream : public Stream, private IoHandler {
 
  private:
   TcpStream(EventLoop* loop, UniqueFd fd, bool connected);
-  static std::unique_ptr<TcpStream> Of(EventLoop* loop, Dialled dialled);
+  static std::unique_ptr<TcpStream> Of(EventLoop* loop, Dialled dialled, const SocketAddress& destination,
+                                       OwnSockets* own, uint8_t hops);
   void OnIo(uint32_t events) override;
   void Register();
   IoResult Fail(int error_number);
 
   EventLoop* loop_;
   UniqueFd fd_;
+  OwnSockets::Dialled dialled_;
   int error_number_ = 0;
   StreamError error_ = StreamError::kNone;
   bool connected_;

@@ -4,8 +4,10 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "proxy/io/epoll_poller.h"
@@ -115,6 +117,28 @@ TEST(TcpStreamRelease, GivesItsSocketToAnother) {
     back.Push();
     return answer.Drain() || answer.bytes() == "back";
   }));
+}
+
+TEST(TcpStreamDialled, IsKnownForOurOwnWhileItIsOpenFromWhicheverAddress) {
+  const auto loop = EventLoop::Create(EpollPoller::Create().value(), &SystemClock()).value();
+  const auto listener = Listener::Bind(loop.get(), SocketAddress::Parse("127.0.0.1:0").value()).value();
+  const SocketAddress here = listener->address();
+  const SocketAddress caller = SocketAddress::Parse("127.0.0.5:40000").value();
+  std::optional<SocketAddress> source;
+  ASSERT_TRUE(listener->Start({[&](UniqueFd, const SocketAddress& from) { source = from; }, [](int) {}}).ok());
+  OwnSockets own;
+  const auto hops = [&] { return own.HopsOf(*source, [&] { return std::vector<SocketAddress>{here}; }); };
+  for (const bool from_caller : {false, true}) {
+    source.reset();
+    auto stream = from_caller ? TcpStream::DiallingFrom(loop.get(), caller, here, &own, 3)
+                              : TcpStream::Dialling(loop.get(), here, &own, 3);
+    for (int turn = 0; turn < 1000 && !source.has_value(); ++turn) loop->RunOnce(absl::Milliseconds(10));
+    ASSERT_TRUE(source.has_value()) << "DiallingFrom needs CAP_NET_RAW: " << stream->error_text();
+    EXPECT_EQ(source->HostString(), from_caller ? "127.0.0.5" : "127.0.0.1");
+    EXPECT_EQ(hops(), 3);
+    stream.reset();
+    EXPECT_EQ(hops(), 0);
+  }
 }
 
 class DiallingNobody : public testing::Test {

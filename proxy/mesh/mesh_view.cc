@@ -37,6 +37,14 @@ const Route& RouteTable::Find(const SocketAddress& destination) const {
   return fallback_;
 }
 
+ProxyProtocol ListenerSpec::HeaderFor(uint16_t port) const {
+  for (const ServerHeader& header : server_headers) {
+    const bool here = std::find(header.ports.begin(), header.ports.end(), port) != header.ports.end();
+    if (here || header.ports.empty()) return header.version;
+  }
+  return ProxyProtocol::kNone;
+}
+
 const Route& MeshView::RouteFor(size_t index, ListenerKind kind, const SocketAddress& destination) const {
   if (kind == ListenerKind::kOutboundCapture) return routes.Find(destination);
   if (kind == ListenerKind::kOutboundStatic && index < listener_routes.size()) return listener_routes[index];

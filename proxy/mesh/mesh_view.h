@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "identity/policy/address_block.h"
 #include "identity/policy/ban.h"
 #include "identity/policy/policy.h"
 #include "identity/policy/route.h"
@@ -34,6 +35,22 @@ class RouteTable {
 
 enum class ListenerKind { kOutboundCapture, kInboundCapture, kOutboundStatic, kInboundStatic };
 
+enum class ProxyProtocol : uint8_t { kNone, kV1, kV2 };
+
+// The servers behind these ports are told by a header of the PROXY protocol who calls.
+struct ServerHeader {
+  std::vector<uint16_t> ports;  // that the caller dialled; empty: any
+  ProxyProtocol version = ProxyProtocol::kNone;
+  friend bool operator==(const ServerHeader&, const ServerHeader&) = default;
+};
+
+// Callers from here, and nobody else, are listened to, and begin with a header of the PROXY protocol.
+struct AcceptedHeader {
+  std::vector<AddressBlock> from;  // empty: everybody is, and none begins so
+  absl::Duration timeout;          // until it is whole
+  friend bool operator==(const AcceptedHeader&, const AcceptedHeader&) = default;
+};
+
 // Where the proxy listens. Fixed for the life of the process; its rules live in the view.
 struct ListenerSpec {
   std::string name;  // "capture-outbound", "capture-inbound", or the configured one
@@ -42,6 +59,10 @@ struct ListenerSpec {
   std::string destination;  // static ones: "host:port"
   bool transparent = false;      // capture: takes connections to any address, as TPROXY brings them
   bool preserve_source = false;  // kInboundCapture: the server is called from the caller's address
+  AcceptedHeader accepted_header = {};            // static ones
+  std::vector<ServerHeader> server_headers = {};  // inbound ones; the first that holds for a port
+
+  ProxyProtocol HeaderFor(uint16_t port) const;
 };
 
 // The ALPN name that proxies offer each other. A ClientHello that offers only others is the application's own

@@ -75,5 +75,17 @@ TEST(MeshView, AListenerWithoutRulesLetsNothingThrough) {
   }
 }
 
+TEST(ListenerSpec, TheFirstHeaderThatHoldsForAPortIsItsServers) {
+  ListenerSpec spec{"in", ListenerKind::kInboundCapture, Address(":15006"), ""};
+  EXPECT_EQ(spec.HeaderFor(80), ProxyProtocol::kNone);
+  spec.server_headers = {{{80, 81}, ProxyProtocol::kV1}, {{81, 82}, ProxyProtocol::kV2}};
+  EXPECT_EQ(spec.HeaderFor(80), ProxyProtocol::kV1);
+  EXPECT_EQ(spec.HeaderFor(81), ProxyProtocol::kV1);
+  EXPECT_EQ(spec.HeaderFor(82), ProxyProtocol::kV2);
+  EXPECT_EQ(spec.HeaderFor(83), ProxyProtocol::kNone);
+  spec.server_headers.push_back({{}, ProxyProtocol::kV2});
+  EXPECT_EQ(spec.HeaderFor(83), ProxyProtocol::kV2);
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -65,7 +65,7 @@ struct ConnectionRecord {
   int worker = 0;
   std::string direction;                  // "inbound" or "outbound"
   std::string listener;
-  std::string state;                      // "sniffing", "connecting", "handshaking", "relaying", "closing"
+  std::string state;  // "reading_header", "sniffing", "connecting", "handshaking", "relaying", "closing"
   std::string source;                     // address of the side that dialled
   std::string destination;                // original destination, or the listener's
   std::string local_id, local_serial;

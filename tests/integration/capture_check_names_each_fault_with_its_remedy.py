@@ -44,7 +44,7 @@ def test(scope):
     node.start_proxy({**mesh.client_rules(), "capture": CAPTURE})
     expect(set(), "")
     up("--proxy-uid", str(CLIENT_UID + 7))
-    expect({"proxy"}, "come back to it for ever", perhaps={"probe"})
+    expect({"proxy"}, "refused as loops", perhaps={"probe"})
 
     # Somebody else's rules take connections first.
     up("--proxy-uid", str(CLIENT_UID))

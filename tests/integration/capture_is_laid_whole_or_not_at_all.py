@@ -25,7 +25,7 @@ def test(scope):
 
     # Nothing is in force, and nothing is after a mistake, or after a step that fails behind others.
     fails("up", "--proxy-uid", "no-such-user", says="no such user", status=2)
-    fails(*UP, "--include-uids", str(PROXY_UID), says="come back to it for ever", status=2)
+    fails(*UP, "--include-uids", str(PROXY_UID), says="refused as loops", status=2)
     fails(*UP, "--cgroup", "no-such-cgroup", says="there is no cgroup")
     fails(*UP, "--cgroup", "/", says="holds every process", status=2)
     with held(scope, pair):

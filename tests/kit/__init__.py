@@ -10,6 +10,7 @@ certificates  right and wrong certificates, by the openssl command
 mesh       authority, agents, proxies and capture on two nodes
 proxy      one proxy with static listeners and an identity from files
 pair       two such proxies on two nodes, without agents or capture
+balancers  HAProxy and nginx, which speak the PROXY protocol
 flow       one long connection whose every byte is checked
 small_disk a disk that is easily full
 shifted_clock a wall clock that can be set without setting the machine's
