@@ -22,6 +22,16 @@ size_t Aligned(size_t size) { return (size + NLMSG_ALIGNTO - 1) & ~size_t{NLMSG_
 
 }  // namespace
 
+std::string NetlinkAttribute(uint16_t type, absl::string_view value) {
+  rtattr attribute{};
+  attribute.rta_type = type;
+  attribute.rta_len = static_cast<uint16_t>(sizeof(attribute) + value.size());
+  std::string bytes(reinterpret_cast<const char*>(&attribute), sizeof(attribute));
+  bytes.append(value.data(), value.size());
+  bytes.resize(Aligned(bytes.size()));
+  return bytes;
+}
+
 NetlinkRequest::NetlinkRequest(uint16_t type, uint16_t flags, absl::string_view body) {
   nlmsghdr header{};
   header.nlmsg_type = type;
@@ -37,11 +47,7 @@ void NetlinkRequest::Append(absl::string_view part) {
 }
 
 NetlinkRequest& NetlinkRequest::Attribute(uint16_t type, absl::string_view value) {
-  rtattr attribute{};
-  attribute.rta_type = type;
-  attribute.rta_len = static_cast<uint16_t>(sizeof(attribute) + value.size());
-  bytes_.append(reinterpret_cast<const char*>(&attribute), sizeof(attribute));
-  Append(value);
+  bytes_ += NetlinkAttribute(type, value);
   return *this;
 }
 

@@ -13,6 +13,9 @@
 
 namespace lanyard {
 
+// One attribute as bytes, padded to four; of several, and of attributes within one, put the bytes together.
+std::string NetlinkAttribute(uint16_t type, absl::string_view value);
+
 // A request as bytes: a netlink header, a fixed part, attributes.
 class NetlinkRequest {
  public:

@@ -33,6 +33,13 @@ TEST(NetlinkTest, ARequestIsAlignedAndKnowsItsLength) {
               ElementsAre(Pair(7, std::string(1, '\x2a')), Pair(8, std::string("\xe8\x03\0\0", 4))));
 }
 
+TEST(NetlinkTest, AttributesMayHoldOthers) {
+  const std::string bytes = NetlinkAttribute(1, NetlinkAttribute(2, "abcde") + NetlinkAttribute(3, ""));
+  const Attributes outer = AttributesOf(bytes);
+  ASSERT_EQ(outer.size(), 1u);
+  EXPECT_THAT(AttributesOf(outer[0].second), ElementsAre(Pair(2, "abcde"), Pair(3, "")));
+}
+
 TEST(NetlinkTest, MalformedAttributesEndTheWalk) {
   for (const std::string& bytes : {std::string(), std::string("\x04"), std::string("\x03\0\x01\0", 4),
                                    std::string("\xff\0\x01\0abcd", 8), std::string("\0\0\0\0", 4)}) {

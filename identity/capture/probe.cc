@@ -1,12 +1,10 @@
 #include "identity/capture/probe.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,33 +17,33 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "identity/base/clock.h"
 #include "identity/capture/closed_sockets.h"
-#include "identity/capture/tcp_sockets.h"
+#include "identity/capture/outside.h"
+#include "identity/capture/probe_connection.h"
 
 namespace lanyard {
 namespace {
 
 constexpr uint32_t kNobody = 65534;
 constexpr uint16_t kDiscardPort = 9;  // where nobody expects anything (RFC 863)
-constexpr int kPollMilliseconds = 20;
 
 template <typename Item>
 bool Has(const std::vector<Item>& items, Item wanted) {
   return std::find(items.begin(), items.end(), wanted) != items.end();
 }
 
-uint16_t PortToTry(const CaptureRules& rules) {
-  const auto excluded = [&rules](uint16_t port) {
-    return std::any_of(rules.exclude_outbound_ports.begin(), rules.exclude_outbound_ports.end(),
+// 0: none is captured.
+uint16_t PortToTry(const std::vector<PortRange>& include, const std::vector<PortRange>& exclude) {
+  const auto excluded = [&exclude](uint16_t port) {
+    return std::any_of(exclude.begin(), exclude.end(),
                        [port](const PortRange& range) { return range.Contains(port); });
   };
-  for (const PortRange& range : rules.include_outbound_ports) {
+  for (const PortRange& range : include) {
     for (uint32_t port = range.first(); port < 65536 && range.Contains(static_cast<uint16_t>(port)); ++port) {
       if (!excluded(static_cast<uint16_t>(port))) return static_cast<uint16_t>(port);
     }
   }
-  if (!rules.include_outbound_ports.empty()) return 0;
+  if (!include.empty()) return 0;
   for (uint32_t port = kDiscardPort; port < 65536; ++port) {
     if (!excluded(static_cast<uint16_t>(port))) return static_cast<uint16_t>(port);
   }
@@ -57,39 +55,6 @@ struct ChildReport {
   int error_number = 0;
   sockaddr_storage local{};
 };
-
-sockaddr_storage SockaddrOf(const std::string& address, uint16_t port, socklen_t& size) {
-  sockaddr_storage storage{};
-  auto* const v4 = reinterpret_cast<sockaddr_in*>(&storage);
-  auto* const v6 = reinterpret_cast<sockaddr_in6*>(&storage);
-  if (inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(port);
-    size = sizeof(*v4);
-    return storage;
-  }
-  storage = {};
-  inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr);
-  v6->sin6_family = AF_INET6;
-  v6->sin6_port = htons(port);
-  size = sizeof(*v6);
-  return storage;
-}
-
-std::string AddressOf(const sockaddr_storage& storage) {
-  char text[INET6_ADDRSTRLEN] = {};
-  if (storage.ss_family == AF_INET) {
-    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage)->sin_addr, text, sizeof(text));
-  } else {
-    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_addr, text, sizeof(text));
-  }
-  return text;
-}
-
-uint16_t PortOf(const sockaddr_storage& storage) {
-  return ntohs(storage.ss_family == AF_INET ? reinterpret_cast<const sockaddr_in*>(&storage)->sin_port
-                                            : reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_port);
-}
 
 // In the child: system calls only, for another process's memory is being used.
 int BecomeSomebody(const ProbePlan& plan, const std::string& cgroup_file) {
@@ -104,18 +69,6 @@ int BecomeSomebody(const ProbePlan& plan, const std::string& cgroup_file) {
   return 0;
 }
 
-int ConnectWithin(int fd, const sockaddr_storage& destination, socklen_t size, int timeout_ms) {
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&destination), size) == 0) return 0;
-  if (errno != EINPROGRESS) return errno;
-  pollfd waiting = {.fd = fd, .events = POLLOUT, .revents = 0};
-  if (poll(&waiting, 1, timeout_ms) != 1) return ETIMEDOUT;
-  int error_number = 0;
-  socklen_t length = sizeof(error_number);
-  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error_number, &length) != 0) return errno;
-  // A reset before the handshake's end is ECONNREFUSED; this one came after it: somebody took the connection.
-  return error_number == ECONNRESET ? 0 : error_number;
-}
-
 // Connects, reports, and holds the connection until the parent closes its end.
 [[noreturn]] void RunChild(const ProbePlan& plan, const std::string& cgroup_file, const sockaddr_storage& destination,
                            socklen_t size, int timeout_ms, int report_to, int until) {
@@ -126,8 +79,7 @@ int ConnectWithin(int fd, const sockaddr_storage& destination, socklen_t size, i
     report.error_number = ConnectWithin(fd, destination, size, timeout_ms);
     socklen_t length = sizeof(report.local);
     getsockname(fd, reinterpret_cast<sockaddr*>(&report.local), &length);
-    const linger now = {.l_onoff = 1, .l_linger = 0};  // nothing is left of it but a reset
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    LeaveNothing(fd);
   } else if (report.error_number == 0) {
     report.error_number = errno;
   }
@@ -139,53 +91,31 @@ int ConnectWithin(int fd, const sockaddr_storage& destination, socklen_t size, i
   _exit(0);
 }
 
-// Looks for the other end among the sockets of this namespace, and those closed since, until somebody has taken it.
-void FindOtherEnd(const sockaddr_storage& local, absl::Duration timeout, ClosedSockets* closed, ProbeResult& result) {
-  const std::string address = AddressOf(local);
-  const uint16_t port = PortOf(local);
-  const absl::Duration deadline = SystemClock().Monotonic() + timeout;
-  while (!result.accepted) {
-    std::vector<TcpSocket> sockets = ListTcpSockets();
-    for (TcpSocket& socket : closed == nullptr ? std::vector<TcpSocket>() : closed->Take()) {
-      sockets.push_back(std::move(socket));
-    }
-    for (const TcpSocket& socket : sockets) {
-      if (socket.listening || socket.remote_address != address) continue;
-      // A socket that was closed by a reset has forgotten its caller's port.
-      const bool reset = socket.ended && socket.remote_port == 0 &&
-                         (socket.local_port == result.plan.proxy_port || socket.local_port == result.plan.port);
-      if (socket.remote_port != port && !reset) continue;
-      result.arrived = true;
-      if (!socket.owned && !socket.ended) continue;
-      result.accepted = true;
-      if (socket.owned) result.owner = socket.uid;
-    }
-    if (result.accepted || SystemClock().Monotonic() > deadline) return;
-    poll(nullptr, 0, kPollMilliseconds);
+// The first of this machine's addresses that is neither loopback's nor good on one link only; family 0: there is none.
+sockaddr_storage FirstAddress(bool v6) {
+  sockaddr_storage found{};
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return found;
+  for (const ifaddrs* item = list; item != nullptr && found.ss_family == 0; item = item->ifa_next) {
+    if (item->ifa_addr == nullptr || (item->ifa_flags & IFF_LOOPBACK) != 0) continue;
+    if (item->ifa_addr->sa_family != (v6 ? AF_INET6 : AF_INET)) continue;
+    if (v6 && IN6_IS_ADDR_LINKLOCAL(&reinterpret_cast<const sockaddr_in6*>(item->ifa_addr)->sin6_addr)) continue;
+    memcpy(&found, item->ifa_addr, v6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
   }
+  freeifaddrs(list);
+  return found;
 }
 
 // Some other address of a network that this machine is in; empty if there is none.
 std::string NeighbourAddress(bool v6) {
-  ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return "";
-  std::string found;
-  for (const ifaddrs* item = list; item != nullptr && found.empty(); item = item->ifa_next) {
-    if (item->ifa_addr == nullptr || (item->ifa_flags & IFF_LOOPBACK) != 0) continue;
-    if (item->ifa_addr->sa_family != (v6 ? AF_INET6 : AF_INET)) continue;
-    sockaddr_storage storage{};
-    memcpy(&storage, item->ifa_addr, v6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
-    if (v6) {
-      in6_addr& address = reinterpret_cast<sockaddr_in6*>(&storage)->sin6_addr;
-      if (IN6_IS_ADDR_LINKLOCAL(&address)) continue;
-      address.s6_addr[15] ^= 3;
-    } else {
-      reinterpret_cast<sockaddr_in*>(&storage)->sin_addr.s_addr ^= htonl(3);
-    }
-    found = AddressOf(storage);
+  sockaddr_storage address = FirstAddress(v6);
+  if (address.ss_family == 0) return "";
+  if (v6) {
+    reinterpret_cast<sockaddr_in6*>(&address)->sin6_addr.s6_addr[15] ^= 3;
+  } else {
+    reinterpret_cast<sockaddr_in*>(&address)->sin_addr.s_addr ^= htonl(3);
   }
-  freeifaddrs(list);
-  return found;
+  return AddressOf(address);
 }
 
 absl::StatusOr<ProbeResult> ProbeOnce(const ProbePlan& plan, absl::Duration timeout) {
@@ -237,7 +167,7 @@ absl::StatusOr<ProbePlan> PlanProbe(const CaptureRules& rules, bool v6, const st
     plan.destination = found->address();
   }
   plan.proxy_port = rules.outbound_port;
-  plan.port = PortToTry(rules);
+  plan.port = PortToTry(rules.include_outbound_ports, rules.exclude_outbound_ports);
   if (plan.port == 0) return absl::NotFoundError("--exclude-outbound-ports leaves no port to be captured");
   const bool anybody = rules.include_uids.empty() && rules.include_gids.empty() && rules.include_cgroups.empty();
   plan.gid = rules.include_gids.empty() ? kNobody : rules.include_gids.front();
@@ -249,6 +179,44 @@ absl::StatusOr<ProbePlan> PlanProbe(const CaptureRules& rules, bool v6, const st
     plan.cgroup = absl::StrCat(cgroup_mount, "/", rules.include_cgroups.front().ToString());
   }
   return plan;
+}
+
+absl::StatusOr<ProbePlan> PlanInboundProbe(const CaptureRules& rules, const std::string& own_address) {
+  if (!rules.include_cgroups.empty() && rules.mode != CaptureMode::kEbpf) {
+    return absl::NotFoundError("--cgroup captures what comes to the servers of that cgroup only");
+  }
+  ProbePlan plan;
+  plan.destination = own_address;
+  plan.proxy_port = rules.inbound_port;
+  plan.port = PortToTry(rules.include_inbound_ports, rules.exclude_inbound_ports);
+  if (plan.port == 0) return absl::NotFoundError("--exclude-inbound-ports leaves no port to be captured");
+  return plan;
+}
+
+std::string OwnAddress(bool v6) {
+  const sockaddr_storage address = FirstAddress(v6);
+  return address.ss_family == 0 ? "" : AddressOf(address);
+}
+
+absl::StatusOr<ProbeResult> ProbeFromOutside(const ProbePlan& plan, absl::Duration timeout) {
+  socklen_t size = 0;
+  const sockaddr_storage destination = SockaddrOf(plan.destination, plan.port, size);
+  const absl::StatusOr<std::unique_ptr<Outside>> outside = Outside::Open(destination.ss_family == AF_INET6);
+  if (!outside.ok()) return outside.status();
+  const absl::StatusOr<Descriptor> fd = (*outside)->Socket();
+  if (!fd.ok()) return fd.status();
+  const std::unique_ptr<ClosedSockets> closed = ClosedSockets::Watch();
+  ProbeResult result{.plan = plan};
+  result.error_number =
+      ConnectWithin(fd->get(), destination, size, static_cast<int>(absl::ToInt64Milliseconds(timeout)));
+  if (result.error_number == 0) {
+    sockaddr_storage local{};
+    socklen_t length = sizeof(local);
+    getsockname(fd->get(), reinterpret_cast<sockaddr*>(&local), &length);
+    FindOtherEnd(local, timeout, closed.get(), result);
+  }
+  LeaveNothing(fd->get());
+  return result;
 }
 
 absl::StatusOr<ProbeResult> Probe(ProbePlan plan, absl::Duration timeout) {

@@ -37,5 +37,27 @@ TEST(ProbePlanTest, ItGoesWhereItIsCaptured) {
   EXPECT_FALSE(Plan({"--include-outbound-ports 80", "--exclude-outbound-ports 80"}).ok());
 }
 
+TEST(ProbePlanTest, OneFromOutsideCallsAPortThatIsCaptured) {
+  const auto in = [](const std::vector<std::string>& words) {
+    return PlanInboundProbe(RulesFromWords(words, {}).value(), "10.0.0.1");
+  };
+  EXPECT_EQ(in({})->destination, "10.0.0.1");
+  EXPECT_EQ(in({})->port, 9);
+  EXPECT_EQ(in({"--inbound-port 15016"})->proxy_port, 15016);
+  EXPECT_EQ(in({"--include-inbound-ports 80-90", "--exclude-inbound-ports 80"})->port, 81);
+  EXPECT_FALSE(in({"--exclude-inbound-ports 1-65535"}).ok());
+  EXPECT_FALSE(in({"--cgroup a/b"}).ok()) << "only the servers of the cgroup are captured";
+  EXPECT_TRUE(in({"--mode ebpf", "--cgroup a/b", "--include-inbound-ports 80"}).ok()) << "these ports, whosever";
+}
+
+TEST(OwnAddressTest, IsNeitherLoopbacksNorOfOneLinkOnly) {
+  for (const bool v6 : {false, true}) {
+    const std::string address = OwnAddress(v6);
+    EXPECT_NE(address.substr(0, 4), "127.");
+    EXPECT_NE(address, "::1");
+    EXPECT_NE(address.substr(0, 4), "fe80");
+  }
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -4,6 +4,7 @@
 #include "absl/strings/str_split.h"
 #include "identity/capture/capture.h"
 #include "identity/capture/nftables.h"
+#include "identity/capture/outside.h"
 #include "identity/capture/policy_routes.h"
 #include "identity/capture/script.h"
 #include "identity/cli/capture_findings.h"
@@ -14,6 +15,8 @@ namespace lanyard {
 namespace {
 
 using Kind = CaptureSetting::Kind;
+
+constexpr char kOutboundOnlyFlag[] = "--outbound-only";
 
 // The values of one option: those of a list may also be separated by commas.
 std::vector<std::string> ValuesOf(const CaptureSetting& setting, const Arguments& arguments) {
@@ -121,6 +124,23 @@ absl::Status Show(const Arguments&, Output& output) {
   return absl::OkStatus();
 }
 
+// One connection out and one in, of a family.
+std::vector<Finding> SendProbes(const CaptureRules& rules, const std::vector<TcpSocket>& sockets, bool v6,
+                                const std::string& cgroup_mount, bool inbound, absl::Duration timeout) {
+  const std::string family = v6 ? "IPv6" : "IPv4";
+  absl::StatusOr<ProbePlan> out = PlanProbe(rules, v6, cgroup_mount);
+  std::vector<Finding> findings = {
+      JudgeProbe(rules, ProxyListens(rules, sockets, v6), family,
+                 out.ok() ? Probe(*std::move(out), timeout) : absl::StatusOr<ProbeResult>(out.status()))};
+  if (!inbound) return findings;
+  const std::string own = OwnAddress(v6);
+  const absl::StatusOr<ProbePlan> in = PlanInboundProbe(rules, own.empty() ? Outside::NearAddress(v6) : own);
+  findings.push_back(
+      JudgeInboundProbe(rules, ProxyListensInbound(rules, sockets, v6), family,
+                        in.ok() ? ProbeFromOutside(*in, timeout) : absl::StatusOr<ProbeResult>(in.status())));
+  return findings;
+}
+
 // The parts that ask one thing of the kernel, and the judgement of each.
 absl::Status Check(const Arguments& arguments, Output& output) {
   const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
@@ -144,9 +164,7 @@ absl::Status Check(const Arguments& arguments, Output& output) {
     add(JudgeCaptureListeners(rules, sockets, has_v6));
     for (const bool v6 : {false, true}) {
       if (v6 && !has_v6) continue;
-      absl::StatusOr<ProbePlan> plan = PlanProbe(rules, v6, environment.cgroup_mount);
-      add({JudgeProbe(rules, ProxyListens(rules, sockets, v6), v6 ? "IPv6" : "IPv4",
-                      plan.ok() ? Probe(*std::move(plan), *timeout) : absl::StatusOr<ProbeResult>(plan.status()))});
+      add(SendProbes(rules, sockets, v6, environment.cgroup_mount, !arguments.Has(kOutboundOnlyFlag), *timeout));
     }
   }
   return ReportFindings(findings, output);
@@ -188,9 +206,12 @@ Command CaptureCommand() {
                   .examples = "  lanyard capture show\n  lanyard capture show -o json\n",
                   .run = Show};
   Command check = {.name = "check",
-                   .summary = "Send a connection through, and say what is wrong, each problem with its remedy",
+                   .summary = "Send connections through, out and in; say what is wrong, each problem with its remedy",
                    .examples = "  lanyard capture check\n  lanyard capture check --timeout 5s -o json\n",
-                   .flags = {{.name = kTimeoutFlag, .help = "How long a probe may take", .fallback = "2s"}},
+                   .flags = {{.name = kTimeoutFlag, .help = "How long a probe may take", .fallback = "2s"},
+                             {.name = kOutboundOnlyFlag,
+                              .help = "Send none in, for which an interface is made and taken away again",
+                              .kind = Flag::Kind::kSwitch}},
                    .run = Check};
   return {.name = "capture",
           .summary = "Which connections go through the proxy (by nftables or eBPF, in this network namespace)",

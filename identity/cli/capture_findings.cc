@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "identity/capture/outside.h"
 #include "identity/capture/script.h"
 
 namespace lanyard {
@@ -15,7 +16,7 @@ namespace {
 using Level = Finding::Level;
 
 constexpr char kRules[] = "rules", kRoutes[] = "routes", kTables[] = "other tables", kProxy[] = "proxy",
-               kProbe[] = "probe";
+               kProbe[] = "probe", kInboundProbe[] = "inbound probe";
 constexpr char kUpAgain[] = "run `lanyard capture up` again, with the options it was run with (`lanyard capture show`)";
 constexpr char kWhoLetsPass[] =
     "see which rule lets it pass: `lanyard capture show` has counters, `nft list ruleset` all tables";
@@ -34,10 +35,20 @@ Door OutboundDoor(const CaptureRules& rules) {
           /*may_be_loopback=*/rules.mode != CaptureMode::kTproxy};
 }
 
+Door InboundDoor(const CaptureRules& rules) {
+  return {"inbound", "inbound_address", rules.inbound_port, /*may_be_loopback=*/false};
+}
+
 bool Takes(const TcpSocket& socket, const Door& door, bool v6) {
   if (socket.local_address == "::") return true;  // Lanyard's own takes both families
   if (socket.local_address == (v6 ? "::1" : "127.0.0.1")) return door.may_be_loopback;
   return !v6 && socket.local_address == "0.0.0.0";
+}
+
+bool ListensAt(const Door& door, const std::vector<TcpSocket>& sockets, bool v6) {
+  return std::any_of(sockets.begin(), sockets.end(), [&](const TcpSocket& socket) {
+    return socket.listening && socket.local_port == door.port && Takes(socket, door, v6);
+  });
 }
 
 Finding ListenerFinding(const CaptureRules& rules, const std::vector<TcpSocket>& sockets, bool has_v6,
@@ -75,10 +86,9 @@ Finding ListenerFinding(const CaptureRules& rules, const std::vector<TcpSocket>&
   return {Level::kGood, kProxy, absl::StrCat("takes ", door.name, " connections at ", port), ""};
 }
 
-std::string Text(const ProbePlan& plan) {
+std::string DestinationOf(const ProbePlan& plan) {
   const bool v6 = plan.destination.find(':') != std::string::npos;
-  return absl::StrCat("a connection of uid ", plan.uid, " to ", v6 ? "[" : "", plan.destination, v6 ? "]:" : ":",
-                      plan.port);
+  return absl::StrCat(v6 ? "[" : "", plan.destination, v6 ? "]:" : ":", plan.port);
 }
 
 // Refused by the kernel, as no listener takes it, or by a destination that it should not have reached.
@@ -93,6 +103,44 @@ Finding RefusedProbe(const CaptureRules& rules, bool proxy_listens, const std::s
             absl::StrCat(probe, " was not captured: the proxy listens, and the destination refused it"), kWhoLetsPass};
   }
   return {Level::kProblem, kProbe, absl::StrCat(probe, " was refused"), "start lanyard-proxy; see its log"};
+}
+
+// Likewise of one from outside.
+Finding RefusedFromOutside(const CaptureRules& rules, bool proxy_listens, const std::string& probe) {
+  if (!proxy_listens) {
+    return {Level::kProblem, kInboundProbe, absl::StrCat(probe, " was refused"), "start lanyard-proxy; see its log"};
+  }
+  switch (rules.mode) {
+    case CaptureMode::kRedirect: break;
+    case CaptureMode::kTproxy:
+      return {Level::kProblem, kInboundProbe, absl::StrCat(probe, " was refused"),
+              "set capture.mode TPROXY in proxy.yaml: only then the proxy's listener takes connections to any address; "
+              "if it is, see which rule lets the probe pass (`lanyard capture show`)"};
+    case CaptureMode::kEbpf:
+      return {Level::kProblem, kInboundProbe,
+              absl::StrCat(probe, " was refused, though the proxy listens: it was not captured"), kUpAgain};
+  }
+  return {Level::kProblem, kInboundProbe,
+          absl::StrCat(probe, " was refused, though the proxy listens: it was not captured"), kWhoLetsPass};
+}
+
+// Of a connection that was made, and is one of this namespace.
+Finding JudgeTaker(const CaptureRules& rules, const char* subject, const std::string& probe,
+                   const ProbeResult& result) {
+  if (!result.accepted) {
+    return {Level::kProblem, subject, absl::StrCat(probe, " waits, and the proxy does not take it"),
+            "the proxy hangs, or has not been given its first configuration: see its log, and /ready"};
+  }
+  if (!result.owner) {
+    return {Level::kGood, subject, absl::StrCat(probe, " was captured, and closed by who took it"), ""};
+  }
+  if (*result.owner != rules.proxy_uid) {
+    return {Level::kProblem, subject,
+            absl::StrCat(probe, " came to a process of uid ", *result.owner, ", not to the proxy's, ",
+                         rules.proxy_uid),
+            "see who listens there and at the capture port: `ss -tlnp`, and what is captured: `lanyard capture show`"};
+  }
+  return {Level::kGood, subject, absl::StrCat(probe, " came to the proxy"), ""};
 }
 
 }  // namespace
@@ -167,15 +215,16 @@ std::vector<Finding> JudgeOtherTables(const CaptureRules& rules, const std::vect
 std::vector<Finding> JudgeCaptureListeners(const CaptureRules& rules, const std::vector<TcpSocket>& sockets,
                                            bool has_v6) {
   const Door outbound = OutboundDoor(rules);
-  const Door inbound = {"inbound", "inbound_address", rules.inbound_port, /*may_be_loopback=*/false};
-  return {ListenerFinding(rules, sockets, has_v6, outbound), ListenerFinding(rules, sockets, has_v6, inbound)};
+  return {ListenerFinding(rules, sockets, has_v6, outbound),
+          ListenerFinding(rules, sockets, has_v6, InboundDoor(rules))};
 }
 
 bool ProxyListens(const CaptureRules& rules, const std::vector<TcpSocket>& sockets, bool v6) {
-  const Door door = OutboundDoor(rules);
-  return std::any_of(sockets.begin(), sockets.end(), [&](const TcpSocket& socket) {
-    return socket.listening && socket.local_port == door.port && Takes(socket, door, v6);
-  });
+  return ListensAt(OutboundDoor(rules), sockets, v6);
+}
+
+bool ProxyListensInbound(const CaptureRules& rules, const std::vector<TcpSocket>& sockets, bool v6) {
+  return ListensAt(InboundDoor(rules), sockets, v6);
 }
 
 Finding JudgeProbe(const CaptureRules& rules, bool proxy_listens, const std::string& family,
@@ -184,7 +233,8 @@ Finding JudgeProbe(const CaptureRules& rules, bool proxy_listens, const std::str
     return {Level::kNote, kProbe, absl::StrCat(family, " was not tried: ", result.status().message()),
             "try one of the workload's own connections, and look for it in the proxy's log"};
   }
-  const std::string probe = Text(result->plan);
+  const std::string probe =
+      absl::StrCat("a connection of uid ", result->plan.uid, " to ", DestinationOf(result->plan));
   switch (result->error_number) {
     case 0: break;
     case ECONNREFUSED: return RefusedProbe(rules, proxy_listens, probe);
@@ -203,20 +253,32 @@ Finding JudgeProbe(const CaptureRules& rules, bool proxy_listens, const std::str
   if (!result->arrived) {
     return {Level::kProblem, kProbe, absl::StrCat(probe, " was not captured: it left this machine"), kWhoLetsPass};
   }
-  if (!result->accepted) {
-    return {Level::kProblem, kProbe, absl::StrCat(probe, " waits, and the proxy does not take it"),
-            "the proxy hangs, or has not been given its first configuration: see its log, and /ready"};
+  return JudgeTaker(rules, kProbe, probe, *result);
+}
+
+Finding JudgeInboundProbe(const CaptureRules& rules, bool proxy_listens, const std::string& family,
+                          const absl::StatusOr<ProbeResult>& result) {
+  if (!result.ok()) {
+    return {Level::kNote, kInboundProbe,
+            absl::StrCat(family, " was not tried from outside: ", result.status().message()),
+            "call a server here from another machine, and look for the connection in the proxy's log"};
   }
-  if (!result->owner) {
-    return {Level::kGood, kProbe, absl::StrCat(probe, " was captured, and closed by who took it"), ""};
+  const std::string probe = absl::StrCat("a connection from outside to ", DestinationOf(result->plan));
+  switch (result->error_number) {
+    case 0: break;
+    case ECONNREFUSED: return RefusedFromOutside(rules, proxy_listens, probe);
+    default:  // a firewall's doing more likely than capture's, and perhaps meant for unknown interfaces only
+      return {Level::kNote, kInboundProbe,
+              absl::StrCat(probe, " did not get in (", strerrordesc_np(result->error_number),
+                           "): something else filters packets here"),
+              absl::StrCat("see `nft list ruleset`; where callers are let in by named interfaces only, the probe's, ",
+                           kOutsideInterface, ", is none of them, and this is harmless")};
   }
-  if (*result->owner != rules.proxy_uid) {
-    return {Level::kProblem, kProbe,
-            absl::StrCat(probe, " came to a process of uid ", *result->owner, ", not to the proxy's, ",
-                         rules.proxy_uid),
-            "see who listens at the capture port: `ss -tlnp`"};
+  if (!result->arrived) {
+    return {Level::kProblem, kInboundProbe,
+            absl::StrCat(probe, " was not captured: it was led out of this network namespace"), kWhoLetsPass};
   }
-  return {Level::kGood, kProbe, absl::StrCat(probe, " came to the proxy"), ""};
+  return JudgeTaker(rules, kInboundProbe, probe, *result);
 }
 
 }  // namespace lanyard

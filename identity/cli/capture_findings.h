@@ -26,10 +26,14 @@ std::vector<Finding> JudgeOtherTables(const CaptureRules& rules, const std::vect
 // Is the proxy where connections are sent, in both families, and is it exempt?
 std::vector<Finding> JudgeCaptureListeners(const CaptureRules& rules, const std::vector<TcpSocket>& sockets,
                                            bool has_v6);
-// Does anybody listen where captured outbound connections of this family arrive?
+// Does anybody listen where captured outbound, or inbound, connections of this family arrive?
 bool ProxyListens(const CaptureRules& rules, const std::vector<TcpSocket>& sockets, bool v6);
+bool ProxyListensInbound(const CaptureRules& rules, const std::vector<TcpSocket>& sockets, bool v6);
 // `family`: "IPv4".
 Finding JudgeProbe(const CaptureRules& rules, bool proxy_listens, const std::string& family,
                    const absl::StatusOr<ProbeResult>& result);
+// Of the one that came in from outside.
+Finding JudgeInboundProbe(const CaptureRules& rules, bool proxy_listens, const std::string& family,
+                          const absl::StatusOr<ProbeResult>& result);
 
 }  // namespace lanyard

@@ -88,6 +88,8 @@ TEST(CaptureFindingsTest, WhoListensForOneFamilyDoesNotForTheOther) {
   EXPECT_FALSE(ProxyListens(kUsual, v4, true));
   EXPECT_TRUE(ProxyListens(kUsual, both, true));
   EXPECT_FALSE(ProxyListens(kUsual, {Listening("::", 15006)}, true));
+  EXPECT_TRUE(ProxyListensInbound(kUsual, {Listening("::", 15006)}, true));
+  EXPECT_FALSE(ProxyListensInbound(kUsual, {Listening("127.0.0.1", 15006)}, false)) << "callers do not arrive there";
 }
 
 ProbeResult Result(int error_number, bool arrived = false, bool accepted = false, std::optional<uid_t> owner = {}) {
@@ -116,6 +118,29 @@ TEST(CaptureFindingsTest, WhatBecameOfAProbe) {
   EXPECT_EQ(judge(Result(EPERM)).level, Level::kNote);
   ExpectProblem(JudgeProbe(kUsual, true, "IPv6", Result(ECONNREFUSED)), "not captured: the proxy listens", "counters");
   EXPECT_EQ(JudgeProbe(kUsual, false, "IPv6", absl::NotFoundError("none")).level, Level::kNote);
+}
+
+TEST(CaptureFindingsTest, WhatBecameOfAProbeFromOutside) {
+  const auto judge = [](const ProbeResult& result, const CaptureRules& rules = kUsual, bool proxy_listens = true) {
+    return JudgeInboundProbe(rules, proxy_listens, "IPv6", result);
+  };
+  EXPECT_EQ(judge(Result(0, true, true, 7)).level, Level::kGood);
+  EXPECT_THAT(judge(Result(0, true, true, 7)).detail, HasSubstr("from outside to [2001:db8::9]:9 came to the proxy"));
+  EXPECT_EQ(judge(Result(0, true, true)).level, Level::kGood);
+  ExpectProblem(judge(Result(0, true, true, 8)), "uid 8", "ss -tlnp");
+  ExpectProblem(judge(Result(0, true)), "does not take it", "hangs");
+  ExpectProblem(judge(Result(0)), "was not captured", "counters");
+  ExpectProblem(judge(Result(ECONNREFUSED)), "was not captured", "counters");
+  ExpectProblem(judge(Result(ECONNREFUSED), kUsual, false), "was refused", "start lanyard-proxy");
+  ExpectProblem(judge(Result(ECONNREFUSED), kTproxy), "was refused", "capture.mode TPROXY");
+  ExpectProblem(judge(Result(ECONNREFUSED), Rules({"--mode ebpf"})), "was not captured", "capture up");
+  for (const int filtered : {ETIMEDOUT, EHOSTUNREACH}) {
+    EXPECT_EQ(judge(Result(filtered)).level, Level::kNote);
+    EXPECT_THAT(judge(Result(filtered)).remedy, HasSubstr("lanyard-probe"));
+  }
+  const Finding untried = JudgeInboundProbe(kUsual, true, "IPv6", absl::PermissionDeniedError("CAP_SYS_ADMIN"));
+  EXPECT_EQ(untried.level, Level::kNote);
+  EXPECT_THAT(untried.detail, HasSubstr("CAP_SYS_ADMIN"));
 }
 
 }  // namespace

@@ -40,11 +40,11 @@ def test(scope):
     nft("add", "table", "inet", "lanyard")
     expect({"rules"}, "another version")
     up("--proxy-uid", str(CLIENT_UID))
-    expect({"proxy", "probe"}, "nothing listens at port 15006")
+    expect({"proxy", "probe", "inbound probe"}, "nothing listens at port 15006")
     node.start_proxy({**mesh.client_rules(), "capture": CAPTURE})
     expect(set(), "")
     up("--proxy-uid", str(CLIENT_UID + 7))
-    expect({"proxy"}, "refused as loops", perhaps={"probe"})
+    expect({"proxy"}, "refused as loops", perhaps={"probe", "inbound probe"})
 
     # Somebody else's rules take connections first.
     up("--proxy-uid", str(CLIENT_UID))
@@ -58,7 +58,7 @@ def test(scope):
 
     # The proxy's listeners are none for TPROXY, and then they are, without the route.
     up("--proxy-uid", str(CLIENT_UID), "--mode", "tproxy")
-    expect({"probe"}, "was refused")
+    expect({"probe", "inbound probe"}, "was refused")
     node.proxy.process.stop()
     node.start_proxy({**mesh.client_rules(), "capture": {**CAPTURE, "mode": "tproxy"}}, capabilities=("net_raw",))
     expect(set(), "")
@@ -70,4 +70,4 @@ def test(scope):
     up("--proxy-uid", str(CLIENT_UID))
     node.start_proxy({**mesh.client_rules(), "capture": {"outbound_address": "0.0.0.0:15001",
                                                          "inbound_address": "0.0.0.0:15006"}})
-    expect({"proxy", "probe"}, "nothing takes IPv6")
+    expect({"proxy", "probe", "inbound probe"}, "nothing takes IPv6")
