@@ -34,6 +34,16 @@ class NodeStreamTest : public testing::Test {
     }
     return false;
   }
+  // What the node reported is forgotten when its stream ends.
+  void ReportsEndWith(Stream& stream) {
+    parts_.watches.End(node_.id, absl::UnavailableError("enough"));
+    v1::NodeState state;
+    EXPECT_FALSE(stream.reader->Read(&state));
+    stream.reader->Finish();
+    // The reactor is done a moment after the client knows.
+    const absl::Time deadline = SystemClock().Now() + absl::Seconds(30);
+    while (!parts_.reports.All().empty()) ASSERT_LT(SystemClock().Now(), deadline);
+  }
 
   ServedAuthority served_;
   AuthorityParts& parts_ = served_.parts;
@@ -154,12 +164,7 @@ TEST_F(NodeStreamTest, ReportsOfProxiesLiveAsLongAsTheStream) {
   ASSERT_TRUE(report().ok());
   ASSERT_EQ(parts_.reports.All().size(), 1u);
   EXPECT_EQ(parts_.reports.All()[0].proxies[0].view_version, 7u);
-  parts_.watches.End(node_.id, absl::UnavailableError("enough"));
-  EXPECT_FALSE(stream->reader->Read(&state));
-  stream->reader->Finish();
-  // The reactor is done a moment after the client knows.
-  const absl::Time deadline = SystemClock().Now() + absl::Seconds(30);
-  while (!parts_.reports.All().empty()) ASSERT_LT(SystemClock().Now(), deadline);
+  ReportsEndWith(*stream);
 }
 
 TEST_F(NodeStreamTest, WhatProxiesObservedIsKeptOfTheNodesOwnWorkloadsAsLongAsTheStream) {
@@ -188,11 +193,7 @@ TEST_F(NodeStreamTest, WhatProxiesObservedIsKeptOfTheNodesOwnWorkloadsAsLongAsTh
   ASSERT_EQ(kept.calls_size(), 1);
   EXPECT_EQ(kept.calls(0).local_id(), "spiffe://example.org/own");
   EXPECT_EQ(kept.left_out(), 2u);
-  parts_.watches.End(node_.id, absl::UnavailableError("enough"));
-  EXPECT_FALSE(stream->reader->Read(&state));
-  stream->reader->Finish();
-  const absl::Time deadline = SystemClock().Now() + absl::Seconds(30);
-  while (!parts_.reports.All().empty()) ASSERT_LT(SystemClock().Now(), deadline);
+  ReportsEndWith(*stream);
 }
 
 TEST_F(NodeStreamTest, WhatProxiesObservedIsTakenFromNobodyElse) {
