@@ -6,8 +6,14 @@ load=$1
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
-coproc SERVER { exec "$load" server --listen 127.0.0.1:0; }
-read -r word port <&"${SERVER[0]}"
+# Named pipes: bash forgets the pid of a coproc as soon as that has ended, which may be before it is waited for.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+mkfifo "$scratch/to_server" "$scratch/of_server"
+"$load" server --listen 127.0.0.1:0 <"$scratch/to_server" >"$scratch/of_server" &
+server=$!
+exec {to_server}>"$scratch/to_server" {of_server}<"$scratch/of_server"
+read -r word port <&"$of_server"
 [[ $word == listening && $port -gt 0 ]] || fail "the server said \"$word $port\""
 
 # The result line of a load; fails unless "ready" came first.
@@ -47,6 +53,6 @@ if result requests --connections 1 --no-such-flag 1 2>/dev/null; then fail "an u
 if printf 'go\n' | "$load" requests --target 127.0.0.1:1 >/dev/null 2>&1; then fail "a refused connection was taken"; fi
 if result bulk-down --bytes 1000000000000 --timeout 0.2 2>/dev/null; then fail "an endless load did not end"; fi
 
-exec {SERVER[1]}>&-
-wait "$SERVER_PID" || fail "the server did not end in good order"
+exec {to_server}>&-
+wait "$server" || fail "the server did not end in good order"
 echo "all loads do what they report"
