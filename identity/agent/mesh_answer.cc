@@ -5,13 +5,23 @@
 namespace lanyard {
 
 MeshAnswer MeshAnswerFor(const NodeMesh& mesh, absl::Span<const SpiffeId> ids) {
-  MeshAnswer answer{.version = mesh.version, .spiffe_ids = {ids.begin(), ids.end()}, .has_rules = false, .view = {}};
+  MeshAnswer answer{.version = mesh.version,
+                    .spiffe_ids = {ids.begin(), ids.end()},
+                    .has_rules = false,
+                    .rules = {},
+                    .bans = mesh.bans};
   for (const WorkloadRules& rules : mesh.rules) {
     if (!SpeaksOf(rules.workloads, ids)) continue;
     answer.has_rules = true;
-    answer.view += rules.view;
+    answer.rules += rules.view;
   }
-  answer.view += mesh.bans;
+  return answer;
+}
+
+MeshAnswer MeshAnswerAfter(const NodeMesh& mesh, const MeshAnswer& last) {
+  MeshAnswer answer = last;
+  answer.version = mesh.version;
+  answer.bans = mesh.bans;
   return answer;
 }
 

@@ -19,20 +19,33 @@ TEST(MeshAnswerTest, HoldsWhatNamesTheWorkloadInOrderAndEveryBan) {
   EXPECT_EQ(web.version, 7u);
   EXPECT_EQ(web.spiffe_ids, std::vector<SpiffeId>{Id("/web")});
   EXPECT_TRUE(web.has_rules);
-  EXPECT_EQ(web.view, "[a][c][bans]");
-  EXPECT_EQ(MeshAnswerFor(mesh, {Id("/other")}).view, "[c][bans]");
+  EXPECT_EQ(web.rules, "[a][c]");
+  EXPECT_EQ(web.bans, "[bans]");
+  EXPECT_EQ(MeshAnswerFor(mesh, {Id("/other")}).rules, "[c]");
 }
 
 TEST(MeshAnswerTest, ASetThatNamesTwoIdsOfOneWorkloadCountsOnce) {
   const NodeMesh mesh{.version = 1, .rules = {Rules("a", "/ns/*", "[a]"), Rules("b", "/db", "[b]")}, .bans = ""};
-  EXPECT_EQ(MeshAnswerFor(mesh, {Id("/ns/web"), Id("/ns/admin"), Id("/db")}).view, "[a][b]");
+  EXPECT_EQ(MeshAnswerFor(mesh, {Id("/ns/web"), Id("/ns/admin"), Id("/db")}).rules, "[a][b]");
 }
 
 TEST(MeshAnswerTest, AWorkloadThatNothingNamesHasNoRulesAndStillTheBans) {
   const NodeMesh mesh{.version = 1, .rules = {Rules("a", "/web", "[a]")}, .bans = "[bans]"};
   const MeshAnswer answer = MeshAnswerFor(mesh, {Id("/webs")});
   EXPECT_FALSE(answer.has_rules);
-  EXPECT_EQ(answer.view, "[bans]");
+  EXPECT_EQ(answer.rules, "");
+  EXPECT_EQ(answer.bans, "[bans]");
+}
+
+TEST(MeshAnswerTest, AWorkloadThatIsGoneKeepsItsRulesAndHearsOfBans) {
+  const NodeMesh before{.version = 7, .rules = {Rules("a", "/web", "[a]")}, .bans = "[bans]"};
+  const MeshAnswer last = MeshAnswerFor(before, {Id("/web")});
+  const MeshAnswer now = MeshAnswerAfter({.version = 8, .rules = {}, .bans = "[more]"}, last);
+  EXPECT_EQ(now.version, 8u);
+  EXPECT_EQ(now.spiffe_ids, last.spiffe_ids);
+  EXPECT_TRUE(now.has_rules);
+  EXPECT_EQ(now.rules, "[a]");
+  EXPECT_EQ(now.bans, "[more]");
 }
 
 }  // namespace

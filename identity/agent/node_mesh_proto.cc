@@ -84,7 +84,9 @@ absl::StatusOr<std::shared_ptr<const NodeMesh>> ReadNodeMesh(const authority::v1
 
 absl::StatusOr<mesh::v1::View> ViewOf(const MeshAnswer& answer) {
   mesh::v1::View view;
-  if (!view.ParseFromString(answer.view)) return absl::DataLossError("the rules are not in the form of a View");
+  if (!view.ParseFromString(answer.rules + answer.bans)) {
+    return absl::DataLossError("the rules are not in the form of a View");
+  }
   view.set_version(answer.version);
   view.set_has_rules(answer.has_rules);
   view.set_wants_observed(true);

@@ -96,7 +96,7 @@ TEST(NodeMeshProtoTest, AWorkloadThatCannotBeReadRefusesAllOfIt) {
 
 TEST(NodeMeshProtoTest, PiecesThatAreNoViewAreNotSent) {
   EXPECT_TRUE(absl::IsDataLoss(
-      ViewOf({.version = 1, .spiffe_ids = {}, .has_rules = false, .view = "\xff\xff"}).status()));
+      ViewOf({.version = 1, .spiffe_ids = {}, .has_rules = false, .rules = "\xff\xff", .bans = {}}).status()));
 }
 
 TEST(NodeMeshProtoTest, AStatusIsShortPlainText) {

@@ -79,6 +79,7 @@ absl::StatusOr<uint64_t> WorkloadStreams::Add(Kind kind, std::shared_ptr<const L
                               .selectors = std::nullopt,
                               .sent = std::nullopt,
                               .sent_mesh = std::nullopt,
+                              .outlived = false,
                               .logged = {}});
   }
   watch_->Wake();
@@ -209,11 +210,17 @@ void WorkloadStreams::Answer(uint64_t id, Stream& stream) {
 
 void WorkloadStreams::AnswerMesh(uint64_t id, Stream& stream) {
   const absl::StatusOr<std::vector<SpiffeId>> ids = IdsFor(*current_, *stream.selectors);
-  if (!ids.ok()) return End(id, ids.status());
+  if (!ids.ok() && !stream.sent_mesh.has_value()) return End(id, ids.status());
   if (current_->mesh == nullptr) {
     return End(id, absl::UnavailableError("nothing is known of policies, routes and bans yet; try again"));
   }
-  MeshAnswer answer = MeshAnswerFor(*current_->mesh, *ids);
+  if (!ids.ok() && !std::exchange(stream.outlived, true)) {
+    Log(LogLevel::kInfo, "the entries of a proxy's workload are gone: it keeps its last rules and hears of bans",
+        {{"pid", stream.peer->pid()}, {"uid", stream.peer->uid()}});
+  }
+  if (ids.ok()) stream.outlived = false;
+  MeshAnswer answer =
+      ids.ok() ? MeshAnswerFor(*current_->mesh, *ids) : MeshAnswerAfter(*current_->mesh, *stream.sent_mesh);
   if (stream.sent_mesh == answer || !stream.peer->Alive()) return;
   stream.sent_mesh = answer;
   Send(stream, {.workload = std::nullopt, .mesh = std::move(answer)});

@@ -43,7 +43,7 @@ class WorkloadCall {
 
 // Thread-safe. One thread decides for all calls, woken by a change of the view, a caller's exit, or a deadline. A call
 // ends with: Unavailable while there is no state yet, beyond a limit, when no SVID could be had in time, at Stop;
-// PermissionDenied when no entry matches the caller (any more) or its process has exited.
+// PermissionDenied when no entry matches the caller (any more; kMesh: yet) or its process has exited.
 class WorkloadStreams {
  public:
   enum class Kind { kSvids, kBundles, kMesh };
@@ -84,6 +84,7 @@ class WorkloadStreams {
     bool asked_for_sha256 = false;
     std::optional<std::string> sent;        // version of the last answer of the Workload API
     std::optional<MeshAnswer> sent_mesh;    // the last one of the mesh
+    bool outlived = false;                  // its entries, which is allowed for the mesh: MeshAnswerAfter
     std::set<std::string> logged;           // serials handed out
     absl::Duration deadline = absl::InfiniteDuration();
   };

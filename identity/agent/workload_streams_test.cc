@@ -276,7 +276,8 @@ TEST_F(WorkloadStreamsTest, AMeshCallIsToldWhatConcernsItAtOnceAndAtEveryChangeO
   const auto call = Call(Kind::kMesh);
   ASSERT_TRUE(call->WaitForAnswers(1));
   EXPECT_EQ(call->last_mesh()->version, 1u);
-  EXPECT_EQ(call->last_mesh()->view, "[a][bans]");
+  EXPECT_EQ(call->last_mesh()->rules, "[a]");
+  EXPECT_EQ(call->last_mesh()->bans, "[bans]");
   EXPECT_EQ(call->last_mesh()->spiffe_ids.at(0).path(), "/web");
   Put("web", {me_});
   Publish();  // an SVID: nothing of the mesh
@@ -287,10 +288,31 @@ TEST_F(WorkloadStreamsTest, AMeshCallIsToldWhatConcernsItAtOnceAndAtEveryChangeO
   Put("db", {me_});
   Publish();
   ASSERT_TRUE(call->WaitForAnswers(3));
-  EXPECT_EQ(call->last_mesh()->view, "[b][bans]");
-  items_.clear();
+  EXPECT_EQ(call->last_mesh()->rules, "[b]");
+}
+
+TEST_F(WorkloadStreamsTest, AMeshCallOutlivesItsEntriesAndHearsOfBans) {
+  Start();
+  Put("web", {me_});
+  PutMesh(1, "web", "[a]");
   Publish();
-  EXPECT_EQ(call->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+  const auto call = Call(Kind::kMesh);
+  const auto svids = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  items_.clear();
+  mesh_ = std::make_shared<const NodeMesh>(NodeMesh{.version = 2, .rules = {}, .bans = "[more]"});
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(2));
+  EXPECT_EQ(svids->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(call->last_mesh()->version, 2u);
+  EXPECT_EQ(call->last_mesh()->rules, "[a]");
+  EXPECT_EQ(call->last_mesh()->bans, "[more]");
+  EXPECT_EQ(Call(Kind::kMesh)->WaitForEnd(), absl::StatusCode::kPermissionDenied) << "a new one is nobody's";
+  Put("web", {me_});
+  PutMesh(3, "web", "[b]");
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(3));
+  EXPECT_EQ(call->last_mesh()->rules, "[b]");
 }
 
 TEST_F(WorkloadStreamsTest, AMeshCallIsUnavailableWhileNothingIsKnownOfTheMesh) {
