@@ -60,13 +60,13 @@ int Run(const std::string& config_file, bool only_check) {
     return 0;
   }
   InitLogging("agent", settings->log.format, settings->log.level);
-  BlockStopSignals();
+  BlockStopAndReloadSignals();
   absl::StatusOr<std::unique_ptr<Agent>> agent = Agent::Start(*settings, SystemClock(), SystemRandom());
   if (!agent.ok()) {
     Log(LogLevel::kError, "cannot start", {{"error", agent.status()}});
     return kExitFailure;
   }
-  const int signal_number = WaitForStopSignal();
+  const int signal_number = WaitForStopIgnoringReload();
   Log(LogLevel::kInfo, "stopping", {{"signal", signal_number}});
   agent->reset();
   Log(LogLevel::kInfo, "stopped", {});

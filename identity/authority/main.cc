@@ -64,13 +64,13 @@ int Run(const std::string& config_file, bool check_only) {
     Log(LogLevel::kError, "cannot protect the keys in memory", {{"reason", hardened}});
     return 1;
   }
-  lanyard::BlockStopSignals();
+  lanyard::BlockStopAndReloadSignals();
   const auto authority = lanyard::Authority::Start(*settings, lanyard::SystemClock(), lanyard::SystemRandom());
   if (!authority.ok()) {
     Log(LogLevel::kError, "cannot start", {{"reason", authority.status()}});
     return 1;
   }
-  const int signal = lanyard::WaitForStopSignal();
+  const int signal = lanyard::WaitForStopIgnoringReload();
   Log(LogLevel::kInfo, "stopping", {{"signal", signal}});
   (*authority)->Stop(kStopGrace);
   Log(LogLevel::kInfo, "stopped");
@@ -105,7 +105,9 @@ int main(int argc, char** argv) {
   }
   if (words.empty()) return Usage("nothing to do");
   if (words[0] == "run") return RunCommand({words.begin() + 1, words.end()});
-  if (words[0] != "version" || words.size() > 1) return Usage("unknown command " + words[0]);
+  if ((words[0] != "version" && words[0] != "--version") || words.size() > 1) {
+    return Usage("unknown command " + words[0]);
+  }
   std::printf("lanyard-authority %s\n", lanyard::kVersion);
   return 0;
 }

@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "identity/base/cgroup_quota.h"
+#include "identity/base/logging.h"
 
 namespace lanyard {
 namespace {
@@ -90,6 +91,20 @@ int WaitForStopOrReloadSignal() {
   sigset_t set = StopSignals();
   sigaddset(&set, SIGHUP);
   return WaitFor(set);
+}
+
+void BlockStopAndReloadSignals() {
+  BlockStopSignals();
+  BlockReloadSignal();
+}
+
+int WaitForStopIgnoringReload() {
+  int signal_number = WaitForStopOrReloadSignal();
+  for (; signal_number == SIGHUP; signal_number = WaitForStopOrReloadSignal()) {
+    Log(LogLevel::kWarning,
+        "SIGHUP changes nothing: the configuration is read at the start only; restart to change it");
+  }
+  return signal_number;
 }
 
 int AvailableProcessors() {

@@ -21,6 +21,11 @@ int WaitForStopSignal();
 void BlockReloadSignal();
 int WaitForStopOrReloadSignal();
 
+// For who reads its configuration at its start only, and must not end with the terminal that started it: blocks
+// SIGHUP too, and says in the log, for each that arrives, that nothing was read anew. The number of the stop signal.
+void BlockStopAndReloadSignals();
+int WaitForStopIgnoringReload();
+
 // Processors this process may use: its affinity and its cgroup's CPU quota (v1 and v2),
 // rounded up, at least 1.
 int AvailableProcessors();

@@ -84,5 +84,13 @@ TEST(Process, AHangUpIsToldApartFromTheSignalsThatStop) {
   EXPECT_EQ(WaitForStopOrReloadSignal(), SIGTERM);
 }
 
+TEST(Process, AHangUpEndsNobodyWhoReadsItsConfigurationOnce) {
+  BlockStopAndReloadSignals();
+  ASSERT_EQ(kill(getpid(), SIGHUP), 0);
+  std::thread sender([] { kill(getpid(), SIGTERM); });
+  EXPECT_EQ(WaitForStopIgnoringReload(), SIGTERM);
+  sender.join();
+}
+
 }  // namespace
 }  // namespace lanyard

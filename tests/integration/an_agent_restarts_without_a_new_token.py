@@ -1,4 +1,5 @@
 import json
+import signal
 
 from kit.mesh import CLIENT_ID, Mesh
 from kit.scope import check
@@ -8,6 +9,10 @@ def test(scope):
     mesh = Mesh(scope)
     server = mesh.serve()
     agent = mesh.client.agent
+    for process in (mesh.authority, agent):  # as from a terminal that is closed
+        process.signal(signal.SIGHUP)
+        process.wait_for_record(lambda record: "read at the start only" in record["message"], "word on SIGHUP")
+        process.check_alive()
     check.assertEqual(agent.stop(), 0)
     mesh.exchange(server.port)  # the proxy keeps what it has
     agent.start()
