@@ -51,6 +51,19 @@ class Started {
   std::shared_future<Server*> future_ = promise_.get_future().share();
 };
 
+// The records are made before the first key is, so keys without records have lost them. An empty file is an operator's
+// word that it shall begin anew (or a first start that crashed).
+absl::Status CheckRecordsAreThere(const std::string& database, const std::string& sealed_keys) {
+  std::error_code unknown;  // what cannot be looked at is told by who opens it
+  if (std::filesystem::exists(database, unknown) || !std::filesystem::exists(sealed_keys, unknown)) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the registry ", database, " is gone although the signing keys ", sealed_keys,
+      " are there, and with it every entry, agent, policy and ban; restore it from a backup, or make an empty file of "
+      "that name to go on with none of them"));
+}
+
 }  // namespace
 
 // Members stand in the order of their dependence: the last one is stopped first.
@@ -108,7 +121,10 @@ absl::Status Authority::State::OpenRecords() {
   absl::StatusOr<DataDir> locked = DataDir::Lock(settings.data_dir);
   if (!locked.ok()) return locked.status();
   data_dir.emplace(*std::move(locked));
-  auto opened = SqliteStore::Open(absl::StrCat(settings.data_dir, "/", kDatabaseFile), settings.trust_domain);
+  const std::string database = absl::StrCat(settings.data_dir, "/", kDatabaseFile);
+  const std::string sealed_keys = absl::StrCat(settings.data_dir, "/", kSealedKeysFile);
+  if (absl::Status there = CheckRecordsAreThere(database, sealed_keys); !there.ok()) return there;
+  auto opened = SqliteStore::Open(database, settings.trust_domain);
   if (!opened.ok()) return opened.status();
   store = *std::move(opened);
   auto loaded =

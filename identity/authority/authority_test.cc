@@ -275,6 +275,34 @@ TEST_F(AuthorityTest, ARestartKeepsEverything) {
   EXPECT_FALSE(list.agents(1).connected());
 }
 
+TEST_F(AuthorityTest, ALostRegistryIsNoEmptyOne) {
+  CreateEntry("/web");
+  const BundleSet before = Bundles();
+  const std::string database = settings_.data_dir + "/registry.db";
+  authority_.reset();
+  for (const char* end : {"", "-wal", "-shm"}) unlink((database + end).c_str());
+  for (int start = 0; start < 2; ++start) {  // the refusal does not make what it missed
+    const absl::Status refused = Authority::Start(settings_, SystemClock(), SystemRandom()).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+    EXPECT_NE(refused.message().find("registry.db is gone"), absl::string_view::npos) << refused;
+  }
+  // As the remedy says, and as a first start leaves it that ended before its first record.
+  ASSERT_TRUE(WriteFileAtomically(database, "", 0600).ok());
+  Restart();
+  EXPECT_EQ(Status().entries(), 0);
+  EXPECT_EQ(Bundles(), before) << "the same keys sign on";
+}
+
+TEST_F(AuthorityTest, AFirstStartThatEndedBeforeItsKeysBeginsAnew) {
+  authority_.reset();
+  for (const char* file : {"/authorities.sealed", "/sealing.key", "/registry.db", "/registry.db-wal"}) {
+    unlink((settings_.data_dir + file).c_str());
+  }
+  ASSERT_TRUE(WriteFileAtomically(settings_.data_dir + "/registry.db", "", 0600).ok());
+  Restart();
+  EXPECT_EQ(Status().authorities_size(), 2);
+}
+
 TEST_F(AuthorityTest, StopsWithStreamsOpen) {
   const auto svid = Attest(CreateToken("n1"));
   const auto client = Dial(&*svid);
