@@ -29,6 +29,22 @@ absl::StatusOr<X509Bundle> BundleOf(const TrustDomain& trust_domain, const std::
   return X509Bundle::Create(trust_domain, std::move(roots));
 }
 
+// Empty where `ttl` fits, or is none of those that Entry::Parse takes.
+std::string LifetimeProblem(absl::Duration ttl, const Registry::Limits& limits) {
+  if (ttl > limits.max_x509_svid_ttl) {
+    return absl::StrCat("the X.509-SVID lifetime ", absl::FormatDuration(ttl), " is above ",
+                        absl::FormatDuration(limits.max_x509_svid_ttl),
+                        ", the longest that always fits into an intermediate's; write less, or raise "
+                        "lifetimes.intermediate or lifetimes.x509_svid.");
+  }
+  if (ttl >= Entry::kMinTtl && ttl < limits.min_x509_svid_ttl) {
+    return absl::StrCat("the X.509-SVID lifetime ", absl::FormatDuration(ttl), " is below ",
+                        absl::FormatDuration(limits.min_x509_svid_ttl),
+                        ", the shortest that can be renewed in time; write more.");
+  }
+  return "";
+}
+
 }  // namespace
 
 Registry::Registry(TrustDomain trust_domain, Limits limits, Store& store, const Clock& clock, Random& random)
@@ -81,13 +97,12 @@ absl::StatusOr<Entry> Registry::CreateEntry(EntryFields fields) {
   // The store keeps microseconds; what is acknowledged is what a restart will read.
   fields.created_at = absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now()));
   absl::StatusOr<Entry> entry = Entry::Parse(fields, trust_domain_);
-  if (!entry.ok()) return entry.status();
-  if (entry->x509_svid_ttl() > limits_.max_x509_svid_ttl) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the X.509-SVID lifetime ", absl::FormatDuration(entry->x509_svid_ttl()), " is above ",
-        absl::FormatDuration(limits_.max_x509_svid_ttl),
-        ", the longest that always fits into an intermediate's; write less, or raise lifetimes.intermediate."));
+  const std::string lifetime = LifetimeProblem(fields.x509_svid_ttl, limits_);
+  if (!entry.ok()) {
+    return absl::Status(entry.status().code(),
+                        absl::StrCat(entry.status().message(), lifetime.empty() ? "" : " ", lifetime));
   }
+  if (!lifetime.empty()) return absl::InvalidArgumentError(lifetime);
   {
     std::lock_guard<std::mutex> lock(change_mutex_);
     RegistrySnapshot next = NextSnapshot();

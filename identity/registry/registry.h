@@ -42,6 +42,7 @@ class Registry {
  public:
   struct Limits {
     absl::Duration max_x509_svid_ttl = absl::Hours(12);  // longest SVID that the authority can always sign
+    absl::Duration min_x509_svid_ttl = absl::Seconds(2);  // as in the configuration; renewing costs the more below
     size_t max_entries = 100'000;
   };
   static constexpr absl::Duration kDefaultTokenTtl = absl::Minutes(10);
@@ -56,8 +57,8 @@ class Registry {
   // other threads use the registry.
   void SetOnChange(std::function<void()> on_change) { on_change_ = std::move(on_change); }
 
-  // `fields.id` and `fields.created_at` are chosen here. InvalidArgument: what Entry::Parse refuses, or a lifetime
-  // above the limit; AlreadyExists names the entry that is the same; ResourceExhausted at max_entries.
+  // `fields.id` and `fields.created_at` are chosen here. InvalidArgument: all that Entry::Parse refuses, and a
+  // lifetime beyond the limits; AlreadyExists names the entry that is the same; ResourceExhausted at max_entries.
   absl::StatusOr<Entry> CreateEntry(EntryFields fields);
   // The entry as it was; NotFound.
   absl::StatusOr<Entry> DeleteEntry(const std::string& id);

@@ -72,6 +72,25 @@ TEST_F(RegistryTest, RefusesALifetimeThatNoIntermediateCanHold) {
   EXPECT_TRUE(registry_->CreateEntry(fields).ok());
 }
 
+TEST_F(RegistryTest, RefusesALifetimeThatCannotBeRenewedInTime) {
+  EntryFields fields = Web();
+  fields.x509_svid_ttl = absl::Seconds(1);
+  const absl::Status refused = registry_->CreateEntry(fields).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused));
+  EXPECT_NE(refused.message().find("below 2s"), absl::string_view::npos) << refused;
+  fields.x509_svid_ttl = absl::Seconds(2);
+  EXPECT_TRUE(registry_->CreateEntry(fields).ok());
+}
+
+TEST_F(RegistryTest, NamesABadLifetimeBesideTheOtherMistakes) {
+  EntryFields fields = Web();
+  fields.selectors = {"unix:uid:none"};
+  fields.x509_svid_ttl = absl::Hours(99999);
+  const absl::Status refused = registry_->CreateEntry(fields).status();
+  EXPECT_NE(refused.message().find("unix:uid:none"), absl::string_view::npos) << refused;
+  EXPECT_NE(refused.message().find("99999h"), absl::string_view::npos) << refused;
+}
+
 TEST_F(RegistryTest, HasALimitOfEntries) {
   Reopen({.max_entries = 1});
   ASSERT_TRUE(registry_->CreateEntry(Web("/a")).ok());
