@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "grpcpp/grpcpp.h"
-#include "identity/base/clock.h"
 #include "identity/cli/output.h"
 
 namespace lanyard {
@@ -17,11 +16,16 @@ namespace lanyard {
 struct AuthorityConnection {
   std::string path;
   absl::Duration timeout;  // of each call
+  absl::Duration wait;     // for the authority to be there, before that
   std::shared_ptr<grpc::Channel> channel;
 };
 
 // `socket_path` is a path, "unix:PATH" or "unix://PATH". Does not connect yet.
-AuthorityConnection ConnectToAuthority(const std::string& socket_path, absl::Duration timeout);
+AuthorityConnection ConnectToAuthority(const std::string& socket_path, absl::Duration timeout,
+                                       absl::Duration wait = absl::ZeroDuration());
+
+// The call's deadline, and whether it waits for the socket.
+void SetPatience(const AuthorityConnection& connection, grpc::ClientContext& context);
 
 // Unavailable and DeadlineExceeded in words; the authority's own errors as they are.
 absl::Status ExplainAuthorityError(const AuthorityConnection& connection, const grpc::Status& status);
@@ -32,7 +36,7 @@ absl::StatusOr<Response> CallAuthority(const AuthorityConnection& connection, St
                                        const Request& request) {
   const Progress progress(absl::StrCat("waiting for the authority at ", connection.path));
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(SystemClock().Now() + connection.timeout));
+  SetPatience(connection, context);
   Response response;
   const grpc::Status status = (stub.*method)(&context, request, &response);
   if (status.ok()) return response;

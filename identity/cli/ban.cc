@@ -6,6 +6,7 @@
 #include "identity/cli/mesh_rules_client.h"
 #include "identity/cli/registry_client.h"
 #include "identity/cli/rules_output.h"
+#include "identity/cli/warnings.h"
 #include "nlohmann/json.hpp"
 
 namespace lanyard {
@@ -27,6 +28,16 @@ absl::StatusOr<BanSubject> SubjectOf(const Arguments& arguments) {
   return subject;
 }
 
+// A ban shuts out who comes later too; so this is said after it is in force, and is no failure.
+void WarnOfNobody(const BanSubject& subject, const Arguments& arguments, Output& output) {
+  const auto authority = AuthorityOf(arguments);
+  if (!authority.ok()) return;
+  const absl::StatusOr<std::vector<EntryRecord>> entries = (*authority)->ListEntries("", "");
+  const absl::StatusOr<std::vector<AgentRecord>> agents = (*authority)->ListAgents();
+  if (!entries.ok() || !agents.ok()) return;
+  if (const std::string warning = WarningOfBan(subject, *entries, *agents); !warning.empty()) output.Warn(warning);
+}
+
 absl::Status AddBan(const Arguments& arguments, Output& output) {
   absl::Duration length = absl::ZeroDuration();
   if (arguments.Has("--for")) {
@@ -44,11 +55,14 @@ absl::Status AddBan(const Arguments& arguments, Output& output) {
   if (output.json()) {
     nlohmann::ordered_json json = ToJson(banned->ban);
     json["view_version"] = banned->view_version;
+    json["replaced"] = banned->replaced ? ToJson(*banned->replaced) : nlohmann::ordered_json();
     output.Json(json);
   } else {
     output.Text(absl::StrCat(banned->ban.Explanation(), " (in force in proxies of view ", banned->view_version,
                              " or later)\n"));
+    if (banned->replaced) output.Text(absl::StrCat("this replaces: ", banned->replaced->Explanation(), "\n"));
   }
+  WarnOfNobody(*subject, arguments, output);
   return absl::OkStatus();
 }
 

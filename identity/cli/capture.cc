@@ -67,17 +67,20 @@ absl::Status Up(const Arguments& arguments, Output& output) {
   const absl::StatusOr<CaptureRules> rules = ParseRules(arguments, environment);
   if (!rules.ok()) return rules.status();
   if (const absl::Status started = StartCapture(*rules, environment); !started.ok()) return started;
+  const std::vector<uint16_t> servers = ServersBehind(*rules, ListTcpSockets());
   if (output.json()) {
     output.Json({{"captured", true},
                  {"mode", ModeName(rules->mode)},
                  {"proxy_uid", rules->proxy_uid},
                  {"outbound_port", rules->outbound_port},
-                 {"inbound_port", rules->inbound_port}});
+                 {"inbound_port", rules->inbound_port},
+                 {"servers", servers}});
   } else {
     output.Text(absl::StrCat("captured by ", ModeName(rules->mode), ": outbound TCP goes to port ",
                              rules->outbound_port, ", inbound TCP to port ", rules->inbound_port, "; uid ",
                              rules->proxy_uid, " is exempt\n"));
   }
+  if (const std::string warning = WarningOfServers(servers); !warning.empty()) output.Warn(warning);
   return absl::OkStatus();
 }
 

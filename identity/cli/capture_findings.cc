@@ -5,6 +5,7 @@
 #include <cstring>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "identity/capture/outside.h"
@@ -217,6 +218,29 @@ std::vector<Finding> JudgeCaptureListeners(const CaptureRules& rules, const std:
   const Door outbound = OutboundDoor(rules);
   return {ListenerFinding(rules, sockets, has_v6, outbound),
           ListenerFinding(rules, sockets, has_v6, InboundDoor(rules))};
+}
+
+std::vector<uint16_t> ServersBehind(const CaptureRules& rules, const std::vector<TcpSocket>& sockets) {
+  if (!rules.include_cgroups.empty() || !rules.include_inbound_ports.empty()) return {};  // they were chosen
+  std::set<uint16_t> ports;
+  for (const TcpSocket& socket : sockets) {
+    const uint16_t port = socket.local_port;
+    const bool local = socket.local_address == "::1" || absl::StartsWith(socket.local_address, "127.");
+    if (!socket.listening || local || socket.uid == rules.proxy_uid) continue;
+    if (port == rules.outbound_port || port == rules.inbound_port) continue;
+    const auto& excluded = rules.exclude_inbound_ports;
+    const auto names_it = [port](const PortRange& range) { return range.Contains(port); };
+    if (std::none_of(excluded.begin(), excluded.end(), names_it)) ports.insert(port);
+  }
+  return {ports.begin(), ports.end()};
+}
+
+std::string WarningOfServers(const std::vector<uint16_t>& ports) {
+  if (ports.empty()) return "";
+  const std::string list = absl::StrJoin(ports, ",");
+  return absl::StrCat("callers of what listens here at ", ports.size() == 1 ? "port " : "ports ", list,
+                      " now reach the proxy, which refuses whom no policy allows; for servers that are none of the "
+                      "mesh's (SSH, the authority), run it again with --exclude-inbound-ports ", list);
 }
 
 bool ProxyListens(const CaptureRules& rules, const std::vector<TcpSocket>& sockets, bool v6) {

@@ -26,6 +26,11 @@ std::vector<Finding> JudgeOtherTables(const CaptureRules& rules, const std::vect
 // Is the proxy where connections are sent, in both families, and is it exempt?
 std::vector<Finding> JudgeCaptureListeners(const CaptureRules& rules, const std::vector<TcpSocket>& sockets,
                                            bool has_v6);
+// The ports at which others than the proxy listen, and whose callers come to the proxy only because nothing was said of
+// inbound ports; rising.
+std::vector<uint16_t> ServersBehind(const CaptureRules& rules, const std::vector<TcpSocket>& sockets);
+// "" where there are none.
+std::string WarningOfServers(const std::vector<uint16_t>& ports);
 // Does anybody listen where captured outbound, or inbound, connections of this family arrive?
 bool ProxyListens(const CaptureRules& rules, const std::vector<TcpSocket>& sockets, bool v6);
 bool ProxyListensInbound(const CaptureRules& rules, const std::vector<TcpSocket>& sockets, bool v6);

@@ -49,6 +49,21 @@ TEST(CaptureFindingsTest, RulesThatAreAbsentOrOfAnotherVersion) {
                 "CONFIG_NF_TABLES");
 }
 
+TEST(CaptureFindingsTest, ServersWhoseCallersAreTakenUnaskedAreNamed) {
+  const std::vector<TcpSocket> sockets = {Listening("0.0.0.0", 7443, 0), Listening("::", 22, 0), Listening("::", 22, 0),
+                                          Listening("127.0.0.1", 631, 0), Listening("::1", 25, 0),
+                                          Listening("::", 15006), Listening("127.0.0.1", 15000)};
+  EXPECT_EQ(ServersBehind(kUsual, sockets), (std::vector<uint16_t>{22, 7443}));
+  EXPECT_EQ(ServersBehind(Rules({"--proxy-uid 7", "--exclude-inbound-ports 20-25"}), sockets),
+            (std::vector<uint16_t>{7443}));
+  EXPECT_TRUE(ServersBehind(Rules({"--proxy-uid 7", "--include-inbound-ports 22"}), sockets).empty());
+  TcpSocket connected = Listening("10.0.0.1", 80, 0);
+  connected.listening = false;
+  EXPECT_TRUE(ServersBehind(kUsual, {connected}).empty());
+  EXPECT_THAT(WarningOfServers({22, 7443}), HasSubstr("--exclude-inbound-ports 22,7443"));
+  EXPECT_EQ(WarningOfServers({}), "");
+}
+
 TEST(CaptureFindingsTest, RoutesThatAreMissingAreNamed) {
   PolicyRoutes routes = {true, true, true, false, true};
   ExpectProblem(JudgeCaptureRoutes(kTproxy, routes)[0], "the IPv6 rule", "capture up");

@@ -1,4 +1,5 @@
 // lanyard check: is everything reachable, in time and readable from here?
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,8 @@
 
 namespace lanyard {
 namespace {
+
+constexpr int kBetweenLooksMs = 200;
 
 const std::vector<std::string>& Parts() {
   static const auto& parts = *new std::vector<std::string>{"authority", "agent", "proxy", "capture"};
@@ -65,17 +68,26 @@ absl::Status CheckPart(const std::string& part, const Arguments& arguments, std:
 absl::Status Check(const Arguments& arguments, Output& output) {
   const absl::StatusOr<std::vector<std::string>> parts = PartsToCheck(arguments);
   if (!parts.ok()) return parts.status();
-  std::vector<Finding> findings;
-  for (const std::string& part : *parts) {
-    if (const absl::Status checked = CheckPart(part, arguments, findings); !checked.ok()) return checked;
+  const absl::StatusOr<absl::Duration> wait = WaitOf(arguments);
+  if (!wait.ok()) return wait.status();
+  const absl::Time until = SystemClock().Now() + *wait;
+  std::optional<Progress> progress;
+  if (*wait > absl::ZeroDuration()) progress.emplace("waiting until all is well");
+  while (true) {
+    std::vector<Finding> findings;
+    for (const std::string& part : *parts) {
+      if (const absl::Status checked = CheckPart(part, arguments, findings); !checked.ok()) return checked;
+    }
+    if (!HasProblem(findings) || SystemClock().Now() >= until) return ReportFindings(findings, output);
+    poll(nullptr, 0, kBetweenLooksMs);  // nothing tells when an agent, a proxy or rules appear
   }
-  return ReportFindings(findings, output);
 }
 
 }  // namespace
 
 Command CheckCommand() {
   std::vector<Flag> flags = WithAuthorityFlags({});
+  flags.back() = {.name = kWaitFlag, .help = "Look again until there is no problem, so long at most, such as 30s"};
   flags.push_back({.name = kWorkloadSocketFlag,
                    .help = "The agent's Workload API",
                    .fallback = "unix:///run/lanyard/agent.sock",
@@ -86,7 +98,8 @@ Command CheckCommand() {
                    .kind = Flag::Kind::kList});
   return {.name = "check",
           .summary = "Is everything reachable, in time, readable? Each problem with its remedy",
-          .examples = "  lanyard check\n  lanyard check --skip authority,capture -o json\n",
+          .examples = "  lanyard check\n  lanyard check --wait 30s\n"
+                      "  lanyard check --skip authority,capture -o json\n",
           .flags = flags,
           .run = Check};
 }

@@ -5,6 +5,15 @@ namespace {
 
 Flag TimeoutFlag() { return {.name = kTimeoutFlag, .help = "How long to wait for an answer", .fallback = "10s"}; }
 
+template <typename Client>
+absl::StatusOr<std::unique_ptr<Client>> ClientOf(const Arguments& arguments) {
+  const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
+  if (!timeout.ok()) return timeout.status();
+  const absl::StatusOr<absl::Duration> wait = WaitOf(arguments);
+  if (!wait.ok()) return wait.status();
+  return std::make_unique<Client>(arguments.Value(kAuthoritySocketFlag), *timeout, *wait);
+}
+
 }  // namespace
 
 std::vector<Flag> WithAuthorityFlags(std::vector<Flag> flags) {
@@ -13,6 +22,7 @@ std::vector<Flag> WithAuthorityFlags(std::vector<Flag> flags) {
                    .fallback = "/run/lanyard/authority.sock",
                    .environment = "LANYARD_AUTHORITY_SOCKET"});
   flags.push_back(TimeoutFlag());
+  flags.push_back({.name = kWaitFlag, .help = "Wait so long for an authority that has just been started, such as 10s"});
   return flags;
 }
 
@@ -25,16 +35,16 @@ std::vector<Flag> WithWorkloadApiFlags(std::vector<Flag> flags) {
   return flags;
 }
 
+absl::StatusOr<absl::Duration> WaitOf(const Arguments& arguments) {
+  return arguments.Has(kWaitFlag) ? arguments.Duration(kWaitFlag) : absl::ZeroDuration();
+}
+
 absl::StatusOr<std::unique_ptr<RegistryClient>> AuthorityOf(const Arguments& arguments) {
-  const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
-  if (!timeout.ok()) return timeout.status();
-  return std::make_unique<RegistryClient>(arguments.Value(kAuthoritySocketFlag), *timeout);
+  return ClientOf<RegistryClient>(arguments);
 }
 
 absl::StatusOr<std::unique_ptr<MeshRulesClient>> MeshRulesOf(const Arguments& arguments) {
-  const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
-  if (!timeout.ok()) return timeout.status();
-  return std::make_unique<MeshRulesClient>(arguments.Value(kAuthoritySocketFlag), *timeout);
+  return ClientOf<MeshRulesClient>(arguments);
 }
 
 }  // namespace lanyard

@@ -33,7 +33,7 @@ Command VersionCommand();
 // "apply", the same below `policy` and `route`: a file may hold both.
 Command ApplyCommand(const std::string& noun);
 
-// --authority-socket and --timeout, for commands that ask the authority.
+// --authority-socket, --timeout and --wait, for commands that ask the authority.
 std::vector<Flag> WithAuthorityFlags(std::vector<Flag> flags);
 // The authority that those flags name.
 absl::StatusOr<std::unique_ptr<RegistryClient>> AuthorityOf(const Arguments& arguments);
@@ -44,5 +44,9 @@ std::vector<Flag> WithWorkloadApiFlags(std::vector<Flag> flags);
 inline constexpr char kAuthoritySocketFlag[] = "--authority-socket";
 inline constexpr char kWorkloadSocketFlag[] = "--socket";
 inline constexpr char kTimeoutFlag[] = "--timeout";
+inline constexpr char kWaitFlag[] = "--wait";
+
+// Zero without --wait.
+absl::StatusOr<absl::Duration> WaitOf(const Arguments& arguments);
 
 }  // namespace lanyard

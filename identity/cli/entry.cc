@@ -4,6 +4,7 @@
 #include "identity/base/clock.h"
 #include "identity/cli/commands.h"
 #include "identity/cli/registry_client.h"
+#include "identity/cli/warnings.h"
 #include "nlohmann/json.hpp"
 
 namespace lanyard {
@@ -42,6 +43,10 @@ absl::Status Create(const Arguments& arguments, Output& output) {
   } else {
     output.Text(absl::StrCat("created entry ", created->id, ": ", created->spiffe_id, " for ",
                              absl::StrJoin(created->selectors, " and "), "\n"));
+  }
+  if (created->parent_id.empty()) return absl::OkStatus();
+  if (const auto agents = (*authority)->ListAgents(); agents.ok()) {
+    if (const std::string odd = WarningOfParent(created->parent_id, *agents); !odd.empty()) output.Warn(odd);
   }
   return absl::OkStatus();
 }

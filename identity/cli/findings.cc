@@ -197,6 +197,11 @@ Finding JudgeCapture(const absl::StatusOr<bool>& captured) {
           "run `lanyard capture up --proxy-uid USER`, or use --skip capture where the proxy has static listeners"};
 }
 
+bool HasProblem(const std::vector<Finding>& findings) {
+  return std::any_of(findings.begin(), findings.end(),
+                     [](const Finding& finding) { return finding.level == Level::kProblem; });
+}
+
 absl::Status ReportFindings(const std::vector<Finding>& findings, Output& output) {
   const auto problems = std::count_if(findings.begin(), findings.end(),
                                       [](const Finding& finding) { return finding.level == Level::kProblem; });

@@ -38,6 +38,8 @@ Finding JudgeView(const absl::StatusOr<AdminAnswer>& answer);
 // `captured`: whether any mode's capture is in force here, or why that cannot be seen.
 Finding JudgeCapture(const absl::StatusOr<bool>& captured);
 
+bool HasProblem(const std::vector<Finding>& findings);
+
 // Prints them. FailedPrecondition, with their number, where some are problems.
 absl::Status ReportFindings(const std::vector<Finding>& findings, Output& output);
 

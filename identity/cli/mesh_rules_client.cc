@@ -72,8 +72,8 @@ struct MeshRulesClient::Stub {
   }
 };
 
-MeshRulesClient::MeshRulesClient(const std::string& socket_path, absl::Duration timeout)
-    : stub_(std::make_unique<Stub>(Stub{ConnectToAuthority(socket_path, timeout), nullptr})) {
+MeshRulesClient::MeshRulesClient(const std::string& socket_path, absl::Duration timeout, absl::Duration wait)
+    : stub_(std::make_unique<Stub>(Stub{ConnectToAuthority(socket_path, timeout, wait), nullptr})) {
   stub_->rules = v1::MeshRules::NewStub(stub_->connection.channel);
 }
 
@@ -146,8 +146,13 @@ absl::StatusOr<NewBan> MeshRulesClient::AddBan(const BanSubject& subject, const 
   request.set_for_seconds(absl::ToInt64Seconds(length));
   const auto response = stub_->Call(&v1::MeshRules::Stub::Ban, request);
   if (!response.ok()) return response.status();
-  NewBan banned{{subject, reason, TimeFromProto(response->ban().created_at())}, response->view_version()};
-  if (response->ban().has_expires_at()) banned.ban.expires_at = TimeFromProto(response->ban().expires_at());
+  const auto ban_of = [&subject](const mesh::v1::Ban& message) {
+    Ban ban{subject, message.reason(), TimeFromProto(message.created_at())};
+    if (message.has_expires_at()) ban.expires_at = TimeFromProto(message.expires_at());
+    return ban;
+  };
+  NewBan banned{ban_of(response->ban()), response->view_version()};
+  if (response->has_replaced()) banned.replaced = ban_of(response->replaced());
   return banned;
 }
 
@@ -178,7 +183,7 @@ absl::StatusOr<MeshStatus> MeshRulesClient::GetMeshStatus() {
 absl::StatusOr<std::vector<ObservedProxy>> MeshRulesClient::ListObserved() {
   const Progress progress(absl::StrCat("waiting for the authority at ", stub_->connection.path));
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(SystemClock().Now() + stub_->connection.timeout));
+  SetPatience(stub_->connection, context);
   const auto reader = stub_->rules->ListObserved(&context, v1::ListObservedRequest());
   std::vector<ObservedProxy> proxies;
   for (v1::ObservedByProxy message; reader->Read(&message);) proxies.push_back(FromProto(message));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,12 +62,14 @@ struct MeshStatus {
 struct NewBan {
   Ban ban;
   uint64_t view_version = 0;
+  std::optional<Ban> replaced = std::nullopt;  // of the same subject
 };
 
-// Not thread-safe. Every call ends within the timeout; Unavailable and PermissionDenied name the socket and the remedy.
+// Not thread-safe. Every call ends within the timeout, after waiting for `wait` at most until the authority is there;
+// Unavailable and PermissionDenied name the socket and the remedy.
 class MeshRulesClient {
  public:
-  MeshRulesClient(const std::string& socket_path, absl::Duration timeout);
+  MeshRulesClient(const std::string& socket_path, absl::Duration timeout, absl::Duration wait = absl::ZeroDuration());
   ~MeshRulesClient();
 
   absl::StatusOr<std::vector<AppliedRecord>> Apply(const RulesFile& rules, bool dry_run);

@@ -87,6 +87,15 @@ void Output::Error(const absl::Status& status) {
   }
 }
 
+void Output::Warn(absl::string_view warning) {
+  fflush(out_);
+  if (json()) {
+    fprintf(err_, "%s\n", Dump({{"warning", std::string(warning)}}, -1).c_str());
+  } else {
+    fprintf(err_, "lanyard: warning: %s\n", std::string(warning).c_str());
+  }
+}
+
 bool Output::Flush() {
   if (fflush(out_) == 0 && !ferror(out_)) return true;
   fprintf(err_, "lanyard: standard output could not be written: %s\n", strerror(errno));

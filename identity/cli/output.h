@@ -38,6 +38,8 @@ class Output {
   std::string Coloured(Colour colour, absl::string_view text) const;
 
   void Error(const absl::Status& status);
+  // What was done may not be what was meant: a line on standard error, in JSON too ("warning").
+  void Warn(absl::string_view warning);
   // False, with a message, when standard output did not take everything (a full disk, a closed pipe).
   bool Flush();
 

@@ -42,8 +42,8 @@ struct RegistryClient::Stub {
   }
 };
 
-RegistryClient::RegistryClient(std::string socket_path, absl::Duration timeout)
-    : stub_(std::make_unique<Stub>(Stub{ConnectToAuthority(socket_path, timeout), nullptr})) {
+RegistryClient::RegistryClient(std::string socket_path, absl::Duration timeout, absl::Duration wait)
+    : stub_(std::make_unique<Stub>(Stub{ConnectToAuthority(socket_path, timeout, wait), nullptr})) {
   stub_->registry = v1::Registry::NewStub(stub_->connection.channel);
 }
 

@@ -61,10 +61,11 @@ struct AuthorityStatus {
   std::string grpc_address;
 };
 
-// Not thread-safe. Every call ends within the timeout; Unavailable and PermissionDenied name the socket and the remedy.
+// Not thread-safe. Every call ends within the timeout, after waiting for `wait` at most until the authority is there;
+// Unavailable and PermissionDenied name the socket and the remedy.
 class RegistryClient {
  public:
-  RegistryClient(std::string socket_path, absl::Duration timeout);
+  RegistryClient(std::string socket_path, absl::Duration timeout, absl::Duration wait = absl::ZeroDuration());
   ~RegistryClient();
 
   absl::StatusOr<EntryRecord> CreateEntry(const EntryRecord& entry);

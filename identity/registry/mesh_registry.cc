@@ -215,6 +215,8 @@ absl::StatusOr<MeshRegistry::Banned> MeshRegistry::AddBan(BanSubject subject, st
   {
     std::lock_guard<std::mutex> lock(change_mutex_);
     const std::shared_ptr<const MeshSnapshot> current = snapshot();
+    const Ban* const before = current->bans->FindSubject(banned.ban.subject, banned.ban.created_at);
+    if (before != nullptr) banned.replaced = *before;
     std::vector<Ban> bans = Without(current->bans->all(), banned.ban.subject);
     if (bans.size() >= kMaxBans) return Full(kMaxBans, "bans");
     bans.push_back(banned.ban);

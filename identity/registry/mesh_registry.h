@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,9 +73,11 @@ class MeshRegistry {
   struct Banned {
     Ban ban;
     uint64_t version;  // of the mesh from which on it is in force
+    std::optional<Ban> replaced = std::nullopt;
   };
-  // Replaces a ban of the same subject. Zero `length` is until unbanned. InvalidArgument: a subject that would shut out
-  // the authority's own or agents by ID, an agent of elsewhere, a length out of range; ResourceExhausted at a limit.
+  // Replaces a ban of the same subject, and says which was still in force. Zero `length` is until unbanned.
+  // InvalidArgument: a subject that would shut out the authority's own or agents by ID, an agent of elsewhere, a length
+  // out of range; ResourceExhausted at a limit.
   absl::StatusOr<Banned> AddBan(BanSubject subject, std::string reason, absl::Duration length);
   // NotFound names the subject.
   absl::Status RemoveBan(const BanSubject& subject);

@@ -141,8 +141,12 @@ TEST_F(MeshRegistryTest, ABannedIdIsRefusedAndAnUnbannedOneIsNot) {
 }
 
 TEST_F(MeshRegistryTest, ABanSurvivesARestartAndIsReplacedByTheNext) {
-  ASSERT_TRUE(mesh_->AddBan(Subject("spiffe://example.org/web"), "one", absl::ZeroDuration()).ok());
-  ASSERT_TRUE(mesh_->AddBan(Subject("spiffe://example.org/web"), "two", absl::Hours(1)).ok());
+  const auto first = mesh_->AddBan(Subject("spiffe://example.org/web"), "one", absl::ZeroDuration());
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(first->replaced, std::nullopt);
+  const auto second = mesh_->AddBan(Subject("spiffe://example.org/web"), "two", absl::Hours(1));
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(second->replaced, first->ban) << "whoever asked is told what is no more";
   Reopen();
   ASSERT_EQ(mesh_->snapshot()->bans->all().size(), 1u);
   EXPECT_EQ(mesh_->snapshot()->bans->all()[0].reason, "two");

@@ -128,8 +128,10 @@ class MeshRulesService final : public v1::MeshRules::Service {
          {"reason", banned->ban.reason},
          {"expires_at", absl::FormatTime(banned->ban.expires_at, absl::UTCTimeZone())},
          {"version", static_cast<int64_t>(banned->version)},
+         {"replaced", banned->replaced ? banned->replaced->Explanation() : ""},
          {"operator", facts_.OperatorOf(*call)}});
     *response->mutable_ban() = ToProto(banned->ban);
+    if (banned->replaced) *response->mutable_replaced() = ToProto(*banned->replaced);
     response->set_view_version(banned->version);
     return grpc::Status::OK;
   }

@@ -127,6 +127,11 @@ TEST_F(MeshRulesServiceTest, BansAreListedUntilTheyAreTakenBack) {
   ASSERT_TRUE(Call(&v1::MeshRules::Stub::Ban, request, &banned).ok());
   EXPECT_EQ(banned.view_version(), mesh_->snapshot()->version);
   EXPECT_EQ(banned.ban().expires_at().seconds() - banned.ban().created_at().seconds(), 60);
+  EXPECT_FALSE(banned.has_replaced());
+  v1::BanResponse again;
+  ASSERT_TRUE(Call(&v1::MeshRules::Stub::Ban, request, &again).ok());
+  EXPECT_EQ(again.replaced().reason(), "stolen");
+  EXPECT_EQ(again.replaced().expires_at().seconds(), banned.ban().expires_at().seconds());
   v1::ListBansResponse listed;
   ASSERT_TRUE(Call(&v1::MeshRules::Stub::ListBans, v1::ListBansRequest(), &listed).ok());
   ASSERT_EQ(listed.bans_size(), 1);

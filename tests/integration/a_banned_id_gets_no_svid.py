@@ -18,6 +18,16 @@ def test(scope):
     check.assertTrue(refused and all(f"{CLIENT_ID} is banned until it is unbanned" in line for line in refused), refused)
     check.assertEqual(mesh.fetch(mesh.server, mesh.server.uid).returncode, 0)
 
+    # A second ban takes the first one's place, and says so.
+    again = mesh.cli("ban", CLIENT_ID, "--for", "1h")
+    check.assertEqual([again["reason"], again["replaced"]["reason"]], ["", "leaked key"])
+    # One that names nobody is in force, and says so.
+    for subject in ("spiffe://example.org/cleint", "agent:nosuch"):
+        done = mesh.run_cli("ban", subject)
+        check.assertEqual(done.returncode, 0)
+        check.assertIn("warning: the ban is in force, but no", done.stderr)
+        mesh.cli("unban", subject)
+
     mesh.cli("unban", CLIENT_ID)
     check.assertEqual(mesh.cli("bans")["bans"], [])
     waiting.until(lambda: mesh.fetch(mesh.client, mesh.client.uid).returncode == 0,
