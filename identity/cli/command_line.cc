@@ -52,17 +52,16 @@ void AddFlag(CLI::App& app, const Flag& flag, ParsedCommand& parsed) {
 
 void AddCommand(CLI::App& app, const Command& command, ParsedCommands& all) {
   app.set_help_flag("-h,--help", "Print this help and exit");
+  if (!command.version.empty()) app.set_version_flag("--version", command.version, "Print the version and exit");
   if (!command.examples.empty()) app.footer(absl::StrCat("Examples:\n", command.examples));
-  if (command.run != nullptr) {
-    auto parsed = std::make_unique<ParsedCommand>();
-    parsed->command = &command;
-    parsed->app = &app;
-    for (const Flag& flag : command.flags) AddFlag(app, flag, *parsed);
-    app.add_option("-o,--output", parsed->values[kOutputFlag], "text or json")
-        ->type_name("FORMAT")
-        ->default_val("text");
-    all.push_back(std::move(parsed));
-  }
+  auto parsed = std::make_unique<ParsedCommand>();
+  parsed->command = &command;
+  parsed->app = &app;
+  for (const Flag& flag : command.flags) AddFlag(app, flag, *parsed);
+  app.add_option(absl::StrCat("-o,", kOutputFlag), parsed->values[kOutputFlag], "text or json")
+      ->type_name("FORMAT")
+      ->default_val("text");
+  all.push_back(std::move(parsed));
   for (const Command& child : command.children) AddCommand(*app.add_subcommand(child.name, child.summary), child, all);
 }
 
@@ -104,9 +103,24 @@ std::string UnknownWord(const CLI::App& app, absl::string_view word) {
   return message;
 }
 
+// The --output of this command, or else of one it stands below.
+std::string FormatOf(const CLI::App& app) {
+  for (const CLI::App* at = &app; at != nullptr; at = at->get_parent()) {
+    const CLI::Option* const option = at->get_option(kOutputFlag);
+    if (option->count() > 0) return option->results().back();
+  }
+  return "text";
+}
+
 int ReportUsage(CLI::App& root, absl::string_view message) {
-  const std::string path = CommandPath(Innermost(root));
-  fprintf(stderr, "%s: %s (see '%s --help')\n", path.c_str(), std::string(message).c_str(), path.c_str());
+  const CLI::App& innermost = Innermost(root);
+  const std::string path = CommandPath(innermost);
+  const std::string text = absl::StrCat(message, " (see '", path, " --help')");
+  if (FormatOf(innermost) == "json") {
+    Output(Output::Format::kJson, stdout, stderr).Error(absl::InvalidArgumentError(absl::StrCat(path, ": ", text)));
+  } else {
+    fprintf(stderr, "%s: %s\n", path.c_str(), text.c_str());
+  }
   return kExitUsage;
 }
 
@@ -129,7 +143,7 @@ Arguments CollectArguments(const ParsedCommand& parsed) {
 
 int RunParsed(CLI::App& root, const ParsedCommand& parsed) {
   const Arguments arguments = CollectArguments(parsed);
-  const std::string& format = arguments.Value(kOutputFlag);
+  const std::string format = FormatOf(*parsed.app);
   if (format != "text" && format != "json") {
     return ReportUsage(root, absl::StrCat("--output is '", format, "'; it must be text or json"));
   }
@@ -189,12 +203,15 @@ int RunCommandLine(const Command& root, int argc, const char* const* argv) {
     fputs(innermost.help(innermost.get_parent() == nullptr ? "" : CommandPath(*innermost.get_parent())).c_str(),
           stdout);
     return kExitOk;
+  } catch (const CLI::CallForVersion&) {
+    printf("%s\n", root.version.c_str());
+    return kExitOk;
   } catch (const CLI::ParseError& error) {
     return ReportParseError(app, error);
   }
   CLI::App& innermost = Innermost(app);
   for (const auto& parsed : commands) {
-    if (parsed->app == &innermost) return RunParsed(app, *parsed);
+    if (parsed->app == &innermost && parsed->command->run != nullptr) return RunParsed(app, *parsed);
   }
   const std::string path = innermost.get_parent() == nullptr ? "" : CommandPath(*innermost.get_parent());
   fputs(innermost.help(path).c_str(), stderr);

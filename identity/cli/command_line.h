@@ -45,7 +45,7 @@ class Arguments {
   std::map<std::string, std::vector<std::string>> values_;
 };
 
-// A command with children, or one that runs. Every command that runs also has -o/--output.
+// A command with children, or one that runs. Every command has -o/--output; the innermost that is given counts.
 struct Command {
   std::string name;
   std::string summary;
@@ -53,13 +53,14 @@ struct Command {
   std::vector<Flag> flags = {};
   std::function<absl::Status(const Arguments&, Output&)> run = nullptr;
   std::vector<Command> children = {};
+  std::string version = "";  // what --version prints; of the outermost command
 };
 
 // A mistake on the command line: exit code 2 instead of 1.
 absl::Status UsageError(absl::string_view message);
 bool IsUsageError(const absl::Status& status);
 
-// Parses, runs, prints errors to standard error; the result is the exit code.
+// Parses, runs, prints errors to standard error, with -o json in JSON; the result is the exit code.
 int RunCommandLine(const Command& root, int argc, const char* const* argv);
 
 }  // namespace lanyard

@@ -49,7 +49,11 @@ class CommandLineTest : public ::testing::Test {
                       return absl::OkStatus();
                     }};
     Command thing = {.name = "thing", .summary = "Things", .examples = "  tool thing make\n", .children = {make, drop}};
-    return {.name = "tool", .summary = "A tool", .examples = "  tool thing\n", .children = {thing}};
+    return {.name = "tool",
+            .summary = "A tool",
+            .examples = "  tool thing\n",
+            .children = {thing},
+            .version = "tool 7"};
   }
 
   absl::Status result_;
@@ -120,6 +124,32 @@ TEST_F(CommandLineTest, AWrongFormatOrDurationIsAUsageError) {
     EXPECT_EQ(Run({"thing", "make", "--name", "x", "--wait", wait}), kExitUsage) << wait;
     EXPECT_THAT(err_, HasSubstr("it must be a duration above zero"));
   }
+}
+
+TEST_F(CommandLineTest, TheFormatMayStandBeforeTheCommandAndTheInnermostCounts) {
+  EXPECT_EQ(Run({"-o", "json", "thing", "make", "--name", "x"}), kExitOk);
+  EXPECT_TRUE(json_);
+  EXPECT_EQ(Run({"thing", "--output=json", "make", "--name", "x"}), kExitOk);
+  EXPECT_TRUE(json_);
+  EXPECT_EQ(Run({"-o", "json", "thing", "make", "--name", "x", "-o", "text"}), kExitOk);
+  EXPECT_FALSE(json_);
+  EXPECT_EQ(Run({"-o", "yaml", "thing", "make", "--name", "x"}), kExitUsage);
+}
+
+TEST_F(CommandLineTest, AUsageErrorIsInTheFormatThatWasAskedFor) {
+  EXPECT_EQ(Run({"thing", "make", "-o", "json", "--nmae", "x"}), kExitUsage);
+  EXPECT_EQ(err_,
+            "{\"error\":\"tool thing make: there is no option --nmae; did you mean --name? (see 'tool thing make "
+            "--help')\",\"code\":\"INVALID_ARGUMENT\"}\n");
+  EXPECT_EQ(Run({"-o", "json", "thing", "make"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("{\"error\":\"tool thing make: --name is required"));
+  EXPECT_EQ(Run({"-o", "json", "thing", "make", "--name", "x", "--wait", "soon"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("\"code\":\"INVALID_ARGUMENT\""));
+}
+
+TEST_F(CommandLineTest, TheVersionIsPrintedToStandardOutput) {
+  EXPECT_EQ(Run({"--version"}), kExitOk);
+  EXPECT_EQ(out_, "tool 7\n");
 }
 
 TEST_F(CommandLineTest, HelpHasExamplesAtEachLevelAndSucceeds) {

@@ -1,5 +1,7 @@
 // lanyard: the command line for operators and workloads.
+#include "absl/strings/str_cat.h"
 #include "identity/base/process.h"
+#include "identity/base/version.h"
 #include "identity/cli/command_line.h"
 #include "identity/cli/commands.h"
 
@@ -23,6 +25,7 @@ int main(int argc, char** argv) {
                    lanyard::RouteCommand(), lanyard::BanCommand(), lanyard::UnbanCommand(), lanyard::BansCommand(),
                    lanyard::MeshCommand(), lanyard::ProxyCommand(), lanyard::TapCommand(), lanyard::BundleCommand(),
                    lanyard::SvidCommand(), lanyard::CaptureCommand(), lanyard::CheckCommand(),
-                   lanyard::VersionCommand()}};
+                   lanyard::VersionCommand()},
+      .version = absl::StrCat("lanyard ", lanyard::kVersion)};
   return lanyard::RunCommandLine(root, argc, argv);
 }
