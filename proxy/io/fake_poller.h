@@ -1,8 +1,11 @@
-// A poller without descriptors whose waits take virtual time.
+// A poller whose waits take virtual time, and which does not look at descriptors unless it is told to.
 #pragma once
+
+#include <poll.h>
 
 #include <algorithm>
 #include <deque>
+#include <map>
 
 #include "identity/base/fake_clock.h"
 #include "proxy/io/poller.h"
@@ -15,11 +18,17 @@ class FakePoller : public Poller {
  public:
   explicit FakePoller(FakeClock* clock) : clock_(clock) {}
 
-  absl::Status Add(int, uint32_t, IoHandler*) override { return absl::OkStatus(); }
-  void Remove(int) override {}
+  absl::Status Add(int fd, uint32_t, IoHandler* handler) override {
+    watched_[fd] = handler;
+    return absl::OkStatus();
+  }
+  void Remove(int fd) override { watched_.erase(fd); }
+  // From now on handlers are told of descriptors that can be read, or whose other end is closed. That takes no time.
+  void LookAtDescriptors() { looks_ = true; }
   void Queue(IoHandler* handler, uint32_t events) { events_.push_back({handler, events}); }
 
   size_t Wait(absl::Span<PollEvent> out, absl::Duration timeout) override {
+    if (looks_) Look();
     if (events_.empty() && timeout != absl::InfiniteDuration()) {
       clock_->Advance(std::max(timeout, absl::ZeroDuration()));
     }
@@ -30,7 +39,16 @@ class FakePoller : public Poller {
   }
 
  private:
+  void Look() {
+    for (const auto& [fd, handler] : watched_) {
+      pollfd watched = {.fd = fd, .events = POLLIN, .revents = 0};
+      if (poll(&watched, 1, 0) > 0) Queue(handler, static_cast<uint32_t>(watched.revents));
+    }
+  }
+
   FakeClock* clock_;
+  bool looks_ = false;
+  std::map<int, IoHandler*> watched_;
   std::deque<PollEvent> events_;
 };
 

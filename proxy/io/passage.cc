@@ -55,7 +55,13 @@ Passage::Passage(UniqueFd fd) : fd_(std::move(fd)) {
   fcntl(fd_.get(), F_SETFD, FD_CLOEXEC);
 }
 
-absl::Status Passage::Send(absl::string_view text, int fd) {
+absl::Status Passage::Send(absl::string_view text, int fd) { return SendWith(MSG_NOSIGNAL, text, fd); }
+
+absl::Status Passage::TrySend(absl::string_view text, int fd) {
+  return SendWith(MSG_NOSIGNAL | MSG_DONTWAIT, text, fd);
+}
+
+absl::Status Passage::SendWith(int flags, absl::string_view text, int fd) {
   if (text.empty() || text.size() > kMaxMessageBytes) return absl::InvalidArgumentError("a message of a bad size");
   iovec bytes = {.iov_base = const_cast<char*>(text.data()), .iov_len = text.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
@@ -73,15 +79,23 @@ absl::Status Passage::Send(absl::string_view text, int fd) {
   }
   ssize_t sent;
   do {
-    sent = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    sent = sendmsg(fd_.get(), &message, flags);
   } while (sent < 0 && errno == EINTR);
   if (sent >= 0) return absl::OkStatus();
   if (errno == EPIPE || errno == ECONNRESET) return Gone();
-  return absl::ErrnoToStatus(errno, "the other process takes no message");
+  const absl::Status status = absl::ErrnoToStatus(errno, "the other process takes no message");
+  return (flags & MSG_DONTWAIT) != 0 ? absl::ResourceExhaustedError(status.message()) : status;
 }
 
 absl::StatusOr<Passage::Message> Passage::Receive(absl::Duration timeout) {
   if (absl::Status readable = WaitReadable(fd_.get(), timeout); !readable.ok()) return readable;
+  absl::StatusOr<Message> received = ReceiveNow();
+  // Said once, before what the other end had sent, if that end was closed with messages unread there.
+  if (absl::IsUnavailable(received.status())) received = ReceiveNow();
+  return received;
+}
+
+absl::StatusOr<Passage::Message> Passage::ReceiveNow() {
   char text[kMaxMessageBytes];
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   iovec bytes = {.iov_base = text, .iov_len = sizeof(text)};
@@ -95,7 +109,9 @@ absl::StatusOr<Passage::Message> Passage::Receive(absl::Duration timeout) {
   if (size == 0 || (size < 0 && errno == ECONNRESET)) return Gone();
   if (size < 0) return absl::ErrnoToStatus(errno, "a message could not be read");
   Message received{std::string(text, static_cast<size_t>(size)), DescriptorOf(message)};
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return absl::DataLossError("a message is too long");
+  // Where no descriptor is free here, the one that came is closed, and the message is without.
+  const bool several = (message.msg_flags & MSG_CTRUNC) != 0 && received.fd.valid();
+  if (several || (message.msg_flags & MSG_TRUNC) != 0) return absl::DataLossError("a message is too long");
   return received;
 }
 

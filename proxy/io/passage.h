@@ -27,7 +27,7 @@ class Passage {
 
   struct Message {
     std::string text;
-    UniqueFd fd;  // invalid: none came with it
+    UniqueFd fd;  // invalid: none came with it, or this process has no number free for it
   };
 
   static absl::StatusOr<std::pair<Passage, Passage>> Pair();
@@ -36,13 +36,20 @@ class Passage {
 
   // `text` is not empty; the other end gets a descriptor of its own for `fd` (-1: none). Unavailable: nobody is there.
   absl::Status Send(absl::string_view text, int fd = -1);
-  // DeadlineExceeded: nothing came. Unavailable: the other end is closed. DataLoss: longer than kMaxMessageBytes, or
-  // with several descriptors.
+  // Likewise, but does not wait. ResourceExhausted: not now, be it that the other end has not read enough, or that too
+  // many descriptors are on their way.
+  absl::Status TrySend(absl::string_view text, int fd = -1);
+  // DeadlineExceeded: nothing came. Unavailable: the other end is closed, and all that it had sent was received.
+  // DataLoss: longer than kMaxMessageBytes, or with several descriptors.
   absl::StatusOr<Message> Receive(absl::Duration timeout);
 
   int fd() const { return fd_.get(); }
+  UniqueFd Release() { return std::move(fd_); }
 
  private:
+  absl::Status SendWith(int flags, absl::string_view text, int fd);
+  absl::StatusOr<Message> ReceiveNow();
+
   UniqueFd fd_;
 };
 

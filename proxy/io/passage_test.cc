@@ -1,6 +1,7 @@
 #include "proxy/io/passage.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <string>
@@ -41,6 +42,52 @@ TEST(Passage, NothingIsATimeoutAndAClosedEndIsSaid) {
   { const Passage gone = std::move(one); }
   EXPECT_TRUE(absl::IsUnavailable(other.Receive(kPatience).status()));
   EXPECT_TRUE(absl::IsUnavailable(other.Send("anybody?")));
+}
+
+// The kernel says first that something was not read there, and only then what had been sent.
+TEST(Passage, WhatWasSentIsReceivedThoughItsSenderHadNotReadAll) {
+  auto [one, other] = Passage::Pair().value();
+  ASSERT_TRUE(other.Send("never read").ok());
+  ASSERT_TRUE(one.Send("first").ok());
+  ASSERT_TRUE(one.Send("second").ok());
+  { const Passage gone = std::move(one); }
+  for (const char* text : {"first", "second"}) {
+    const auto received = other.Receive(kPatience);
+    ASSERT_TRUE(received.ok()) << received.status();
+    EXPECT_EQ(received->text, text);
+  }
+  EXPECT_TRUE(absl::IsUnavailable(other.Receive(kPatience).status()));
+}
+
+TEST(Passage, WithoutAFreeDescriptorAMessageComesWithoutItsOwn) {
+  auto [one, other] = Passage::Pair().value();
+  ASSERT_TRUE(one.Send("with a socket", one.fd()).ok());
+  ASSERT_TRUE(one.Send("and more").ok());
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  UniqueFd highest(dup(0));
+  const rlimit tight = {static_cast<rlim_t>(highest.get()), before.rlim_max};
+  highest.Reset();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &tight), 0);
+  const auto first = other.Receive(kPatience);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->text, "with a socket");
+  EXPECT_FALSE(first->fd.valid());
+  EXPECT_EQ(other.Receive(kPatience)->text, "and more");
+}
+
+TEST(Passage, WhatDoesNotFitNowIsSaidAtOnce) {
+  auto [one, other] = Passage::Pair().value();
+  size_t sent = 0;
+  absl::Status status;
+  while ((status = one.TrySend("x")).ok() && sent < 1000000) ++sent;
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_EQ(other.Receive(kPatience)->text, "x");
+  for (size_t i = 1; i < sent; ++i) ASSERT_TRUE(other.Receive(kPatience).ok());
+  EXPECT_TRUE(one.TrySend("y").ok());
+  { const Passage gone = std::move(other); }
+  EXPECT_TRUE(absl::IsUnavailable(one.TrySend("anybody?")));
 }
 
 TEST(Passage, WhatIsTooLongOrEmptyIsNotSent) {

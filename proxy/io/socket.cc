@@ -162,4 +162,9 @@ void ResetOnClose(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
+void FinishOnClose(int fd) {
+  const linger none{};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 }  // namespace lanyard

@@ -43,5 +43,7 @@ Dialled DialFrom(const SocketAddress& source, const SocketAddress& destination);
 
 // The next close sends RST instead of FIN.
 void ResetOnClose(int fd);
+// As if ResetOnClose had not been called.
+void FinishOnClose(int fd);
 
 }  // namespace lanyard

@@ -66,6 +66,16 @@ TEST_F(SocketTest, ResetOnCloseIsSeenAsAReset) {
   EXPECT_EQ(errno, ECONNRESET);
 }
 
+TEST_F(SocketTest, FinishOnCloseTakesItBack) {
+  Dialled dialled = Dial(address_);
+  const UniqueFd accepted = Accept();
+  ResetOnClose(dialled.fd.get());
+  FinishOnClose(dialled.fd.get());
+  dialled.fd.Reset();
+  char byte;
+  EXPECT_EQ(recv(accepted.get(), &byte, 1, 0), 0);
+}
+
 TEST_F(SocketTest, ADialMayBeFromAnybodysAddress) {
   const SocketAddress somebody = SocketAddress::Parse("192.0.2.7:40000").value();
   const Dialled dialled = DialFrom(somebody, address_);

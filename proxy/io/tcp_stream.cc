@@ -43,6 +43,13 @@ std::unique_ptr<TcpStream> TcpStream::Accepted(EventLoop* loop, UniqueFd fd) {
   return stream;
 }
 
+std::unique_ptr<TcpStream> TcpStream::Inherited(EventLoop* loop, UniqueFd fd, bool shut) {
+  FinishOnClose(fd.get());
+  std::unique_ptr<TcpStream> stream = Accepted(loop, std::move(fd));
+  stream->shut_ = shut;
+  return stream;
+}
+
 std::unique_ptr<TcpStream> TcpStream::Dialling(EventLoop* loop, const SocketAddress& destination, OwnSockets* own,
                                                uint8_t hops) {
   return Of(loop, Dial(destination), destination, own, hops);

@@ -19,6 +19,9 @@ class TcpStream : public Stream, private IoHandler {
  public:
   // A connected, non-blocking socket, as accept4 gives it.
   static std::unique_ptr<TcpStream> Accepted(EventLoop* loop, UniqueFd fd);
+  // Likewise one that another process had (and passed on so that it would be reset if it got lost, ResetOnClose);
+  // `shut`: its other side was told that nothing more comes.
+  static std::unique_ptr<TcpStream> Inherited(EventLoop* loop, UniqueFd fd, bool shut);
   // Never null: what fails at once is told by Open. `own` (null: nobody) is told while it is open.
   static std::unique_ptr<TcpStream> Dialling(EventLoop* loop, const SocketAddress& destination,
                                              OwnSockets* own = nullptr, uint8_t hops = 1);

@@ -141,6 +141,22 @@ TEST(TcpStreamDialled, IsKnownForOurOwnWhileItIsOpenFromWhicheverAddress) {
   }
 }
 
+// Both sides have ended, so that to say so once more would be an error.
+TEST(TcpStreamRelease, WhatWasToldIsNotToldAgain) {
+  TcpHarness harness("127.0.0.1:0");
+  StreamEnds ends = harness.Connect();
+  ASSERT_TRUE(harness.TurnUntil([&] { return ends.left->Open().status == IoStatus::kOk; }));
+  ASSERT_EQ(ends.left->ShutdownWrite().status, IoStatus::kOk);
+  ASSERT_EQ(ends.right->ShutdownWrite().status, IoStatus::kOk);
+  UniqueFd fd = ends.right->ReleaseFd();
+  ASSERT_TRUE(fd.valid());
+  ends.right = TcpStream::Inherited(harness.loop(), std::move(fd), true);
+  StreamReader reader(ends.right.get());
+  ASSERT_TRUE(harness.TurnUntil([&] { return reader.Drain(); }));
+  EXPECT_EQ(reader.last(), IoStatus::kEnd);
+  EXPECT_EQ(ends.right->ShutdownWrite().status, IoStatus::kOk);
+}
+
 class DiallingNobody : public testing::Test {
  protected:
   std::unique_ptr<EventLoop> loop_ = EventLoop::Create(EpollPoller::Create().value(), &SystemClock()).value();
