@@ -27,6 +27,13 @@ std::unique_ptr<LinkInquiry> LinkInquiry::Vouch(EventLoop* loop, std::unique_ptr
   return inquiry;
 }
 
+std::unique_ptr<LinkInquiry> LinkInquiry::Attach(EventLoop* loop, std::unique_ptr<Link> link,
+                                                 const AttachRequest& request, Done done) {
+  std::unique_ptr<LinkInquiry> inquiry(new LinkInquiry(loop, std::move(link), std::move(done)));
+  inquiry->link_->Attach(request);
+  return inquiry;
+}
+
 // Only told while a PONG is awaited: no call is begun where the peer wants none.
 void LinkInquiry::OnGoAway(Link*, GoAwayReason) {
   Finish(absl::UnavailableError("the far proxy wants no more streams on this link"));
@@ -38,11 +45,11 @@ void LinkInquiry::OnClosed(Link* link) {
   Finish(std::move(status));
 }
 
-void LinkInquiry::Finish(absl::Status status) {
+void LinkInquiry::Finish(absl::Status status, uint32_t shard) {
   timer_.Stop();
   if (link_ != nullptr) link_->Observe(nullptr);
   const Done done = std::move(done_);
-  done({std::move(link_), std::move(status)});  // `this` may be gone
+  done({std::move(link_), std::move(status), shard});  // `this` may be gone
 }
 
 }  // namespace lanyard

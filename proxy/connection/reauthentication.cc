@@ -65,8 +65,11 @@ void Reauthentication::PeerAsks(GoAwayReason reason) {
   if (reason == GoAwayReason::kRotated && context_->view->on_svid_expiry != OnSvidExpiry::kReauthenticate) return;
   const bool dealt_with = stream_->link() != nullptr && stream_->link()->opened() == vouched_for_;
   if (reason == GoAwayReason::kRotated && dealt_with) return;
+  const bool began = reason == GoAwayReason::kDraining && !draining_;
   draining_ = reason == GoAwayReason::kDraining;
-  if (dial_ != nullptr || inquiry_ != nullptr || cause_ == ReauthenticationCause::kPeerAsked) return;
+  if (began) drain_pause_ = kFirstDrainPause;
+  if (dial_ != nullptr || inquiry_ != nullptr) return;
+  if (cause_ == ReauthenticationCause::kPeerAsked && !began) return;
   At(absl::ZeroDuration(), ReauthenticationCause::kPeerAsked);
 }
 
@@ -156,6 +159,13 @@ void Reauthentication::Again(const absl::Status& why) {
   Later();
 }
 
-void Reauthentication::Later() { At(std::max(Left() * 0.125, kShortestPause) * (0.75 + 0.5 * Random()), cause_); }
+void Reauthentication::Later() {
+  absl::Duration pause = std::max(Left() * 0.125, kShortestPause);
+  if (draining_) {
+    pause = std::min(pause, drain_pause_);
+    drain_pause_ *= 2;
+  }
+  At(pause * (0.75 + 0.5 * Random()), cause_);
+}
 
 }  // namespace lanyard

@@ -167,6 +167,42 @@ TEST_F(ReauthenticationTest, AStreamThatEndsWhileALinkIsMadeForItLeavesTheLinkTo
                                    [static_cast<size_t>(CloseReason::kHandshakeFailed)].value(), 0u);
 }
 
+// Whoever takes over there may just begin: an eighth of an hour would be late.
+TEST_F(ReauthenticationTest, WhileThePeerDrainsItIsTriedSoonAgain) {
+  BothViews();
+  const size_t call = Call();
+  ASSERT_TRUE(Echoes(call));
+  reachable_ = false;
+  server_table_.AskToMove();
+  Pass(absl::Seconds(12));
+  const size_t asked = static_cast<size_t>(ReauthenticationCause::kPeerAsked);
+  EXPECT_GE(counters_.reauthentication_failures[asked].value(), 3u);
+  EXPECT_LE(counters_.reauthentication_failures[asked].value(), 6u) << "each pause is twice the last";
+  reachable_ = true;
+  Pass(absl::Seconds(25));
+  EXPECT_EQ(Reauthentications(ReauthenticationCause::kPeerAsked), 1u);
+  EXPECT_TRUE(Echoes(call));
+}
+
+// It has asked for its SVID's sake, which may wait; that its process ends may not.
+TEST_F(ReauthenticationTest, APeerThatWasRotatedAndThenDrainsIsTriedSoonAgain) {
+  BothViews();
+  const size_t call = Call();
+  ASSERT_TRUE(Echoes(call));
+  reachable_ = false;
+  RotateApi(absl::Hours(2));
+  const size_t asked = static_cast<size_t>(ReauthenticationCause::kPeerAsked);
+  for (int minute = 0; minute < 60 && counters_.reauthentication_failures[asked].value() == 0; ++minute) {
+    Pass(absl::Minutes(1));
+  }
+  ASSERT_EQ(counters_.reauthentication_failures[asked].value(), 1u);
+  reachable_ = true;
+  server_table_.AskToMove();
+  Pass(absl::Seconds(3));
+  EXPECT_EQ(Reauthentications(ReauthenticationCause::kPeerAsked), 1u);
+  EXPECT_TRUE(Echoes(call));
+}
+
 TEST_F(ReauthenticationTest, AnotherIdentityThatAnswersDoesNotGetTheStream) {
   web_ = Fresh(kWebId, absl::Seconds(40));
   auto view = OutboundView(RouteAction::kMutualTls, {"spiffe://example.org/*"});

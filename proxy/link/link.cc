@@ -18,7 +18,7 @@ absl::Span<const uint8_t> Bytes(absl::string_view text) {
 absl::string_view LateText(Link::State state) {
   switch (state) {
     case Link::State::kClosing: return "the peer did not close a stream that was reset in time";
-    case Link::State::kVouching: return "the peer did not answer VOUCH in time";
+    case Link::State::kVouching: return "the peer did not answer VOUCH or ATTACH in time";
     default: return "the peer did not say close_notify in time";
   }
 }
@@ -123,8 +123,12 @@ void Link::OnRequest(const Frame& frame) {
   TellClosed();
 }
 
+bool Link::Overrides(GoAwayReason reason) const {
+  return !going_away_.has_value() || (reason == GoAwayReason::kDraining && going_away_ != reason);
+}
+
 void Link::GoAway(GoAwayReason reason) {
-  if (role_ != LinkRole::kAcceptor || going_away_.has_value()) return;
+  if (role_ != LinkRole::kAcceptor || !Overrides(reason)) return;
   going_away_ = reason;
   go_away_due_ = true;
   if (FlushOwn() == IoStatus::kError) Soon();
@@ -146,8 +150,22 @@ void Link::Refuse(RefuseReason reason, absl::string_view text) {
 
 void Link::Vouch(const AttachRequest& request) {
   if (role_ != LinkRole::kOpener || state_ != State::kIdle) return;
+  attaching_ = false;
   own_due_ = std::make_unique<std::string>(EncodeVouch(request));
   Enter(State::kVouching, kVouchDeadline);
+}
+
+void Link::Attach(const AttachRequest& request) {
+  if (role_ != LinkRole::kOpener || state_ != State::kIdle) return;
+  attaching_ = true;
+  own_due_ = std::make_unique<std::string>(EncodeAttach(request));
+  Enter(State::kVouching, kVouchDeadline);
+}
+
+void Link::AcceptAttach(uint32_t shard) {
+  if (state_ != State::kTaken) return;
+  own_due_ = std::make_unique<std::string>(EncodeAccept(shard));
+  if (FlushOwn() == IoStatus::kError) Soon();
 }
 
 void Link::AnswerVouch(uint32_t shard, const absl::Status& answer) {
@@ -172,14 +190,14 @@ void Link::OnAnswer(const Frame& frame) {
   absl::Status answer;
   if (frame.type == FrameType::kRefuse && DecodeRefuse(frame.payload, &refusal)) {
     answer = absl::FailedPreconditionError(
-        absl::StrCat("the far proxy refused to take our word for the stream: ", RefuseReasonName(refusal.reason), ": ",
-                     refusal.text));
+        absl::StrCat("the far proxy refused ", attaching_ ? "to carry the stream over: " : "to take our word for it: ",
+                     RefuseReasonName(refusal.reason), ": ", refusal.text));
   } else if (frame.type != FrameType::kAccept || !DecodeAccept(frame.payload, &shard)) {
-    FailOfPeer(absl::StrCat(FrameTypeName(frame.type), " in answer to VOUCH"));
+    FailOfPeer(absl::StrCat(FrameTypeName(frame.type), " in answer to VOUCH or ATTACH"));
     return TellClosed();
   }
-  Enter(State::kIdle, absl::InfiniteDuration());
-  if (observer_ != nullptr) observer_->OnVouched(this, answer);
+  Enter(attaching_ && answer.ok() ? State::kTaken : State::kIdle, absl::InfiniteDuration());
+  if (observer_ != nullptr) observer_->OnVouched(this, answer, shard);
 }
 
 void Link::Retire() {
@@ -320,8 +338,9 @@ bool Link::KeepToItself() {
   if (parser_.type() == FrameType::kGoAway) {
     GoAwayReason reason;
     if (role_ != LinkRole::kOpener || !DecodeGoAway(parser_.payload(), &reason)) return false;
-    go_away_due_ = !going_away_.has_value();
-    if (go_away_due_) going_away_ = reason;
+    if (!Overrides(reason)) return true;
+    going_away_ = reason;
+    go_away_due_ = true;
     return true;
   }
   if (!DecodePing(parser_.payload(), &number)) return false;

@@ -35,7 +35,7 @@ class Link : private StreamObserver {
   enum class State : uint8_t {
     kIdle,
     kTaken,     // by a stream, or OPEN, ATTACH or VOUCH was read and waits for somebody
-    kVouching,  // VOUCH was sent, and its answer is awaited
+    kVouching,  // VOUCH or ATTACH was sent, and its answer is awaited
     kClosing,   // its stream is gone; reads away what still comes of it, then is idle
     kRetiring,  // carries nothing any more: both sides say close_notify, and let go when they read the other's
     kClosed,
@@ -43,7 +43,7 @@ class Link : private StreamObserver {
 
   // The peer's closing frame, after this side's.
   static constexpr absl::Duration kClosingDeadline = absl::Seconds(10);
-  // The answer to VOUCH.
+  // The answer to VOUCH, and to ATTACH without a stream.
   static constexpr absl::Duration kVouchDeadline = absl::Seconds(10);
   // Bytes of a stream that nobody wants any more, before the connection is given up instead.
   static constexpr uint64_t kMaxDiscardedBytes = 1 << 20;
@@ -76,7 +76,8 @@ class Link : private StreamObserver {
   StreamError error() const { return error_; }
   const std::string& error_text() const { return error_text_; }
 
-  // Acceptor: asks the opener to open no more here, and to carry over what is open. Once.
+  // Acceptor: asks the opener to open no more here, and to carry over what is open. Once, and once more when it drains:
+  // then the stream is to go wherever else it can, whatever the SVIDs.
   void GoAway(GoAwayReason reason);
   // Asks the peer for a sign of life; see awaits_pong. Does nothing while one is outstanding.
   void Ping();
@@ -89,6 +90,12 @@ class Link : private StreamObserver {
   // Ends an idle link in good order; OnClosed follows.
   void Retire();
 
+  // Acceptor, after OnAttach: yes, and the stream is with worker `shard` from now on. Nothing is read here until a
+  // stream takes the link.
+  void AcceptAttach(uint32_t shard);
+  // Opener, idle: asks that this link carry on the stream that `request` names, which another process has at this
+  // side. OnVouched follows; where it says OK the link is taken, and read no further until a stream takes it.
+  void Attach(const AttachRequest& request);
   // After OnAttach or OnVouch: takes the link apart, to be rebuilt by the worker that has the stream. Invalid fd: it
   // had failed, or has no socket; destroy what is left.
   static LinkParts Release(std::unique_ptr<Link> link);
@@ -114,6 +121,8 @@ class Link : private StreamObserver {
   void OnTimer();
   void OnRequest(const Frame& frame);
   void OnAnswer(const Frame& frame);
+  // Whether GOAWAY for `reason` says more than what was said.
+  bool Overrides(GoAwayReason reason) const;
   void Refuse(RefuseReason reason, absl::string_view text);
   // Moves a closing stream on; false when the link has failed.
   bool WriteClosing();
@@ -158,12 +167,13 @@ class Link : private StreamObserver {
   bool go_away_due_ = false;    // to be sent, or (opener) to be told
   bool ping_due_ = false;
   bool peeked_ = false;
+  bool attaching_ = false;      // in kVouching: by ATTACH
   bool clean_end_ = false;      // the peer said close_notify
   std::optional<GoAwayReason> going_away_;
   std::optional<uint64_t> pong_due_;
   uint32_t ping_sent_ = 0;
   uint32_t pong_seen_ = 0;
-  std::unique_ptr<std::string> own_due_;     // VOUCH, or an answer to ATTACH or VOUCH; still to be sent
+  std::unique_ptr<std::string> own_due_;     // VOUCH or ATTACH, or an answer to ATTACH or VOUCH; still to be sent
   std::unique_ptr<Refusal> refusal_;         // of the stream that is gone; likewise
   std::optional<StreamMachine> closing_;     // of the stream that is gone
   uint64_t discarded_bytes_ = 0;

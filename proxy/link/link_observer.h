@@ -1,6 +1,7 @@
 // Who is told of links that no stream holds, and who takes them back from streams.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -22,8 +23,9 @@ class LinkObserver {
   // Acceptor: the peer proves by this link who carries the stream that the token names, on another link. Answer it by
   // AnswerVouch, if need be on another thread.
   virtual void OnVouch(Link*, const AttachRequest&) {}
-  // Opener: the answer to Vouch. The link is idle again.
-  virtual void OnVouched(Link*, const absl::Status&) {}
+  // Opener: the answer to Vouch or Attach. The link is idle again, or, after Attach and OK, taken, and `shard` is where
+  // the acceptor has the stream.
+  virtual void OnVouched(Link*, const absl::Status& /*answer*/, uint32_t /*shard*/) {}
   // The peer of an idle link lives: the answer to Ping.
   virtual void OnPong(Link*) {}
   // Opener: the peer wants no more streams on it.

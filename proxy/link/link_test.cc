@@ -82,8 +82,29 @@ TEST_F(LinkTest, AVouchThatIsNotAnsweredEndsTheLinkAfterTheDeadline) {
   opener_->Vouch({TestToken(4), 9});
   const absl::Duration start = harness_.loop()->now();
   ASSERT_TRUE(Until([&] { return harness_.near.closed == 1; }));
-  EXPECT_EQ(harness_.near.last_text, "the peer did not answer VOUCH in time");
+  EXPECT_EQ(harness_.near.last_text, "the peer did not answer VOUCH or ATTACH in time");
   EXPECT_GE(harness_.loop()->now() - start, Link::kVouchDeadline);
+}
+
+// For a stream that another process has at the opener's side.
+TEST_F(LinkTest, AttachesWithoutAStreamAndWaitsForOne) {
+  opener_->Attach({TestToken(4), 9});
+  ASSERT_TRUE(Until([&] { return harness_.far.asked != nullptr; }));
+  EXPECT_EQ(harness_.far.attach->token, TestToken(4));
+  harness_.far.asked->RefuseAttach(RefuseReason::kBusy, "not now");
+  harness_.far.Keep(std::move(harness_.far.asked));
+  ASSERT_TRUE(Until([&] { return harness_.near.vouched.has_value(); }));
+  EXPECT_FALSE(harness_.near.vouched->ok());
+  EXPECT_TRUE(opener_->idle() && acceptor_->idle());
+  harness_.near.vouched.reset();
+  opener_->Attach({TestToken(4), 9});
+  ASSERT_TRUE(Until([&] { return harness_.far.asked != nullptr; }));
+  harness_.far.asked->AcceptAttach(2);
+  ASSERT_TRUE(Until([&] { return harness_.near.vouched.has_value(); }));
+  EXPECT_TRUE(harness_.near.vouched->ok());
+  EXPECT_EQ(harness_.near.shard, 2u) << "the worker that has the stream now";
+  EXPECT_EQ(opener_->state(), Link::State::kTaken);
+  EXPECT_EQ(acceptor_->state(), Link::State::kTaken);
 }
 
 TEST_F(LinkTest, TellsThatThePeerGoesAway) {
@@ -92,6 +113,21 @@ TEST_F(LinkTest, TellsThatThePeerGoesAway) {
   EXPECT_EQ(*harness_.near.go_away, GoAwayReason::kDraining);
   EXPECT_EQ(opener_->going_away(), GoAwayReason::kDraining);
   EXPECT_TRUE(opener_->idle());
+}
+
+// Its SVID was rotated, and then its process is to end: that the peer must hear of all the same.
+TEST_F(LinkTest, TellsThatAPeerWhoseSvidIsAnotherDrainsToo) {
+  acceptor_->GoAway(GoAwayReason::kRotated);
+  ASSERT_TRUE(Until([&] { return harness_.near.go_away == GoAwayReason::kRotated; }));
+  acceptor_->GoAway(GoAwayReason::kDraining);
+  EXPECT_TRUE(Until([&] { return harness_.near.go_away == GoAwayReason::kDraining; }));
+  EXPECT_EQ(opener_->going_away(), GoAwayReason::kDraining);
+  harness_.near.go_away.reset();
+  acceptor_->GoAway(GoAwayReason::kRotated);
+  acceptor_->GoAway(GoAwayReason::kDraining);
+  opener_->Ping();
+  ASSERT_TRUE(Until([&] { return harness_.near.pongs == 1; }));
+  EXPECT_FALSE(harness_.near.go_away.has_value()) << "nothing more is to be said";
 }
 
 TEST_F(LinkTest, RetiringEndsBothSidesInGoodOrder) {

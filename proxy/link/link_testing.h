@@ -56,7 +56,10 @@ class LinkKeeper : public LinkObserver, public LinkReturn {
     vouch = request;
     asked = Take(link);
   }
-  void OnVouched(Link*, const absl::Status& answer) override { vouched = answer; }
+  void OnVouched(Link*, const absl::Status& answer, uint32_t where) override {
+    vouched = answer;
+    shard = where;
+  }
   void OnPong(Link*) override { ++pongs; }
   void OnGoAway(Link*, GoAwayReason reason) override { go_away = reason; }
   void OnIdle(Link*) override { ++idle_again; }
@@ -73,6 +76,7 @@ class LinkKeeper : public LinkObserver, public LinkReturn {
   std::optional<AttachRequest> attach;
   std::optional<AttachRequest> vouch;
   std::optional<absl::Status> vouched;
+  uint32_t shard = 0;           // as the answer said
   int pongs = 0;
   std::optional<GoAwayReason> go_away;
   int taken_back = 0;

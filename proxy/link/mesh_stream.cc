@@ -75,7 +75,7 @@ IoResult MeshStream::Read(absl::Span<uint8_t> into) {
   while (done < into.size() && status == IoStatus::kOk && machine_.receiving_open() && !failed()) {
     const Carrier carrier = machine_.reader();
     Link* link = Of(carrier);
-    if (link->data_left() == 0) {
+    if (link == nullptr || link->data_left() == 0) {
       status = TakeFrame(carrier);
       continue;
     }
@@ -93,6 +93,7 @@ IoResult MeshStream::Read(absl::Span<uint8_t> into) {
 }
 
 IoStatus MeshStream::TakeFrame(Carrier carrier) {
+  if (Of(carrier) == nullptr) return IoStatus::kWouldBlock;  // it is another process's
   Link::Frame frame;
   const IoStatus status = Of(carrier)->ReadFrame(&frame);
   if (status == IoStatus::kWouldBlock) {
@@ -132,7 +133,7 @@ bool MeshStream::Decode(Carrier carrier, FrameType type, absl::string_view paylo
 }
 
 void MeshStream::LeaveIfItFlows() {
-  if (failed() || !machine_.awaits_leave() || current_->awaits_pong()) return;
+  if (failed() || !machine_.awaits_leave() || current_->awaits_pong() || held()) return;
   machine_.Leave();
   PushAll(false);
 }
@@ -151,7 +152,8 @@ IoResult MeshStream::Write(absl::Span<const uint8_t> from) {
   if (!OpeningDue()) PushAll(false);
   if (failed()) return {IoStatus::kError};
   // A closing frame or SWITCH goes first.
-  if (!machine_.may_write() || (!OpeningDue() && machine_.NextFrame(machine_.writer()))) return {IoStatus::kWouldBlock};
+  const bool first = Due().has_value() && !OpeningDue();
+  if (!machine_.may_write() || first || Of(machine_.writer()) == nullptr) return {IoStatus::kWouldBlock};
   return WriteData(from);
 }
 
@@ -197,6 +199,7 @@ void MeshStream::Push(Carrier carrier, bool force) {
     if (!type.has_value()) return;
     const bool opening = carrier == Carrier::kCurrent && OpeningDue();
     if (opening && !force && hold_.running()) return;
+    if (*type == FrameType::kSwitch && held()) return;
     const IoStatus status = Of(carrier)->WriteFrames(Encode(carrier, *type));
     if (status == IoStatus::kWouldBlock) return;
     if (status == IoStatus::kError) return Lose(carrier);
@@ -240,7 +243,7 @@ IoResult MeshStream::FlushLinks() {
     if (status == IoStatus::kWouldBlock) return {status};
   }
   if (failed()) return {IoStatus::kError};
-  return {machine_.NextFrame(machine_.writer()) ? IoStatus::kWouldBlock : IoStatus::kOk};
+  return {Due() ? IoStatus::kWouldBlock : IoStatus::kOk};
 }
 
 IoResult MeshStream::ShutdownWrite() {
@@ -259,7 +262,8 @@ void MeshStream::OnReady() {
   while (!failed() && machine_.awaits_answer() && TakeFrame(Carrier::kNext) == IoStatus::kOk) {
   }
   // An opener that gives the next link up closes it.
-  if (!failed() && machine_.awaits_switch() && next_->PeekFrame() == IoStatus::kError) Lose(Carrier::kNext);
+  const bool watched = !failed() && machine_.awaits_switch() && next_ != nullptr;
+  if (watched && next_->PeekFrame() == IoStatus::kError) Lose(Carrier::kNext);
   if (machine_.received_end()) ReadQuietly();
   if (observer_ != nullptr) observer_->OnReady();
 }
@@ -272,6 +276,8 @@ absl::Status MeshStream::CarryOver(std::unique_ptr<Link> next, Carried done) {
     status = absl::InvalidArgumentError("a stream is carried over to an idle link that this side opened");
   } else if (failed() || told_.has_value() || !machine_.may_attach()) {
     status = absl::FailedPreconditionError("the stream is not accepted yet, at its end, or being carried over");
+  } else if (loop_->now() < promised_until_) {
+    status = absl::FailedPreconditionError("the stream is offered to another process");
   } else if (next->peer()->id != peer_->id) {
     status = absl::PermissionDeniedError(absl::StrCat("the new link's peer is ", next->peer()->id.ToString(),
                                                       ", the stream's is ", peer_->id.ToString()));
@@ -307,6 +313,7 @@ absl::Status MeshStream::Attach(std::unique_ptr<Link> next, Carried done) {
     return status;
   }
   if (next_ != nullptr) next_->Reset();
+  departing_ = false;  // the opener found this process after all
   next_ = std::move(next);
   next_->Take(this);
   done_ = std::move(done);
@@ -346,8 +353,14 @@ void MeshStream::OnCarryTimer() {
   if (loop_->now() >= switch_deadline_) return OnSwitchLate();
   machine_.Detach();
   if (machine_.next_lost()) {
-    next_->Fail(StreamError::kTimedOut, "the far proxy did not take the stream over in time: it did not answer, or "
-                                        "what was sent before is not read at one end");
+    constexpr char kWhy[] = "the far proxy did not take the stream over in time: it did not answer, or what was sent "
+                            "before is not read at one end";
+    if (departing_) {
+      DepartureFailed();
+      if (observer_ != nullptr) observer_->OnReady();
+      return;
+    }
+    next_->Fail(StreamError::kTimedOut, kWhy);
     Settle();
   } else if (switch_deadline_ != absl::InfiniteDuration()) {
     carry_.Start(switch_deadline_ - loop_->now());
@@ -356,6 +369,11 @@ void MeshStream::OnCarryTimer() {
 
 void MeshStream::OnSwitchLate() {
   if (machine_.awaits_switch()) {
+    if (departing_) {
+      Stay("the far proxy neither switched to the other process nor gave it up in time");
+      if (observer_ != nullptr) observer_->OnReady();
+      return;
+    }
     next_->Fail(StreamError::kTimedOut, "the far proxy neither switched to it nor gave it up in time");
     return Lose(Carrier::kNext);
   }
@@ -400,7 +418,7 @@ void MeshStream::DropNext() {
 
 void MeshStream::Settle() {
   if (failed()) return;
-  if (machine_.carried()) Advance();
+  if (machine_.carried() && !departing_) Advance();
   if (machine_.next_refused() || machine_.next_lost()) DropNext();
   LeaveIfItFlows();
   if (machine_.failure() != StreamMachine::Failure::kNone) FailOfMachine();

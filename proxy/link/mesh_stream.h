@@ -20,6 +20,14 @@
 
 namespace lanyard {
 
+// What another process must know of a stream to carry it on.
+struct StreamState {
+  StreamToken token{};
+  uint32_t shard = 0;         // opener: where ATTACH finds it
+  bool sent_end = false;      // at most one of both
+  bool received_end = false;
+};
+
 // Ends in good order only if both sides' bytes and ENDs came through; whatever fails is an error, never an end. Its
 // destructor and Reset leave the link with the LinkReturn: idle when the stream had ended, else to be closed. A stream
 // destroyed before its end resets the other side; after its own end it lets the link discard what still comes.
@@ -42,6 +50,9 @@ class MeshStream : public Stream, private StreamObserver {
   // After LinkObserver::OnOpen. Nothing can be written before Accept.
   static std::unique_ptr<MeshStream> Accepted(EventLoop* loop, std::unique_ptr<Link> link, const StreamToken& token,
                                               LinkReturn* back);
+  // One that another process had, and carried over to `link`: taken, after AcceptAttach (acceptor) or Attach (opener).
+  static std::unique_ptr<MeshStream> Resumed(EventLoop* loop, std::unique_ptr<Link> link, const StreamState& state,
+                                             LinkReturn* back);
   ~MeshStream() override;
 
   // Acceptor, one of both. `shard`: where the opener's ATTACH finds this stream. After Refuse only the destructor.
@@ -75,6 +86,24 @@ class MeshStream : public Stream, private StreamObserver {
   // where it is. An error: it is another's, or the stream has failed.
   absl::Status Vouched(const Link& link);
 
+  // To another process of this side, which has the next link (mesh_stream_departure.cc). Depart: ATTACH was accepted
+  // there (opener), or is about to be (acceptor, again whenever the opener tries another link). Where it comes to
+  // nothing (departing() is false again; Stay) the stream stays where it is, or fails if the opener has switched.
+  // While awaits_quiet() the owner reads no more for this stream, writes what it has read, and says Quiet. Once
+  // departed() nothing more comes here in either direction, and Leave says what the other process must know: the
+  // stream is dead then, and its link ends in good order.
+  // Promise (opener): the other process may send ATTACH until then (monotonic), so that CarryOver is refused. For the
+  // acceptor takes the link that came last.
+  void Promise(absl::Duration until) { promised_until_ = until; }
+  absl::Status Depart();
+  bool departing() const { return departing_ && !failed(); }
+  bool awaits_quiet() const;
+  void Quiet();
+  void Stay(absl::string_view why);
+  bool departed();
+  StreamState Leave();
+  bool received_end() const { return machine_.received_end(); }
+
   const StreamToken& token() const { return token_; }
   // Opener: ACCEPT has come, so that CarryOver is possible.
   bool answered() const { return machine_.answered(); }
@@ -98,6 +127,7 @@ class MeshStream : public Stream, private StreamObserver {
   MeshStream(EventLoop* loop, LinkRole role, std::unique_ptr<Link> link, const StreamToken& token, LinkReturn* back);
   void OnReady() override;
   bool failed() const { return error_ != StreamError::kNone; }
+  // The next one is null while the stream departs.
   Link* Of(Carrier carrier) { return carrier == Carrier::kCurrent ? current_.get() : next_.get(); }
 
   // Sends the frames that are due on a carrier; the opening one only if it is not held, or `force`.
@@ -121,6 +151,11 @@ class MeshStream : public Stream, private StreamObserver {
   void Settle();
   void Advance();
   void DropNext();
+  void DepartureFailed();
+  // SWITCH is not to be sent yet.
+  bool held() const { return departing_ && !quiet_; }
+  // What is to be sent before anything else.
+  std::optional<FrameType> Due() const;
   void Tell(absl::Status status);
   void OnCarryTimer();
   void OnSwitchLate();
@@ -135,6 +170,9 @@ class MeshStream : public Stream, private StreamObserver {
   StreamError error_ = StreamError::kNone;
   ResetReason reset_ = ResetReason::kStream;     // what our RESET says
   std::optional<ResetReason> reset_reason_;
+  absl::Duration promised_until_ = absl::ZeroDuration();
+  bool departing_ = false;
+  bool quiet_ = false;
   uint32_t shard_ = 0;
   StreamToken token_;
   std::unique_ptr<Link> current_;

@@ -2,6 +2,14 @@
 
 namespace lanyard {
 
+StreamMachine StreamMachine::Resumed(LinkRole role, bool sent_end, bool received_end) {
+  StreamMachine machine(role);
+  machine.sending_ = sent_end ? Sending::kClosed : Sending::kOpen;
+  if (sent_end) machine.closing_ = FrameType::kEnd;
+  machine.receiving_ = received_end ? Receiving::kEnded : Receiving::kOpen;
+  return machine;
+}
+
 void StreamMachine::Open() {
   if (role_ == LinkRole::kOpener && sending_ == Sending::kUndecided && !over()) sending_ = Sending::kOpening;
 }

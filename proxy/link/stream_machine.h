@@ -42,6 +42,8 @@ class StreamMachine {
   // An opener starts before OPEN is sent, an acceptor after OPEN was read.
   explicit StreamMachine(LinkRole role)
       : role_(role), receiving_(role == LinkRole::kOpener ? Receiving::kUnanswered : Receiving::kOpen) {}
+  // One that was accepted and carried over in another process, in which these directions have ended well; not both.
+  static StreamMachine Resumed(LinkRole role, bool sent_end, bool received_end);
 
   // What this side wants. Calls that come too late do nothing.
   void Open();      // opener

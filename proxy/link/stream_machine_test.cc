@@ -421,6 +421,22 @@ TEST(StreamMachine, AStreamThatEndsInACarryOverTakesTheLinksAlong) {
   EXPECT_FALSE(machine.reusable());
 }
 
+TEST(StreamMachine, OneOfAnotherProcessGoesOnWhereItWas) {
+  for (const LinkRole role : {LinkRole::kOpener, LinkRole::kAcceptor}) {
+    StreamMachine open = StreamMachine::Resumed(role, false, false);
+    EXPECT_TRUE(open.answered() && open.may_write() && open.may_attach());
+    EXPECT_FALSE(open.NextFrame(Carrier::kCurrent).has_value()) << "OPEN and ACCEPT were said";
+    StreamMachine sent = StreamMachine::Resumed(role, true, false);
+    EXPECT_TRUE(sent.sent_end() && sent.answered() && sent.receiving_open());
+    EXPECT_FALSE(sent.NextFrame(Carrier::kCurrent).has_value());
+    EXPECT_EQ(sent.OnFrame(Carrier::kCurrent, FrameType::kEnd), StreamMachine::Verdict::kTake);
+    EXPECT_TRUE(sent.over() && sent.reusable());
+    StreamMachine received = StreamMachine::Resumed(role, false, true);
+    EXPECT_TRUE(received.received_end() && received.may_write());
+    EXPECT_EQ(received.OnFrame(Carrier::kCurrent, FrameType::kData), StreamMachine::Verdict::kIllegal);
+  }
+}
+
 TEST(StreamMachine, WhatIsNotAnsweredOrOverCannotBeCarriedOver) {
   StreamMachine unanswered(LinkRole::kOpener);
   unanswered.Open();
