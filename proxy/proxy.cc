@@ -241,14 +241,15 @@ absl::StatusOr<pid_t> Proxy::State::Upgrade(const UpgradeRequest& request) {
                          .on_failed = [this] { mesh.KeepViews(true); },
                          .cancelled = [this] { return upgrade->stopping(); }};
   Log(LogLevel::kInfo, "starting another proxy to take over", {{"binary", plan.binary}, {"config", plan.config}});
-  const absl::StatusOr<pid_t> pid = HandOverTo(plan);
-  if (!pid.ok()) return pid;
+  absl::StatusOr<Successor> next = HandOverTo(plan);
+  if (!next.ok()) return next.status();
   handed_over = true;
-  TellService(absl::StrCat("MAINPID=", *pid));
+  workers.front()->worker().MoveStreamsTo(next->passage.Release());
+  TellService(absl::StrCat("MAINPID=", next->pid));
   loop.Post([this] {
     if (admin != nullptr) admin->Leave();
   });
-  return pid;
+  return next->pid;
 }
 
 // Once this process can serve, and the one before it has said go.
@@ -270,6 +271,7 @@ void Proxy::State::TakeOverWhenReady() {
   mesh.KeepViews(true);
   if (upgrade != nullptr) upgrade->Start();
   take_over->Serving();
+  workers.front()->worker().TakeStreamsFrom(take_over->Release());
   take_over = nullptr;
   AnnounceServing();
 }
@@ -439,7 +441,7 @@ Proxy::~Proxy() {
   // The control thread next, or it might start a worker that has been stopped. The loop outlives the workers, who
   // may still post answers to it; nobody runs those.
   state_->loop.Stop();
-  for (const auto& worker : state_->workers) worker->worker().Stop();
+  StopAll(state_->workers);
 }
 
 void Proxy::Start() {
@@ -484,7 +486,7 @@ bool Proxy::Drain() {
     const auto done = [state]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state->latch) { return state->busy_workers == 0; };
     idle = state->latch.AwaitWithTimeout(absl::Condition(&done), state->settings.drain_deadline);
   }
-  for (const auto& worker : state->workers) worker->worker().Stop();
+  StopAll(state->workers);
   Log(LogLevel::kInfo, "drained", {{"all_connections_finished", idle}});
   return idle;
 }

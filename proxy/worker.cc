@@ -15,9 +15,11 @@
 #include "proxy/connection/accepted_links.h"
 #include "proxy/connection/acceptor.h"
 #include "proxy/connection/connection.h"
+#include "proxy/connection/departures.h"
 #include "proxy/connection/dialer.h"
 #include "proxy/connection/handshake_turns.h"
 #include "proxy/connection/link_pool.h"
+#include "proxy/connection/newcomers.h"
 #include "proxy/connection/table.h"
 #include "proxy/io/epoll_poller.h"
 
@@ -62,6 +64,8 @@ struct Worker::State {
         table(loop.get()),
         links(&context),
         accepted_links(&context),
+        departures(&context),
+        newcomers(&context),
         settle(loop.get(), [this] { Settle(); }) {}
 
   void TakeView(std::shared_ptr<const MeshView> view) {
@@ -77,8 +81,9 @@ struct Worker::State {
     on_idle = std::move(when_settled);
     acceptor->Drain();
     links.Drain();
+    newcomers.Drain();
+    departures.Drain();
     accepted_links.Drain();
-    table.AskToMove();
     settle_by = absl::InfiniteDuration();
     Settle();
   }
@@ -90,7 +95,8 @@ struct Worker::State {
     } else if (settle_by == absl::InfiniteDuration()) {
       settle_by = loop->now() + kLinkGrace;
     }
-    const bool settled = table.size() == 0 && links.empty() && accepted_links.size() == 0;
+    const bool settled =
+        table.size() == 0 && links.empty() && accepted_links.size() == 0 && newcomers.coming() == 0;
     if (!settled && loop->now() < settle_by) return settle.Start(kSettleCheck);
     if (on_idle) std::exchange(on_idle, nullptr)();
   }
@@ -114,6 +120,8 @@ struct Worker::State {
   ConnectionTable table;
   LinkPool links;
   AcceptedLinks accepted_links;
+  Departures departures;
+  Newcomers newcomers;
   std::unique_ptr<Acceptor> acceptor;
   std::vector<SocketAddress> addresses;
   std::vector<std::vector<int>> sockets;
@@ -159,12 +167,15 @@ absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(Options options) {
   context.links = &state->links;
   context.accepted_links = &state->accepted_links;
   context.handshakes = &state->handshakes;
+  context.departures = &state->departures;
+  context.newcomers = &state->newcomers;
   context.random = &SystemRandom();
   context.limits = options.limits;
   absl::StatusOr<std::unique_ptr<Acceptor>> acceptor =
       Acceptor::Bind(&context, std::move(options.listeners), std::move(options.sockets));
   if (!acceptor.ok()) return acceptor.status();
   state->acceptor = *std::move(acceptor);
+  context.acceptor = state->acceptor.get();
   state->addresses = state->acceptor->addresses();
   state->sockets = state->acceptor->sockets();
   return std::unique_ptr<Worker>(new Worker(std::move(state)));
@@ -199,12 +210,25 @@ void Worker::StartWithoutAccepting() {
 void Worker::SetSiblings(const std::vector<Worker*>& workers) {
   std::vector<State*> states;
   for (const Worker* worker : workers) states.push_back(worker->state_.get());
+  state_->context.workers = states.size();
   state_->context.post_to = [states](uint32_t worker, std::function<void(WorkerContext&)> task) {
     if (worker >= states.size()) return false;
     State* const other = states[worker];
     other->loop->Post([other, task = std::move(task)] { task(other->context); });
     return true;
   };
+}
+
+void Worker::MoveStreamsTo(UniqueFd passage) {
+  state_->loop->Post([state = state_.get(), fd = std::make_shared<UniqueFd>(std::move(passage))] {
+    state->departures.line().Open(std::move(*fd));
+  });
+}
+
+void Worker::TakeStreamsFrom(UniqueFd passage) {
+  state_->loop->Post([state = state_.get(), fd = std::make_shared<UniqueFd>(std::move(passage))] {
+    state->newcomers.line().Open(std::move(*fd));
+  });
 }
 
 void Worker::Publish(std::shared_ptr<const MeshView> view) {
@@ -226,6 +250,9 @@ void Worker::Stop() {
     state_->loop->Post([state = state_.get()] {
       state->acceptor->Close();
       state->table.CloseAll();
+      state->departures.line().Flush();
+      state->departures.line().Stop();
+      state->newcomers.line().Stop();
     });
     state_->loop->Stop();
     state_->thread.join();

@@ -58,6 +58,11 @@ class Worker {
   // The newest version whose re-check is complete.
   uint64_t acknowledged_version() const;
 
+  // Streams over links move to the process at the other end of `passage` while this one drains, or come from the one
+  // there. At the first worker, for all of them, once they run; `passage` is an end of a Passage.
+  void MoveStreamsTo(UniqueFd passage);
+  void TakeStreamsFrom(UniqueFd passage);
+
   // What links still owe their peers when the last stream has ended is waited for so long: the answer to GOAWAY, and
   // both sides' close_notify.
   static constexpr absl::Duration kLinkGrace = absl::Seconds(5);
@@ -65,7 +70,8 @@ class Worker {
   // Stops accepting and closes the listeners; says GOAWAY on every link at once; open connections go on. `on_idle` runs
   // once, on the worker's thread, when none is left, and no link either (or kLinkGrace later).
   void Drain(std::function<void()> on_idle);
-  // Closes what is still open (reason "drain_deadline"), ends the loop, joins. Idempotent.
+  // Closes what is still open (reason "drain_deadline"), ends the loop, joins. Idempotent. The first worker is stopped
+  // last: it has the line to another process, by which the others say what becomes of their streams.
   void Stop();
 
   WorkerCounters Counters() const;     // relaxed atomics: never blocks the worker

@@ -71,4 +71,8 @@ std::vector<WorkerHandle*> Handles(const Workers& workers) {
   return handles;
 }
 
+void StopAll(const Workers& workers) {
+  for (auto worker = workers.rbegin(); worker != workers.rend(); ++worker) (*worker)->worker().Stop();
+}
+
 }  // namespace lanyard

@@ -52,4 +52,7 @@ absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock
 
 std::vector<WorkerHandle*> Handles(const Workers& workers);
 
+// In the order that they need, the first last.
+void StopAll(const Workers& workers);
+
 }  // namespace lanyard

@@ -7,6 +7,7 @@
 #include "proxy/connection/inbound.h"
 #include "proxy/connection/link_dial.h"
 #include "proxy/connection/link_origin.h"
+#include "proxy/connection/newcomers.h"
 #include "proxy/connection/table.h"
 #include "proxy/link/mesh_stream.h"
 
@@ -61,7 +62,7 @@ void AcceptedLinks::OnOpen(Link* link, const OpenRequest& request) {
   std::unique_ptr<Link> taken = Remove(link);
   const LinkOrigin* origin = LinkOriginOf(taken->ssl());
   if (origin == nullptr || !LinkHolds(*context_, *taken).ok()) return;  // its connection closes
-  const bool full = context_->table->size() >= context_->limits.max_connections;
+  const bool full = IsFull(*context_);
   if (full || streams_.contains(request.token)) {
     if (full) context_->limits_reached->Reached(Limit::kConnections, "a stream over a link is refused");
     MeshStream::Accepted(context_->loop, std::move(taken), request.token, this)
@@ -80,14 +81,21 @@ void AcceptedLinks::OnVouch(Link* link, const AttachRequest& request) {
   Pass(Remove(link), request, &AcceptedLinks::Vouch);
 }
 
-void AcceptedLinks::Pass(std::unique_ptr<Link> link, const AttachRequest& request,
-                         void (AcceptedLinks::*task)(std::unique_ptr<Link>, const StreamToken&)) {
-  if (request.shard == static_cast<uint32_t>(context_->worker) || context_->post_to == nullptr) {
-    return (this->*task)(std::move(link), request.token);
-  }
+void AcceptedLinks::Pass(std::unique_ptr<Link> link, const AttachRequest& request, Task task) {
+  // A process that took over may have fewer workers than the one that named the shard.
+  const uint64_t owner = request.shard % context_->workers;
+  if (IsHere(owner)) return (this->*task)(std::move(link), request.token);
+  PassTo(owner, std::move(link), request.token, task);
+}
+
+bool AcceptedLinks::IsHere(uint64_t worker) const {
+  return worker == static_cast<uint64_t>(context_->worker) || context_->post_to == nullptr;
+}
+
+void AcceptedLinks::PassTo(uint64_t worker, std::unique_ptr<Link> link, const StreamToken& token, Task task) {
   auto parts = std::make_shared<LinkParts>(Link::Release(std::move(link)));
   if (!parts->fd.valid()) return;
-  context_->post_to(request.shard, [parts, task, token = request.token](WorkerContext& owner) {
+  context_->post_to(static_cast<uint32_t>(worker), [parts, task, token](WorkerContext& owner) {
     (owner.accepted_links->*task)(Link::Rebuild(owner.loop, owner.pool, std::move(*parts)), token);
   });
 }
@@ -96,6 +104,10 @@ void AcceptedLinks::Attach(std::unique_ptr<Link> link, const StreamToken& token)
   if (!LinkHolds(*context_, *link).ok()) return;  // its connection closes
   const auto found = streams_.find(token);
   if (found != streams_.end()) return found->second->Attach(std::move(link));
+  if (context_->newcomers != nullptr && context_->newcomers->Attach(link, token)) return;
+  // One that the process before this one had comes to another worker than it was with there.
+  const uint64_t expected_at = WorkerNext(token, context_->workers);
+  if (!IsHere(expected_at)) return PassTo(expected_at, std::move(link), token, &AcceptedLinks::Attach);
   link->RefuseAttach(RefuseReason::kUnknownStream, "no such stream here");
   TakeBack(std::move(link));
 }
@@ -103,6 +115,10 @@ void AcceptedLinks::Attach(std::unique_ptr<Link> link, const StreamToken& token)
 void AcceptedLinks::Vouch(std::unique_ptr<Link> link, const StreamToken& token) {
   if (!LinkHolds(*context_, *link).ok()) return;  // its connection closes
   const auto found = streams_.find(token);
+  const uint64_t expected_at = WorkerNext(token, context_->workers);
+  if (found == streams_.end() && !IsHere(expected_at)) {
+    return PassTo(expected_at, std::move(link), token, &AcceptedLinks::Vouch);
+  }
   link->AnswerVouch(static_cast<uint32_t>(context_->worker),
                     found == streams_.end() ? absl::NotFoundError("no such stream here") : found->second->Vouch(*link));
   TakeBack(std::move(link));

@@ -1,6 +1,7 @@
 // Links that peers opened to this worker: those that wait for OPEN or ATTACH, and the streams that an ATTACH may name.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/container/flat_hash_map.h"
@@ -26,6 +27,7 @@ class AcceptedLinks : public LinkReturn, private LinkObserver {
   // False: another stream has that token.
   bool Enter(const StreamToken& token, InboundConnection* connection);
   void Leave(const StreamToken& token) { streams_.erase(token); }
+  bool Knows(const StreamToken& token) const { return streams_.contains(token); }
 
   // ATTACH came on `link` (kTaken), here or at another worker.
   void Attach(std::unique_ptr<Link> link, const StreamToken& token);
@@ -45,9 +47,11 @@ class AcceptedLinks : public LinkReturn, private LinkObserver {
   void OnIdle(Link*) override {}                  // it waits here already
   void OnClosed(Link* link) override { Remove(link); }
 
-  // To the worker that has the stream: there `task` goes on with the link.
-  void Pass(std::unique_ptr<Link> link, const AttachRequest& request,
-            void (AcceptedLinks::*task)(std::unique_ptr<Link>, const StreamToken&));
+  using Task = void (AcceptedLinks::*)(std::unique_ptr<Link>, const StreamToken&);
+  // To the worker that has the stream, as the opener knows it: there `task` goes on with the link.
+  void Pass(std::unique_ptr<Link> link, const AttachRequest& request, Task task);
+  void PassTo(uint64_t worker, std::unique_ptr<Link> link, const StreamToken& token, Task task);
+  bool IsHere(uint64_t worker) const;
   std::unique_ptr<Link> Remove(Link* link);
   void MakeRoom();
   void Retire(Link* link);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "identity/base/logging.h"
 #include "proxy/connection/inbound.h"
+#include "proxy/connection/newcomers.h"
 #include "proxy/connection/outbound.h"
 #include "proxy/io/socket.h"
 
@@ -132,6 +133,13 @@ std::vector<std::vector<int>> Acceptor::sockets() const {
   return sockets;
 }
 
+Acceptor::Known Acceptor::Find(absl::string_view name) const {
+  for (size_t i = 0; i < doors_.size(); ++i) {
+    if (doors_[i].spec.name == name) return {i, &doors_[i].spec, doors_[i].fixed.get()};
+  }
+  return {0, nullptr, nullptr};
+}
+
 bool Acceptor::MayLog() {
   if (context_->loop->now() < next_log_) return false;
   next_log_ = context_->loop->now() + kLogInterval;
@@ -175,7 +183,7 @@ void Acceptor::Trace(const Door& door, int fd, Arrival& arrival) const {
 void Acceptor::Accept(size_t index, UniqueFd fd, const SocketAddress& source) {
   const Door& door = doors_[index];
   const Flow flow = FlowOf(door.spec.kind);
-  if (context_->table->size() >= context_->limits.max_connections) {
+  if (IsFull(*context_)) {
     ResetOnClose(fd.get());
     context_->limits_reached->Reached(Limit::kConnections,
                                       absl::StrCat("callers of listener \"", door.spec.name, "\" are turned away"));

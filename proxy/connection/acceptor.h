@@ -26,6 +26,14 @@ class Acceptor {
   void Drain();
   void Close();
   std::vector<SocketAddress> addresses() const;
+  // A listener as those know it whom it accepted.
+  struct Known {
+    size_t index;
+    const ListenerSpec* spec;
+    const Destination* fixed;  // null for capture
+  };
+  // By name, also after Close; null spec: there is none.
+  Known Find(absl::string_view name) const;
   // By the listener's index, until it is closed.
   std::vector<std::vector<int>> sockets() const;
 

@@ -22,7 +22,9 @@ bool MayComeInStorms(CloseReason reason) {
   }
 }
 
-bool IsOrdinary(CloseReason reason) { return reason == CloseReason::kNormal || reason == CloseReason::kIdle; }
+bool IsOrdinary(CloseReason reason) {
+  return reason == CloseReason::kNormal || reason == CloseReason::kIdle || reason == CloseReason::kMovedToNewProcess;
+}
 
 }  // namespace
 

@@ -55,6 +55,7 @@ constexpr Named kNames[] = {
     {CloseReason::kHalfClosedTimeout, "half_closed_timeout"},
     {CloseReason::kIdle, "idle"},
     {CloseReason::kDrainDeadline, "drain_deadline"},
+    {CloseReason::kMovedToNewProcess, "moved_to_new_process"},
     {CloseReason::kTlsTruncated, "tls_truncated"},
     {CloseReason::kMeshProtocolError, "mesh_protocol_error"},
     {CloseReason::kTlsError, "tls_error"},

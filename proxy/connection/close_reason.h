@@ -55,6 +55,7 @@ enum class CloseReason : uint8_t {
   kHalfClosedTimeout,   // one side has ended, the other is silent
   kIdle,
   kDrainDeadline,
+  kMovedToNewProcess,   // by an upgrade: the stream goes on there, and is logged there
   kTlsTruncated,        // end of stream without close_notify
   kMeshProtocolError,   // the far proxy broke the mesh protocol
   kTlsError,            // a record that does not decrypt, or a broken protocol, after the handshake

@@ -305,6 +305,10 @@ void Connection::StartRelay(Buffer* received, std::string preface) {
                  far_.get(), [this] { Step(); });
   if (received != nullptr) relay_->Preload(*received);
   relay_->Preface(std::move(preface));
+  BeginRelay();
+}
+
+void Connection::BeginRelay() {
   state_ = State::kRelaying;
   TellOpened();
   WatchRelay();
@@ -318,7 +322,9 @@ void Connection::StepRelay() {
     reauthentication_->PeerAsks(*mesh_->peer_going_away());
   }
   switch (state) {
-    case RelayState::kRunning: return WatchHalfClose();
+    case RelayState::kRunning:
+      if (leaving_) StepDeparture();
+      return WatchHalfClose();
     case RelayState::kFinished: return Close(CloseReason::kNormal);
     case RelayState::kNearFailed: return Close(RelayFailure(*near_), near_->error_text());
     case RelayState::kFarFailed: return Close(RelayFailure(*far_), far_->error_text());
@@ -448,6 +454,7 @@ void Connection::Close(CloseReason reason, absl::string_view detail) {
   CountAccepted();
   if (const std::optional<Limit> limit = LimitOf(reason)) context_->limits_reached->Reached(*limit, detail);
   OnClose();
+  if (departure_ != 0) context_->departures->Withdraw(departure_);
   HandshakeEnded();
   state_ = State::kClosed;
   timer_.Stop();

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "identity/tls/tls_context.h"
 #include "proxy/connection/close_reason.h"
+#include "proxy/connection/departures.h"
 #include "proxy/connection/handshake_turns.h"
 #include "proxy/connection/header_read.h"
 #include "proxy/connection/relay.h"
@@ -51,6 +52,20 @@ class Connection : public Disposable, private StreamObserver {
   void Close(CloseReason reason, absl::string_view detail = "");
   ConnectionRecord Record() const;
 
+  // To another process of this proxy (connection_move.cc). Whether its stream may be offered there now; the offer, by
+  // which it is known until Withdraw or Yours of departures.h.
+  bool MayDepart() const;
+  bool opened_here() const { return flow_ == Flow::kOutbound; }
+  const StreamToken& token() const { return mesh_->token(); }
+  // Where a link to its peer is dialled; empty if the peer dialled.
+  std::string LinkAddress() const;
+  StreamOffer OfferAs(uint64_t id);
+  // The other process has the new link. False: the stream cannot leave now.
+  bool Depart();
+  // Not now, then: it stays, and may be offered again after a pause, which is twice the last one each time that the
+  // other process refuses it. It may be closed by this.
+  void DepartLater(bool refused, absl::string_view why = "");
+
  protected:
   enum class State : uint8_t { kReadingHeader, kSniffing, kConnecting, kHandshaking, kRelaying, kClosed };
 
@@ -63,6 +78,9 @@ class Connection : public Disposable, private StreamObserver {
   void DialAgain();                                       // the same address, after a handshake that failed
   void Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> ssl, Buffer* received);  // then OnHandshake
   void StartRelay(Buffer* received, std::string preface = {});
+  // Of a stream that another process had.
+  void ResumeRelay();
+  void SetDialled(std::unique_ptr<Stream> stream);
 
   // The side that faces the mesh is a stream over a link from here on.
   void SetMeshStream(MeshStream* stream);
@@ -123,6 +141,9 @@ class Connection : public Disposable, private StreamObserver {
   void AskHandshakeStep();
   void StepHandshake();
   void StepRelay();
+  void BeginRelay();
+  void StepDeparture();
+  void MoveAway();
   void WatchRelay();                                      // silence and expiry
   void WatchHalfClose();
   void OnExpired();
@@ -166,6 +187,10 @@ class Connection : public Disposable, private StreamObserver {
   std::shared_ptr<const TlsContext> own_;                 // the identity we showed
   std::shared_ptr<const TlsContext> checked_;             // the context the peer last verified against
   std::shared_ptr<const VerifiedSvid> peer_;
+  uint64_t departure_ = 0;                                // its offer to another process; 0: none
+  bool leaving_ = false;                                  // and it was taken up
+  absl::Duration may_depart_ = absl::ZeroDuration();      // not before; monotonic
+  uint8_t times_refused_ = 0;                             // by the other process
   uint64_t counted_forward_ = 0, counted_backward_ = 0;
 };
 

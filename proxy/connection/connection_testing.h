@@ -154,7 +154,8 @@ class ConnectionTest : public testing::Test {
 
   bool speaks_mesh_ = false;  // the contexts made from now on; the first ones are plain mutual TLS
   FakeClock clock_{absl::Now()};
-  std::unique_ptr<EventLoop> loop_ = EventLoop::Create(std::make_unique<FakePoller>(&clock_), &clock_).value();
+  FakePoller* poller_ = new FakePoller(&clock_);  // the loop's
+  std::unique_ptr<EventLoop> loop_ = EventLoop::Create(std::unique_ptr<Poller>(poller_), &clock_).value();
   BufferPool pool_{80 << 10};
   ConnectionTable table_{loop_.get()};
   ConnectionCounters counters_;

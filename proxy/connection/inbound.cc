@@ -38,6 +38,26 @@ void InboundConnection::BeginStream(MeshStream* stream, const OpenRequest& reque
   if (RecheckPeer()) Decide();
 }
 
+void InboundConnection::Resume(WorkerContext* context, Arrival arrival, std::unique_ptr<Link> link,
+                               const StreamState& state, const OpenRequest& request,
+                               std::unique_ptr<Stream> application, Place place) {
+  auto stream = MeshStream::Resumed(context->loop, std::move(link), state, context->accepted_links);
+  MeshStream* const mesh = stream.get();
+  arrival.stream = std::move(stream);
+  auto* const connection = new InboundConnection(context, std::move(arrival));
+  connection->peer_place_ = std::move(place);
+  connection->GoOn(mesh, request, std::move(application));
+}
+
+void InboundConnection::GoOn(MeshStream* stream, const OpenRequest& request, std::unique_ptr<Stream> application) {
+  answered_ = true;
+  SetDialled(std::move(application));
+  context_->accepted_links->Enter(request.token, this);
+  request_ = std::make_unique<OpenRequest>(request);
+  SetMeshStream(stream);
+  if (RecheckPeer() && Admit()) ResumeRelay();
+}
+
 void InboundConnection::OnClose() {
   if (mesh() == nullptr) return;
   context_->accepted_links->Leave(request_->token);
@@ -136,19 +156,27 @@ void InboundConnection::OnHandshake() {
 }
 
 void InboundConnection::Decide() {
+  if (Admit()) Dial();
+}
+
+bool InboundConnection::Admit() {
   const PolicyDecision decision = DecideNow();
-  if (!decision.allowed) return Refuse(CloseReason::kDeniedByPolicy, decision.reason);
+  if (!decision.allowed) {
+    Refuse(CloseReason::kDeniedByPolicy, decision.reason);
+    return false;
+  }
   Places& peers = context_->places->by_peer;
-  if (!peers.Take(peer()->id.ToString(), &peer_place_)) {
+  if (!peer_place_.held() && !peers.Take(peer()->id.ToString(), &peer_place_)) {
     refusal_ = RefuseReason::kLimit;
-    return Refuse(CloseReason::kLimitPeerConnections,
-                  absl::StrCat(peer()->id.ToString(), " has ", peers.most_each(),
-                               " connections here already; see limits.max_connections_per_peer"));
+    Refuse(CloseReason::kLimitPeerConnections,
+           absl::StrCat(peer()->id.ToString(), " has ", peers.most_each(),
+                        " connections here already; see limits.max_connections_per_peer"));
+    return false;
   }
   refusal_ = RefuseReason::kUnreachable;
   decided_ = true;
   rule_ = decision.rule;
-  Dial();
+  return true;
 }
 
 void InboundConnection::OnConnected() {

@@ -16,6 +16,11 @@ class InboundConnection : public Connection {
   // For a stream that the peer opened on a link, which has a LinkOrigin.
   static void StartStream(WorkerContext* context, std::unique_ptr<Link> link, const OpenRequest& request);
 
+  // For one that another process had, and carried over to `link`; `application` is the workload's side, `place` the
+  // peer's for it.
+  static void Resume(WorkerContext* context, Arrival arrival, std::unique_ptr<Link> link, const StreamState& state,
+                     const OpenRequest& request, std::unique_ptr<Stream> application, Place place);
+
   void Recheck() override;
   // The peer wants its stream carried over to this link.
   void Attach(std::unique_ptr<Link> link);
@@ -37,6 +42,9 @@ class InboundConnection : public Connection {
   void Decide();
   // The PROXY protocol header for the server; empty where it has none.
   std::string HeaderForServer() const;
+  // By the rules in force, and the peer's share of places, if it has none of them yet; else it is closed.
+  bool Admit();
+  void GoOn(MeshStream* stream, const OpenRequest& request, std::unique_ptr<Stream> application);
 
   bool permissive_ = false;   // some rule may allow plaintext on this port
   NoAlpn without_alpn_ = NoAlpn::kIsNot;

@@ -108,6 +108,7 @@ class MeshTest : public ConnectionTest, private Dialer {
   }
 
   bool reachable_ = true;
+  WorkerContext* reached_ = &server_;  // by those who dial from now on
   std::vector<FakeStream*> dialled_;  // web's ends of the connections to api, open or not
   ConnectionTable server_table_{loop_.get()};
   ConnectionCounters server_counters_;
@@ -124,7 +125,7 @@ class MeshTest : public ConnectionTest, private Dialer {
     dialled_.push_back(near.get());
     if (!reachable_) near->faults().fail_open = StreamError::kRefused;
     if (reachable_) {
-      InboundConnection::Start(&server_, Arrival{.stream = std::move(far),
+      InboundConnection::Start(reached_, Arrival{.stream = std::move(far),
                                                  .listener = 0,
                                                  .spec = &inbound_,
                                                  .fixed = nullptr,

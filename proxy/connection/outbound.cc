@@ -100,15 +100,32 @@ void OutboundConnection::OnHandshake() {
 void OutboundConnection::StartStream(std::unique_ptr<Link> link) {
   OpenRequest request{.token = {}, .target = DestinationText(), .source = arrival().source.ToString()};
   context_->random->Fill(absl::MakeSpan(request.token));
-  std::unique_ptr<MeshStream> stream = MeshStream::Open(context_->loop, std::move(link), request, links_.get());
+  if (Adopt(MeshStream::Open(context_->loop, std::move(link), request, links_.get()))) StartRelay(nullptr);
+}
+
+void OutboundConnection::Resume(WorkerContext* context, Arrival arrival, std::unique_ptr<Link> link,
+                                const StreamState& state) {
+  (new OutboundConnection(context, std::move(arrival)))->GoOn(std::move(link), state);
+}
+
+void OutboundConnection::GoOn(std::unique_ptr<Link> link, const StreamState& state) {
+  action_ = RouteNow().action;
+  links_ = context_->links->To(DestinationText());
+  if (!Adopt(MeshStream::Resumed(context_->loop, std::move(link), state, links_.get()))) return;
+  const absl::Status expected = Expects(*peer());
+  if (action_ == RouteAction::kMutualTls && expected.ok()) return ResumeRelay();
+  Close(CloseReason::kPolicyChanged, expected.message());
+}
+
+bool OutboundConnection::Adopt(std::unique_ptr<MeshStream> stream) {
   SetMeshStream(stream.get());
   far_ = std::move(stream);
-  if (!RecheckPeer()) return;
+  if (!RecheckPeer()) return false;
   reauthentication_ = std::make_unique<Reauthentication>(
       context_, mesh(), links_,
       Reauthentication::Events{.allows = [this](const VerifiedSvid& peer) { return Expects(peer); },
                                .renewed = [this] { OnReauthenticated(); }});
-  StartRelay(nullptr);
+  return true;
 }
 
 void OutboundConnection::Recheck() {

@@ -13,6 +13,9 @@ class OutboundConnection : public Connection {
   // The connection owns itself from here on; it may be gone when Start returns.
   static void Start(WorkerContext* context, Arrival arrival);
 
+  // For a stream that another process had, and carried over to `link`; the arrival's is the application's side.
+  static void Resume(WorkerContext* context, Arrival arrival, std::unique_ptr<Link> link, const StreamState& state);
+
   void Recheck() override;
 
  private:
@@ -23,6 +26,9 @@ class OutboundConnection : public Connection {
   // Whether this peer may answer, by the route in force.
   absl::Status Expects(const VerifiedSvid& peer);
   void StartStream(std::unique_ptr<Link> link);
+  void GoOn(std::unique_ptr<Link> link, const StreamState& state);
+  // Its peer is authenticated anew from now on. False: it is banned, and the connection closed.
+  bool Adopt(std::unique_ptr<MeshStream> stream);
   // Of a link from which nothing was heard for a while, whether its peer is still there.
   void Ask(std::unique_ptr<Link> link);
   void OnAsked(LinkInquiry::Answer answer);

@@ -33,6 +33,11 @@ RelayState Relay::Pump() {
   return forward_.shut && backward_.shut ? RelayState::kFinished : RelayState::kRunning;
 }
 
+void Relay::Hold(Way way, bool held) {
+  const bool was = std::exchange((way == Way::kForward ? forward_ : backward_).held, held);
+  if (was && !held) again_.Start(absl::ZeroDuration());
+}
+
 Relay::Moved Relay::Move(Direction& direction) {
   if (!direction.HasWork()) return Moved::kAll;
   const Moved moved = MoveBytes(direction);
@@ -46,7 +51,7 @@ Relay::Moved Relay::MoveBytes(Direction& direction) {
     if (!WriteOut(direction)) return Moved::kToFailed;
     // `to` is full, and will say when it is not.
     if (!direction.buffer.empty() || (&direction == &forward_ && !preface_.empty())) return Moved::kAll;
-    if (direction.ended || !direction.readable) break;
+    if (direction.ended || !direction.readable || direction.held) break;
     if (share == 0) {
       again_.Start(absl::ZeroDuration());  // `from` was not read empty, so it will not speak again by itself
       break;

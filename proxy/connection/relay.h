@@ -44,6 +44,14 @@ class Relay {
   // What `far` is told before them, whether `near` says anything or not; not counted as carried.
   void Preface(std::string header) { preface_ = std::move(header); }
 
+  // Of a stream that goes on elsewhere. `from` is not read any more, or is again; what was read before is written.
+  enum class Way { kForward, kBackward };  // near to far, far to near
+  void Hold(Way way, bool held);
+  // Everything that was read has been written.
+  bool Empty(Way way) const { return Of(way).buffer.empty() && (way == Way::kBackward || preface_.empty()); }
+  // It has ended, and `to` was told.
+  bool Told(Way way) const { return Of(way).shut; }
+
   // Moves what can be moved. Call at first, and from `step`.
   RelayState Pump();
 
@@ -51,6 +59,8 @@ class Relay {
   uint64_t bytes_backward() const { return backward_.bytes; }
   absl::Duration last_activity() const { return times_.last_activity; }  // monotonic
   const StreamTimes& times() const { return times_; }
+  // It was begun, and has carried bytes, in another process.
+  void Resumed() { times_.carried_bytes = true; }
 
  private:
   // Hears when the stream that it reads from is ready; nothing is read before that.
@@ -72,9 +82,11 @@ class Relay {
     bool readable = true;
     bool ended = false;  // `from` has
     bool shut = false;   // `to` was told
+    bool held = false;
     size_t held_bytes = 0;  // as the budget knows it
     uint64_t bytes = 0;
   };
+  const Direction& Of(Way way) const { return way == Way::kForward ? forward_ : backward_; }
   enum class Moved { kAll, kFromFailed, kToFailed };
   Moved Move(Direction& direction);
   Moved MoveBytes(Direction& direction);

@@ -68,6 +68,31 @@ class RelayTest : public testing::Test, protected StreamObserver {
   size_t most_lent_ = 0;
 };
 
+TEST_F(RelayTest, AWayThatIsHeldIsReadNoMoreAndWritesWhatItHas) {
+  OnReady();
+  relay_->Hold(Relay::Way::kForward, true);
+  const std::string request = TestBytes(5000, 1), answer = TestBytes(5000, 2);
+  StreamWriter ask(client_.get(), request), reply(server_.get(), answer);
+  StreamReader at_server(server_.get()), at_client(client_.get());
+  ASSERT_TRUE(TurnUntil([&] {
+    ask.Push();
+    reply.Push();
+    at_client.Drain();
+    return at_client.bytes() == answer;
+  }));
+  at_server.Drain();
+  EXPECT_EQ(at_server.bytes(), "");
+  EXPECT_TRUE(relay_->Empty(Relay::Way::kForward));
+  relay_->Hold(Relay::Way::kForward, false);
+  ASSERT_TRUE(TurnUntil([&] {
+    if (ask.Push()) client_->ShutdownWrite();
+    return at_server.Drain();
+  }));
+  EXPECT_TRUE(at_server.bytes() == request);
+  EXPECT_TRUE(relay_->Told(Relay::Way::kForward));
+  EXPECT_FALSE(relay_->Told(Relay::Way::kBackward));
+}
+
 TEST_F(RelayTest, CarriesBothWaysAndEachHalfCloseByItself) {
   const std::string request = TestBytes(100000, 1), answer = TestBytes(70000, 2);
   StreamWriter ask(client_.get(), request), reply(server_.get(), answer);

@@ -36,6 +36,8 @@ class ConnectionTable {
   // Once its peer is known, and again whenever that shows another SVID.
   void SetPeer(Connection* connection, const SpiffeId& id, const std::string& serial);
   size_t size() const { return connections_.size(); }
+  // In no order; valid until one enters or leaves.
+  const std::vector<Connection*>& connections() const { return connections_; }
 
   // The view has changed by this: marks the open connections that it touches, at once, and compares each with
   // the view in force, some now and the rest in the next turns, those of banned peers first. One that is marked

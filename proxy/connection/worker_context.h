@@ -25,13 +25,17 @@
 namespace lanyard {
 
 class AcceptedLinks;
+class Acceptor;
 class ConnectionTable;
+class Departures;
 class HandshakeTurns;
 class LinkPool;
+class Newcomers;
 
 // Outlives the connections; for the worker's thread.
 struct WorkerContext {
   int worker = 0;
+  uint64_t workers = 1;                   // of this process
   EventLoop* loop = nullptr;
   BufferPool* pool = nullptr;
   ConnectionTable* table = nullptr;
@@ -49,6 +53,9 @@ struct WorkerContext {
   ClientSessionCache* sessions = nullptr;
   LinkPool* links = nullptr;
   AcceptedLinks* accepted_links = nullptr;
+  Acceptor* acceptor = nullptr;
+  Departures* departures = nullptr;       // null: no stream leaves for another process
+  Newcomers* newcomers = nullptr;         // null: none comes from one
   HandshakeTurns* handshakes = nullptr;
   Random* random = nullptr;
   ConnectionLimits limits;

@@ -25,12 +25,12 @@ constexpr absl::Duration kCancelCheck = absl::Milliseconds(100);
 constexpr absl::Duration kServingDeadline = absl::Seconds(15);
 
 // The next process: ended with its scope unless it was let go.
-class Successor {
+class Child {
  public:
-  explicit Successor(pid_t pid) : pid_(pid) {}
-  Successor(const Successor&) = delete;
-  Successor& operator=(const Successor&) = delete;
-  ~Successor() {
+  explicit Child(pid_t pid) : pid_(pid) {}
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  ~Child() {
     if (pid_ <= 0) return;
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
@@ -95,21 +95,21 @@ absl::Status Await(const HandOver& plan, Passage& passage, absl::string_view wan
 
 }  // namespace
 
-absl::StatusOr<pid_t> HandOverTo(const HandOver& plan) {
+absl::StatusOr<Successor> HandOverTo(const HandOver& plan) {
   absl::StatusOr<std::pair<Passage, Passage>> passages = Passage::Pair();
   if (!passages.ok()) return passages.status();
   auto& [ours, theirs] = *passages;
   const absl::StatusOr<pid_t> pid = Spawn(plan, theirs.fd());
   if (!pid.ok()) return pid.status();
   { const Passage closed = std::move(theirs); }  // so that its end is noticed
-  Successor successor(*pid);
+  Child child(*pid);
   SendSockets(plan, ours);
   if (absl::Status ready = Await(plan, ours, "ready", plan.timeout); !ready.ok()) return ready;
   plan.on_ready();
   absl::Status serves = ours.Send("go");
   if (serves.ok()) serves = Await(plan, ours, "serving", kServingDeadline);
-  if (serves.ok()) return successor.LetGo();
-  { const Successor ended(successor.LetGo()); }
+  if (serves.ok()) return Successor{child.LetGo(), std::move(ours)};
+  { const Child ended(child.LetGo()); }
   plan.on_failed();
   return serves;
 }

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "proxy/io/passage.h"
 
 namespace lanyard {
 
@@ -32,7 +33,12 @@ struct HandOver {
   std::function<bool()> cancelled;  // asked every now and then
 };
 
-// Blocks until the next process serves; its pid. An error says why it does not, and it is gone.
-absl::StatusOr<pid_t> HandOverTo(const HandOver& plan);
+struct Successor {
+  pid_t pid;
+  Passage passage;  // to it, for the streams that move there
+};
+
+// Blocks until the next process serves. An error says why it does not, and it is gone.
+absl::StatusOr<Successor> HandOverTo(const HandOver& plan);
 
 }  // namespace lanyard

@@ -3,7 +3,8 @@
 //   before -> next   kHandOverGreeting; "socket\nKIND\nNAME\nADDRESS" with a descriptor, for each; "end"
 //   next -> before   "waiting\nWHY" whenever that changes; "failed\nWHY" and its end; or "ready"
 //   before -> next   "go": the one before keeps nothing on disk any more
-//   next -> before   "serving": the one before stops accepting, and drains
+//   next -> before   "serving": the one before stops accepting, and drains; from here on the passage is the streams'
+//                    that move (proxy/connection/move_message.h)
 // Whoever sees the other end closed before "serving" knows that it came to nothing: the one before goes on, the next
 // one ends.
 #pragma once
@@ -43,6 +44,8 @@ class TakeOver {
   // Ready: OK once this process is to serve.
   absl::Status Ready();
   void Serving();
+  // Then, for the streams that come.
+  UniqueFd Release() { return passage_.Release(); }
   void Failed(const absl::Status& why);
 
  private:

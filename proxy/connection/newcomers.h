@@ -1,0 +1,85 @@
+// Streams of one worker that come from the process before this one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "proxy/connection/acceptor.h"
+#include "proxy/connection/link_dial.h"
+#include "proxy/connection/link_inquiry.h"
+#include "proxy/connection/move_line.h"
+#include "proxy/connection/places.h"
+#include "proxy/connection/worker_context.h"
+#include "proxy/link/link.h"
+
+namespace lanyard {
+
+// Each is decided anew, by the rules in force here: its peer must be the one that it had, verified on a link of this
+// process's own. Until both of its directions have moved nothing of it is read or written here, and whatever fails
+// leaves it where it is. Those that come with their link take part in limits.max_connections, and those that a peer
+// opened in max_connections_per_peer. For the worker's thread.
+class Newcomers {
+ public:
+  // Of limits.max_connections, what streams that come may fill: new callers are to find room.
+  static constexpr uint32_t kShareOfConnectionsPercent = 75;
+
+  explicit Newcomers(WorkerContext* context);
+  ~Newcomers();
+
+  MoveLine& line() { return line_; }
+  // ATTACH came on `link` (kTaken), for a stream that this process does not have. False: nor does the one before, as
+  // far as this worker knows (WorkerNext of the token), and the link is left.
+  bool Attach(std::unique_ptr<Link>& link, const StreamToken& token);
+  // This process drains: it takes no more. Those that are on their way come.
+  void Drain() { draining_ = true; }
+  size_t expected() const { return expected_.size(); }
+  // Those that have a link here, or have asked their peer for it.
+  size_t coming() const { return coming_; }
+
+ private:
+  struct Expected {
+    uint64_t id = 0;
+    StreamOffer offer;
+    bool coming = false;                   // it has a link, or has asked for it
+    bool accepted = false;                 // the peer was answered, or has answered
+    Place place;                           // among its peer's, where that opened the stream
+    std::unique_ptr<Link> link;            // kTaken
+    std::unique_ptr<LinkDial> dial;        // where this side opened the stream
+    std::unique_ptr<LinkInquiry> inquiry;  // likewise
+  };
+
+  void OnMessage(const MoveMessage& message, UniqueFd fd);
+  void OnOffer(const MoveMessage& message);
+  std::unique_ptr<Expected> Remove(uint64_t id);
+  void Cancel(uint64_t id);
+  void No(uint64_t id, const absl::Status& why);
+  absl::Status Begin(Expected* expected);
+  absl::Status HasRoom();
+  absl::Status Dial(Expected* expected);
+  void OnDialled(Expected* expected, absl::StatusOr<std::unique_ptr<Link>> link);
+  void OnAnswered(Expected* expected, LinkInquiry::Answer answer);
+  void Comes(Expected& expected);
+  // Whether the peer may go on with it, by the rules in force.
+  absl::Status Allows(const StreamOffer& offer, const SpiffeId& peer) const;
+  // Likewise, and whether there is a place for it; else why the peer's ATTACH is refused.
+  absl::Status Admits(Expected& expected, const SpiffeId& peer, RefuseReason* reason);
+  void Take(std::unique_ptr<Expected> expected, const MoveMessage& message, UniqueFd fd);
+  void Closed();
+
+  WorkerContext* context_;
+  bool draining_ = false;
+  bool full_ = false;  // the last offer found no room
+  size_t coming_ = 0;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Expected>> expected_;
+  absl::flat_hash_map<StreamToken, uint64_t> by_token_;  // those that the peer attaches
+  MoveLine line_;
+};
+
+// Whether the worker has as many connections as it may, with those that come.
+bool IsFull(const WorkerContext& context);
+
+}  // namespace lanyard
