@@ -224,6 +224,7 @@ AuthorityFigures Authority::State::Figures() const {
   figures.connections_accepted = connections.accepted;
   figures.connections_refused = connections.refused_limit;
   figures.handshakes_failed = connections.failed_handshakes;
+  figures.anonymous_ended = connections.ended_anonymous;
   figures.entries = records->entries.size();
   figures.registry_revision = records->revision;
   figures.mesh_version = rules->version;

@@ -59,9 +59,11 @@ std::string AuthorityMetricsText(const AuthorityFigures& figures, const ProcessS
   out.Gauge("agents_connected", "Agents that have a stream open.").Value(uint64_t{figures.agents_connected});
   out.Counter("connections_accepted_total", "Connections accepted on the agents' address.")
       .Value(figures.connections_accepted);
-  out.Counter("connections_refused_total", "Those that ended before any call: at the limit, or in their handshake.")
+  out.Counter("connections_refused_total",
+              "Those that were ended: at the limit, in their handshake, or without an SVID for too long or for others.")
       .Value(figures.connections_refused, {{"reason", "limit"}})
-      .Value(figures.handshakes_failed, {{"reason", "handshake"}});
+      .Value(figures.handshakes_failed, {{"reason", "handshake"}})
+      .Value(figures.anonymous_ended, {{"reason", "anonymous"}});
   out.Counter("proxy_reports_refused_total", "Agents' reports of what proxies run or observed, refused for a limit.")
       .Value(figures.proxy_reports_refused);
   out.Gauge("entries", "Entries in the registry.").Value(uint64_t{figures.entries});

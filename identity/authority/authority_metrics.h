@@ -22,6 +22,7 @@ struct AuthorityFigures {
   uint64_t connections_accepted = 0;         // on the agents' address
   uint64_t connections_refused = 0;          // at the limit of connections
   uint64_t handshakes_failed = 0;
+  uint64_t anonymous_ended = 0;              // connections without an SVID: for others, or in time
   size_t entries = 0;
   uint64_t registry_revision = 0;
   uint64_t mesh_version = 0;

@@ -36,6 +36,7 @@ TEST(AuthorityMetrics, WhatSignsSaysHowLongItStillLives) {
   figures.proxy_reports_refused = 5;
   figures.connections_accepted = 9;
   figures.handshakes_failed = 4;
+  figures.anonymous_ended = 6;
   const std::string text = AuthorityMetricsText(figures, {}, ca.certificate().not_after() - absl::Seconds(90));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_svids_signed_total{kind=\"workload\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_svids_refused_total{reason=\"not_allowed\"} 1\n"));
@@ -48,6 +49,7 @@ TEST(AuthorityMetrics, WhatSignsSaysHowLongItStillLives) {
   EXPECT_THAT(text, HasSubstr("lanyard_authority_connections_accepted_total 9\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_connections_refused_total{reason=\"limit\"} 0\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_connections_refused_total{reason=\"handshake\"} 4\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_authority_connections_refused_total{reason=\"anonymous\"} 6\n"));
 }
 
 }  // namespace

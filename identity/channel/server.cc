@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -47,9 +48,10 @@ struct ChannelServer::State {
 
   // From here to `connections`: the loop's thread only.
   void Accept(Descriptor socket);
+  // Of a connection that is to be: whether there is room, where need be at the expense of another.
+  bool MakeRoom();
+  void Opened(uint64_t id);
   void End(uint64_t id, const absl::Status& status);
-  // The one that has taken longest is the least likely to be honest.
-  void EndOldestHandshake();
   void Replace(std::shared_ptr<const TlsContext> next);
   size_t CloseMatching(const std::function<bool(const VerifiedSvid&)>& matches);
 
@@ -65,16 +67,13 @@ struct ChannelServer::State {
   std::unique_ptr<Listener> listener;
   uint64_t next_id = 1;
   std::map<uint64_t, std::unique_ptr<ServerConnection>> connections;   // by age
+  std::set<uint64_t> unidentified;                                      // of these, likewise
   LogLimit log_limit;
 };
 
 void ChannelServer::State::Accept(Descriptor socket) {
   ++stats.accepted;
-  if (connections.size() >= options.max_connections) {
-    ++stats.refused_limit;
-    return;
-  }
-  if (connections.size() - stats.open >= options.max_handshakes) EndOldestHandshake();
+  if (!MakeRoom()) return;
   const int on = 1;
   setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   bssl::UniquePtr<SSL> ssl = context->NewServer(options.require_client_svid);
@@ -82,24 +81,43 @@ void ChannelServer::State::Accept(Descriptor socket) {
   const uint64_t id = next_id++;
   auto connection = std::make_unique<ServerConnection>(
       *server, std::make_unique<TlsTransport>(std::move(socket), std::move(ssl)),
-      [this, id](const absl::Status& status) { End(id, status); });
+      [this, id] { Opened(id); }, [this, id](const absl::Status& status) { End(id, status); });
   connection->Start(options.handshake_timeout);
   connections.emplace(id, std::move(connection));
+  unidentified.insert(id);
 }
 
-void ChannelServer::State::EndOldestHandshake() {
-  for (const auto& [id, connection] : connections) {
-    if (!connection->open()) return End(id, absl::ResourceExhaustedError("too many TLS handshakes at once"));
+bool ChannelServer::State::MakeRoom() {
+  const bool full = connections.size() >= options.max_connections;
+  if (!full && unidentified.size() < options.max_unidentified) return true;
+  if (!unidentified.empty()) {
+    // The one that has taken longest is the least likely to be honest.
+    End(*unidentified.begin(), absl::ResourceExhaustedError("too many connections of clients that show no SVID"));
+    return true;
   }
+  ++stats.refused_limit;
+  if (log_limit.Allow(EventLoop::Now())) {
+    Log(LogLevel::kWarning, "refused a connection",
+        {{"address", options.address}, {"reason", "too many connections"}, {"open", connections.size()},
+         {"suppressed", log_limit.suppressed()}});
+  }
+  return false;
+}
+
+void ChannelServer::State::Opened(uint64_t id) {
+  ++stats.open;
+  if (connections.at(id)->peer() != nullptr) unidentified.erase(id);
 }
 
 void ChannelServer::State::End(uint64_t id, const absl::Status& status) {
   const auto found = connections.find(id);
   const std::unique_ptr<ServerConnection> connection = std::move(found->second);
   connections.erase(found);
+  unidentified.erase(id);
   if (connection->open()) {
     --stats.open;
     if (status.ok() || absl::IsUnavailable(status)) return;
+    if (connection->peer() == nullptr) ++stats.ended_anonymous;
   } else {
     ++stats.failed_handshakes;
   }
@@ -148,7 +166,7 @@ absl::StatusOr<std::unique_ptr<ChannelServer>> ChannelServer::Start(Options opti
   raw->host = *std::move(host);
   raw->loop = *std::move(loop);
   raw->server = std::make_unique<ServerConnection::Server>(ServerConnection::Server{
-      *raw->loop, *raw->host, raw->peers, raw->context->clock(), [raw] { ++raw->stats.open; }});
+      *raw->loop, *raw->host, raw->peers, raw->context->clock(), raw->options.anonymous_timeout});
   std::unique_ptr<ChannelServer> server(new ChannelServer(std::move(state)));
   absl::Status listening;
   raw->loop->RunAndWait([raw, &socket, &listening] {

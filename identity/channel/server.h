@@ -30,11 +30,15 @@ class ChannelServer {
     std::string address = {};                // "0.0.0.0:7443", "[::]:0"
     bool require_client_svid = true;        // false lets an anonymous client in; handlers must look at PeerOf
     size_t max_connections = 10000;         // more are closed at accept, and counted
-    size_t max_handshakes = 256;            // in flight
+    // Connections of whom nothing is known: in their handshake, or of an anonymous client. One more ends the oldest of
+    // them, and so does any at max_connections: whoever has an SVID is not kept out by those who show none.
+    size_t max_unidentified = 256;
     absl::Duration handshake_timeout = absl::Seconds(10);
+    absl::Duration anonymous_timeout = absl::Seconds(15);   // for all that an anonymous client has to ask
   };
   struct Stats {
     uint64_t accepted = 0, open = 0, refused_limit = 0, failed_handshakes = 0;
+    uint64_t ended_anonymous = 0;   // by us: for others, or in time
   };
 
   static absl::StatusOr<std::unique_ptr<ChannelServer>> Start(Options options,

@@ -17,8 +17,12 @@ constexpr absl::Duration kExpiryLook = absl::Seconds(10);
 }  // namespace
 
 ServerConnection::ServerConnection(const Server& server, std::unique_ptr<TlsTransport> transport,
-                                   std::function<void(const absl::Status&)> on_end)
-    : server_(server), transport_(std::move(transport)), ssl_(transport_->ssl()), on_end_(std::move(on_end)) {}
+                                   std::function<void()> on_open, std::function<void(const absl::Status&)> on_end)
+    : server_(server),
+      transport_(std::move(transport)),
+      ssl_(transport_->ssl()),
+      on_open_(std::move(on_open)),
+      on_end_(std::move(on_end)) {}
 
 ServerConnection::~ServerConnection() {
   server_.loop.Cancel(timer_);
@@ -62,8 +66,14 @@ absl::Status ServerConnection::Open() {
                                    [this](const absl::Status& status) { End(status); });
   relay_->Start();
   server_.host.Serve(std::move(link->grpc_end));
-  server_.on_open();
-  if (peer_ != nullptr) CheckExpiry();   // last: it may end this connection
+  on_open_();
+  if (peer_ != nullptr) {
+    CheckExpiry();   // last: it may end this connection
+  } else {
+    timer_ = server_.loop.After(server_.anonymous_timeout, [this] {
+      End(absl::DeadlineExceededError("a client without an SVID took too long with what it had to ask"));
+    });
+  }
   return absl::OkStatus();
 }
 

@@ -28,16 +28,17 @@ class ServerConnection final : private EventLoop::Handler {
     GrpcHost& host;
     PeerTable<VerifiedSvid>& peers;
     const Clock& clock;
-    // The handshake succeeded: the connection is counted as open.
-    std::function<void()> on_open;
+    absl::Duration anonymous_timeout;
   };
 
-  // `on_end` runs once, as the last thing the connection does, and destroys it.
-  ServerConnection(const Server& server, std::unique_ptr<TlsTransport> transport,
+  // `on_open`: the handshake succeeded, and peer() is known. `on_end` runs once, as the last thing the connection does,
+  // and destroys it.
+  ServerConnection(const Server& server, std::unique_ptr<TlsTransport> transport, std::function<void()> on_open,
                    std::function<void(const absl::Status&)> on_end);
   ~ServerConnection();
 
-  // Ends by itself after `handshake_timeout`, unless the handshake is done.
+  // Ends by itself after `handshake_timeout`, unless the handshake is done; an anonymous client's after the
+  // anonymous_timeout.
   void Start(absl::Duration handshake_timeout);
 
   bool open() const { return relay_ != nullptr; }
@@ -55,6 +56,7 @@ class ServerConnection final : private EventLoop::Handler {
   const Server& server_;
   std::unique_ptr<TlsTransport> transport_;   // until the relay takes it
   const SSL* ssl_;                            // the transport's
+  const std::function<void()> on_open_;
   std::function<void(const absl::Status&)> on_end_;
   std::unique_ptr<Relay> relay_;
   std::shared_ptr<const VerifiedSvid> peer_;

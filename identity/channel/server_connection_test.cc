@@ -91,7 +91,7 @@ TEST_F(ServerConnectionTest, GarbageIsRefused) {
 }
 
 TEST_F(ServerConnectionTest, WhereHandshakesAreTooManyTheOldestGives) {
-  StartServer({.max_handshakes = 2});
+  StartServer({.max_unidentified = 2});
   const Descriptor oldest = Connect();
   const Descriptor second = Connect();
   const auto client = Dial(Context("spiffe://example.org/web"));
@@ -117,6 +117,25 @@ TEST_F(ServerConnectionTest, AnSvidThatExpiresEndsItsConnection) {
   ASSERT_TRUE(service_.AwaitStreamsEnded(1));
   EXPECT_EQ(service_.who_at_end(), "nobody");
   EXPECT_TRUE(Echo((*lasting)->channel(), "x", nullptr).ok());
+}
+
+TEST_F(ServerConnectionTest, AnAnonymousClientHasItsTimeAndNoMore) {
+  StartServer({.require_client_svid = false, .anonymous_timeout = absl::Seconds(2)});
+  const auto lasting = Dial(Context("spiffe://example.org/lasting"));
+  const auto anonymous =
+      Dial(*TlsContext::CreateAnonymousClient(root_.Bundles(), std::make_shared<VerifyCache>(), SystemClock(),
+                                              {.alpn = {"h2"}, .alpn_required = true}));
+  ASSERT_TRUE(lasting.ok() && anonymous.ok()) << anonymous.status();
+  const auto stub = SpiffeWorkloadAPI::NewStub((*anonymous)->channel());
+  grpc::ClientContext call;
+  const auto held = stub->FetchX509SVID(&call, {});
+  X509SVIDResponse message;
+  ASSERT_TRUE(held->Read(&message));
+  EXPECT_FALSE(held->Read(&message));   // returns when the connection is closed
+  EXPECT_EQ(held->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(server_->stats().ended_anonymous, 1u);
+  EXPECT_TRUE(Echo((*lasting)->channel(), "x", nullptr).ok());
+  service_.Release();
 }
 
 TEST_F(ServerConnectionTest, AHandshakeBegunUnderTheOldBundlesIsEnded) {

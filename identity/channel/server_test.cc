@@ -244,6 +244,32 @@ TEST_F(ServerTest, ConnectionsAreLimited) {
   EXPECT_TRUE(Echo((*first)->channel(), "x", nullptr).ok());
 }
 
+TEST_F(ServerTest, AnonymousClientsKeepNobodyOutWhoHasAnSvid) {
+  StartServer({.require_client_svid = false, .max_connections = 4});
+  std::vector<std::unique_ptr<ChannelClient>> anonymous;
+  for (int i = 0; i < 4; ++i) {
+    auto client = Dial(Anonymous());
+    ASSERT_TRUE(client.ok()) << client.status();
+    anonymous.push_back(*std::move(client));
+  }
+  const auto web = Dial(Context("spiffe://example.org/web"));
+  ASSERT_TRUE(web.ok()) << web.status();
+  EXPECT_TRUE(Echo((*web)->channel(), "x", nullptr).ok());
+  EXPECT_EQ(Echo(anonymous[0]->channel(), "x", nullptr).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(Echo(anonymous[3]->channel(), "x", nullptr).ok());
+  EXPECT_EQ(server_->stats().ended_anonymous, 1u);
+  EXPECT_EQ(server_->stats().refused_limit, 0u);
+}
+
+TEST_F(ServerTest, AnonymousClientsHaveALimitOfTheirOwn) {
+  StartServer({.require_client_svid = false, .max_unidentified = 2});
+  const auto first = Dial(Anonymous()), second = Dial(Anonymous()), third = Dial(Anonymous());
+  ASSERT_TRUE(first.ok() && second.ok() && third.ok());
+  EXPECT_EQ(Echo((*first)->channel(), "x", nullptr).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(Echo((*third)->channel(), "x", nullptr).ok());
+  EXPECT_EQ(server_->stats().open, 2u);
+}
+
 TEST_F(ServerTest, ShutdownLetsCallsInFlightFinish) {
   StartServer();
   const auto client = Dial(Context("spiffe://example.org/web"));
