@@ -38,6 +38,8 @@ namespace {
 
 constexpr char kDatabaseFile[] = "registry.db";
 constexpr char kSealedKeysFile[] = "authorities.sealed";
+// The most that an agent has to say are the statuses of a thousand proxies, of 4 KiB each.
+constexpr int kMaxAgentRequestBytes = 4 << 20;
 
 // A server's handlers may run before the call that started it returns; they wait for it here.
 template <typename Server>
@@ -173,7 +175,9 @@ absl::Status Authority::State::StartServers() {
   mesh_rules_service = NewMeshRulesService(*mesh, reports, *this);
   // Without require_client_svid: a node that attests has no SVID yet. Every other call asks PeerOf.
   auto agents_server = ChannelServer::Start(
-      {.address = absl::StrCat(settings.agents_host, ":", settings.agents_port), .require_client_svid = false},
+      {.address = absl::StrCat(settings.agents_host, ":", settings.agents_port),
+       .require_client_svid = false,
+       .max_message_bytes = kMaxAgentRequestBytes},
       *context, {authority_service.get()});
   if (!agents_server.ok()) return agents_server.status();
   agents = *std::move(agents_server);

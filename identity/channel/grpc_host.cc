@@ -1,6 +1,7 @@
 #include "identity/channel/grpc_host.h"
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/resource_quota.h>
 
 #include <utility>
 
@@ -20,10 +21,12 @@ GrpcHost::GrpcHost(std::unique_ptr<State> state) : state_(std::move(state)) {}
 GrpcHost::~GrpcHost() { Shutdown(absl::ZeroDuration()); }
 
 absl::StatusOr<std::unique_ptr<GrpcHost>> GrpcHost::Start(const std::vector<grpc::Service*>& services,
-                                                           int max_request_bytes) {
+                                                           const GrpcLimits& limits) {
   grpc::ServerBuilder builder;
   for (grpc::Service* service : services) builder.RegisterService(service);
-  builder.SetMaxReceiveMessageSize(max_request_bytes);
+  builder.SetMaxReceiveMessageSize(limits.max_request_bytes);
+  builder.SetResourceQuota(grpc::ResourceQuota("lanyard").Resize(limits.memory_bytes));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.max_streams);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

@@ -22,11 +22,20 @@ inline constexpr int kMaxMessageSizeBytes = 16 << 20;
 inline constexpr int kKeepaliveTimeMs = 20000;
 inline constexpr int kKeepaliveTimeoutMs = 10000;
 
+struct GrpcLimits {
+  int max_request_bytes = kMaxMessageSizeBytes;
+  // Of one connection. Clients are told, and wait with further ones; StreamLimit is for those that do not listen.
+  int max_streams = 100;
+  // What connections and calls may hold in all. Near it gRPC reads less at once; at it, it takes no more connections
+  // and cancels calls.
+  size_t memory_bytes = size_t{256} << 20;
+};
+
 // Thread-safe.
 class GrpcHost {
  public:
   static absl::StatusOr<std::unique_ptr<GrpcHost>> Start(const std::vector<grpc::Service*>& services,
-                                                         int max_request_bytes = kMaxMessageSizeBytes);
+                                                         const GrpcLimits& limits = {});
   ~GrpcHost();   // Shutdown(now)
 
   // A non-blocking connected socket; closed unserved after Shutdown.

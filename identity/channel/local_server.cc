@@ -15,6 +15,7 @@
 #include "identity/channel/peer_process.h"
 #include "identity/channel/peer_table.h"
 #include "identity/channel/relay.h"
+#include "identity/channel/stream_limit.h"
 
 namespace lanyard {
 
@@ -26,7 +27,7 @@ struct LocalServer::State {
   void Accept(Descriptor connection);
   absl::Status Admit(const LocalPeer& peer) const;
   absl::Status Serve(Descriptor connection, std::shared_ptr<const LocalPeer> peer);
-  void End(const std::string& name);
+  void End(const std::string& name, const absl::Status& status);
 
   const Options options;
   std::unique_ptr<LocalSocket> socket;
@@ -35,12 +36,16 @@ struct LocalServer::State {
   std::unique_ptr<EventLoop> loop;
 
   std::unique_ptr<Listener> listener;
+  struct User {
+    size_t connections = 0;
+    StreamLimit::Share calls;
+  };
   struct Open {
     std::unique_ptr<Relay> relay;
     uid_t uid;
   };
+  std::map<uid_t, User> users;          // who have a connection; its relay borrows `calls`
   std::map<std::string, Open> relays;   // by the inner link's name
-  std::map<uid_t, size_t> per_uid;
   LogLimit log_limit;
 };
 
@@ -50,8 +55,8 @@ absl::Status LocalServer::State::Admit(const LocalPeer& peer) const {
     return absl::PermissionDeniedError("this user may not connect");
   }
   if (relays.size() >= options.max_connections) return absl::ResourceExhaustedError("too many connections");
-  const auto count = per_uid.find(peer.uid());
-  if (count != per_uid.end() && count->second >= options.max_connections_per_uid) {
+  const auto user = users.find(peer.uid());
+  if (user != users.end() && user->second.connections >= options.max_connections_per_uid) {
     return absl::ResourceExhaustedError("too many connections of this user");
   }
   return absl::OkStatus();
@@ -74,20 +79,30 @@ absl::Status LocalServer::State::Serve(Descriptor connection, std::shared_ptr<co
   const uid_t uid = peer->uid();
   const std::string name = link->name;
   peers.Add(name, std::move(peer));
-  auto relay = std::make_unique<Relay>(*loop, std::make_unique<PlainTransport>(std::move(connection)),
-                                       std::move(link->relay_end), [this, name](const absl::Status&) { End(name); });
+  User& user = users.try_emplace(uid, User{0, {.max_open = options.max_calls_per_uid}}).first->second;
+  ++user.connections;
+  auto relay = std::make_unique<Relay>(
+      *loop, std::make_unique<PlainTransport>(std::move(connection)), std::move(link->relay_end),
+      [this, name](const absl::Status& status) { End(name, status); },
+      std::make_unique<StreamLimit>(2 * static_cast<size_t>(options.max_calls_per_connection), &user.calls));
   relay->Start();
   relays.emplace(name, Open{std::move(relay), uid});
-  ++per_uid[uid];
   host->Serve(std::move(link->grpc_end));
   return absl::OkStatus();
 }
 
-void LocalServer::State::End(const std::string& name) {
+void LocalServer::State::End(const std::string& name, const absl::Status& status) {
   const auto found = relays.find(name);
-  peers.Remove(found->first);
-  if (--per_uid[found->second.uid] == 0) per_uid.erase(found->second.uid);
+  const std::shared_ptr<const LocalPeer> peer = peers.Find(name);
+  peers.Remove(name);
+  const auto user = users.find(found->second.uid);
   relays.erase(found);
+  if (--user->second.connections == 0) users.erase(user);
+  // Anything else is how connections end.
+  if (!absl::IsResourceExhausted(status) || !log_limit.Allow(EventLoop::Now())) return;
+  Log(LogLevel::kWarning, "closed a local connection",
+      {{"socket", options.path}, {"reason", status}, {"uid", int64_t{peer->uid()}}, {"pid", int64_t{peer->pid()}},
+       {"suppressed", log_limit.suppressed()}});
 }
 
 LocalServer::LocalServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -97,7 +112,8 @@ absl::StatusOr<std::unique_ptr<LocalServer>> LocalServer::Start(Options options,
   absl::StatusOr<LocalSocket> socket = LocalSocket::Create(options.path, options.mode);
   if (!socket.ok()) return socket.status();
   auto state = std::make_unique<State>(std::move(options), *std::move(socket));
-  auto host = GrpcHost::Start(services, state->options.max_message_bytes);
+  auto host = GrpcHost::Start(services, {.max_request_bytes = state->options.max_message_bytes,
+                                         .max_streams = state->options.max_calls_per_connection});
   if (!host.ok()) return host.status();
   auto loop = EventLoop::Start("local-server");
   if (!loop.ok()) return loop.status();
@@ -126,7 +142,10 @@ void LocalServer::Shutdown(absl::Duration grace) {
   // The relays go on meanwhile: they carry the answers of the calls in flight.
   state_->host->Shutdown(grace);
   state_->loop->RunAndWait([this] {
-    while (!state_->relays.empty()) state_->End(state_->relays.begin()->first);
+    while (!state_->relays.empty()) {
+      const std::string name = state_->relays.begin()->first;
+      state_->End(name, absl::OkStatus());
+    }
   });
   state_->loop->Stop();
 }

@@ -49,6 +49,10 @@ class LocalServer {
     size_t max_connections = 4096;      // more are closed at accept, and counted
     size_t max_connections_per_uid = 1024;
     int max_message_bytes = 16 << 20;   // larger requests are refused
+    // Calls at once. A client is told how many one connection may carry, and waits with the rest. More than twice that,
+    // for it may not have heard yet, end the connection, and so do more than max_calls_per_uid.
+    int max_calls_per_connection = 100;
+    size_t max_calls_per_uid = 4096;
     std::vector<uid_t> allowed_uids = {};  // empty: anyone; others are closed at accept and logged with uid and pid
   };
   static absl::StatusOr<std::unique_ptr<LocalServer>> Start(Options options, std::vector<grpc::Service*> services);

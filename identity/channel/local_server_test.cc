@@ -21,6 +21,7 @@
 #include "gtest/gtest.h"
 #include "identity/base/descriptor.h"
 #include "identity/channel/fake_echo_service.h"
+#include "identity/channel/fake_http2_client.h"
 
 namespace lanyard {
 namespace {
@@ -78,6 +79,29 @@ class LocalServerTest : public testing::Test {
     return recv(socket.get(), &byte, 1, 0) == 1;
   }
 
+  static bool SendAll(const Descriptor& socket, const std::string& bytes) {
+    return send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+  }
+  static std::string Calls(uint32_t count) {
+    std::string bytes;
+    for (uint32_t i = 0; i < count; ++i) bytes += Http2Call(2 * i + 1);
+    return bytes;
+  }
+  // Whether the server answers a PING (RFC 9113 section 6.7): by then it has seen what was sent before.
+  static bool Answers(const Descriptor& socket) {
+    const timeval patience = {20, 0};
+    setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    if (!SendAll(socket, Http2Frame(6, 0, 0, "12345678"))) return false;
+    std::string got;
+    char buffer[4096];
+    while (got.find(Http2Frame(6, 1, 0, "12345678")) == std::string::npos) {
+      const ssize_t size = recv(socket.get(), buffer, sizeof(buffer), 0);
+      if (size <= 0) return false;
+      got.append(buffer, static_cast<size_t>(size));
+    }
+    return true;
+  }
+
   std::string folder_, path_;
   FakeEchoService service_;
   std::unique_ptr<LocalServer> server_;
@@ -129,6 +153,48 @@ TEST_F(LocalServerTest, ConnectionsAreLimited) {
   const Descriptor first = Connect();
   ASSERT_TRUE(Served(first));
   EXPECT_TRUE(ClosedByServer(Connect()));
+}
+
+// Calls whose requests never come: gRPC keeps them and tells no handler, and the client acknowledges no SETTINGS.
+TEST_F(LocalServerTest, AClientThatOpensCallsWithoutEndIsClosed) {
+  Start({.max_calls_per_connection = 4});
+  const Descriptor good = Connect(), hostile = Connect();
+  ASSERT_TRUE(SendAll(good, Http2Preface() + Calls(8)));
+  EXPECT_TRUE(Answers(good));
+  ASSERT_TRUE(SendAll(hostile, Http2Preface() + Calls(9)));
+  EXPECT_TRUE(ClosedByServer(hostile));
+  EXPECT_TRUE(Answers(good));
+  EXPECT_TRUE(Echo(Channel(), "x", nullptr).ok());
+}
+
+TEST_F(LocalServerTest, CallsOfOneUserAreLimitedOverAllItsConnections) {
+  Start({.max_calls_per_connection = 100, .max_calls_per_uid = 10});
+  const Descriptor first = Connect(), second = Connect();
+  ASSERT_TRUE(SendAll(first, Http2Preface() + Calls(6)));
+  ASSERT_TRUE(Answers(first));
+  ASSERT_TRUE(SendAll(second, Http2Preface() + Calls(6)));
+  EXPECT_TRUE(ClosedByServer(second));
+  const Descriptor third = Connect();   // what the second had is free again
+  ASSERT_TRUE(SendAll(third, Http2Preface() + Calls(4)));
+  EXPECT_TRUE(Answers(third));
+}
+
+TEST_F(LocalServerTest, CallsOneAfterAnotherAreNotLimited) {
+  Start({.max_calls_per_connection = 2, .max_calls_per_uid = 2});
+  const auto channel = Channel();
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(Echo(channel, "x", nullptr).ok()) << i;
+}
+
+TEST_F(LocalServerTest, ClientsWaitWithCallsBeyondTheLimit) {
+  Start({.max_calls_per_connection = 4});
+  const auto channel = Channel();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 16; ++t) {
+    threads.emplace_back([channel] {
+      for (int i = 0; i < 20; ++i) ASSERT_TRUE(Echo(channel, "x", nullptr).ok());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 // The child connects, hands its socket to us and dies: its pid means nothing any more.

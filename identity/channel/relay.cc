@@ -17,8 +17,12 @@ constexpr int kStepsPerTurn = 16;
 }  // namespace
 
 Relay::Relay(EventLoop& loop, std::unique_ptr<Transport> outer, Descriptor inner,
-             std::function<void(const absl::Status&)> on_end)
-    : loop_(loop), outer_(std::move(outer)), inner_(std::move(inner)), on_end_(std::move(on_end)) {}
+             std::function<void(const absl::Status&)> on_end, std::unique_ptr<StreamLimit> streams)
+    : loop_(loop),
+      outer_(std::move(outer)),
+      inner_(std::move(inner)),
+      on_end_(std::move(on_end)),
+      streams_(std::move(streams)) {}
 
 Relay::~Relay() {
   loop_.Cancel(again_);
@@ -87,6 +91,7 @@ bool Relay::MoveOutward(Interest& interest) {
 bool Relay::Took(Flow& flow, const IoResult& result, uint32_t& interest) {
   switch (result.state) {
     case IoState::kMoved:
+      if (streams_ != nullptr) Count(flow, {flow.buffer.get() + flow.end, result.size_bytes});
       flow.end += result.size_bytes;
       return true;
     case IoState::kNeedsRead:
@@ -155,6 +160,11 @@ bool Relay::WatchOne(int fd, uint32_t old_events, uint32_t new_events) {
   if (old_events == 0) return loop_.Watch(fd, new_events, this);
   loop_.Change(fd, new_events);
   return true;
+}
+
+void Relay::Count(const Flow& flow, absl::Span<const char> bytes) {
+  if (&flow == &outward_) return streams_->FromServer(bytes);
+  if (absl::Status counted = streams_->FromClient(bytes); !counted.ok()) Fail(std::move(counted));
 }
 
 void Relay::Fail(absl::Status status) {

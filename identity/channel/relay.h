@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "identity/base/descriptor.h"
 #include "identity/channel/event_loop.h"
+#include "identity/channel/stream_limit.h"
 #include "identity/channel/transport.h"
 
 namespace lanyard {
@@ -19,9 +20,10 @@ class Relay final : private EventLoop::Handler {
   // How long what is left may take to flow off once one side has ended.
   static constexpr absl::Duration kLinger = absl::Seconds(10);
 
-  // `on_end` runs once, as the last thing the relay does, and may destroy it.
+  // `on_end` runs once, as the last thing the relay does, and may destroy it. `streams`: what the outer side, a client,
+  // may have open at once; beyond that the relay ends with ResourceExhausted. Null: as much as it likes.
   Relay(EventLoop& loop, std::unique_ptr<Transport> outer, Descriptor inner,
-        std::function<void(const absl::Status&)> on_end);
+        std::function<void(const absl::Status&)> on_end, std::unique_ptr<StreamLimit> streams = nullptr);
   ~Relay();
 
   void Start();
@@ -50,6 +52,7 @@ class Relay final : private EventLoop::Handler {
   absl::Span<const char> DataOf(const Flow& flow) const;
   void Watch(const Interest& interest);
   bool WatchOne(int fd, uint32_t old_events, uint32_t new_events);
+  void Count(const Flow& flow, absl::Span<const char> bytes);
   void Fail(absl::Status status);
   void StartLinger();
 
@@ -57,6 +60,7 @@ class Relay final : private EventLoop::Handler {
   const std::unique_ptr<Transport> outer_;
   const Descriptor inner_;
   std::function<void(const absl::Status&)> on_end_;
+  const std::unique_ptr<StreamLimit> streams_;
   Flow inward_, outward_;
   Interest watched_;
   EventLoop::TimerId again_ = {}, linger_ = {};

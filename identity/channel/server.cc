@@ -156,7 +156,9 @@ absl::StatusOr<std::unique_ptr<ChannelServer>> ChannelServer::Start(Options opti
                                                                     std::vector<grpc::Service*> services) {
   absl::StatusOr<Descriptor> socket = Listen(options.address);
   if (!socket.ok()) return socket.status();
-  auto host = GrpcHost::Start(services);
+  auto host = GrpcHost::Start(services, {.max_request_bytes = options.max_message_bytes,
+                                         .max_streams = options.max_calls_per_connection,
+                                         .memory_bytes = options.memory_bytes});
   if (!host.ok()) return host.status();
   auto loop = EventLoop::Start("channel-server");
   if (!loop.ok()) return loop.status();
@@ -166,7 +168,8 @@ absl::StatusOr<std::unique_ptr<ChannelServer>> ChannelServer::Start(Options opti
   raw->host = *std::move(host);
   raw->loop = *std::move(loop);
   raw->server = std::make_unique<ServerConnection::Server>(ServerConnection::Server{
-      *raw->loop, *raw->host, raw->peers, raw->context->clock(), raw->options.anonymous_timeout});
+      *raw->loop, *raw->host, raw->peers, raw->context->clock(), raw->options.anonymous_timeout,
+      2 * static_cast<size_t>(raw->options.max_calls_per_connection)});
   std::unique_ptr<ChannelServer> server(new ChannelServer(std::move(state)));
   absl::Status listening;
   raw->loop->RunAndWait([raw, &socket, &listening] {

@@ -35,6 +35,11 @@ class ChannelServer {
     size_t max_unidentified = 256;
     absl::Duration handshake_timeout = absl::Seconds(10);
     absl::Duration anonymous_timeout = absl::Seconds(15);   // for all that an anonymous client has to ask
+    int max_message_bytes = 16 << 20;       // larger requests are refused
+    // Calls at once on one connection: clients are told, and wait with further ones. More than twice as many, for a
+    // client may not have heard yet, end the connection.
+    int max_calls_per_connection = 32;
+    size_t memory_bytes = size_t{1} << 30;  // what gRPC may hold for all connections (GrpcLimits)
   };
   struct Stats {
     uint64_t accepted = 0, open = 0, refused_limit = 0, failed_handshakes = 0;

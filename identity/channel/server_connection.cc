@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "identity/channel/inner_link.h"
+#include "identity/channel/stream_limit.h"
 
 namespace lanyard {
 namespace {
@@ -63,7 +64,8 @@ absl::Status ServerConnection::Open() {
   peer_ = SharedPeerOf(ssl_);
   if (peer_ != nullptr) server_.peers.Add(name_, peer_);
   relay_ = std::make_unique<Relay>(server_.loop, std::move(transport_), std::move(link->relay_end),
-                                   [this](const absl::Status& status) { End(status); });
+                                   [this](const absl::Status& status) { End(status); },
+                                   std::make_unique<StreamLimit>(server_.max_streams, nullptr));
   relay_->Start();
   server_.host.Serve(std::move(link->grpc_end));
   on_open_();

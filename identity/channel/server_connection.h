@@ -29,6 +29,7 @@ class ServerConnection final : private EventLoop::Handler {
     PeerTable<VerifiedSvid>& peers;
     const Clock& clock;
     absl::Duration anonymous_timeout;
+    size_t max_streams;   // of a connection
   };
 
   // `on_open`: the handshake succeeded, and peer() is known. `on_end` runs once, as the last thing the connection does,
