@@ -79,6 +79,7 @@ void SvidCache::Change(Identity& identity, std::shared_ptr<const WorkloadEntry> 
     if (identity.entry->spiffe_id != entry->spiffe_id) identity.svid.reset();
     identity.due = clock_.Now();
     identity.taken = false;
+    identity.failed = false;
     identity.generation = ++generations_;
     identity.backoff.Reset();
   }
@@ -197,6 +198,7 @@ void SvidCache::Hold(Identity& identity, X509Svid svid, absl::Time obtained_at) 
   identity.obtained_at = obtained_at;
   identity.due = obtained_at + (svid.not_after() - obtained_at) * identity.phase;
   identity.taken = false;
+  identity.failed = false;
   identity.svid = std::move(svid);
   unseen_ = true;
 }
@@ -212,6 +214,7 @@ void SvidCache::Fail(const Task& task) {
   }
   identity->due = clock_.Now() + wait;
   identity->taken = false;
+  unseen_ |= !std::exchange(identity->failed, true);
 }
 
 std::shared_ptr<const WorkloadView> SvidCache::view() const {
@@ -237,7 +240,7 @@ void SvidCache::MakeView() {
   view->items.reserve(order_.size());
   for (const std::string& id : order_) {
     const Identity& identity = identities_.at(id);
-    view->items.push_back({identity.entry, identity.svid});
+    view->items.push_back({identity.entry, identity.svid, identity.failed});
   }
   view_ = std::move(view);
   unseen_ = false;

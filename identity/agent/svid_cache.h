@@ -71,10 +71,11 @@ class SvidCache {
   // Refuses (InvalidArgument; counts as a failure) an SVID of another ID or one that does not verify against the
   // bundles now. Ignored when the entry was removed or changed meanwhile. To be seen once Publish is called.
   absl::Status Succeed(const Task& task, X509Svid svid);
-  // Due again after a backoff with jitter, never longer than a tenth of the SVID's lifetime.
+  // Due again after a backoff with jitter, never longer than a tenth of the SVID's lifetime. That it failed is to be
+  // seen once Publish is called.
   void Fail(const Task& task);
 
-  // Makes what Succeed changed visible, a batch at once. SetState and Restore need no call.
+  // Makes what Succeed and Fail changed visible, a batch at once. SetState and Restore need no call.
   void Publish();
 
   // Null until there is a first state.
@@ -93,6 +94,7 @@ class SvidCache {
     absl::Time due;
     uint64_t generation = 0;
     bool taken = false;
+    bool failed = false;  // to fetch it, since it was last held or changed
     double phase = 0.5;
     Backoff backoff;
   };

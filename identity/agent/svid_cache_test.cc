@@ -136,6 +136,28 @@ TEST_F(SvidCacheTest, AFailureIsRetriedWithABackoffAndKeepsWhatIsValid) {
   EXPECT_EQ(SerialOf(0), serial);
 }
 
+TEST_F(SvidCacheTest, ItIsSeenThatAnSvidCouldNotBeHadUntilItCouldOrAnotherIsAskedFor) {
+  Set({Entry("a", "/a")});
+  cache_.Fail(cache_.TakeDue(1).at(0));
+  EXPECT_FALSE(cache_.view()->items.at(0).failed) << "not published yet";
+  cache_.Publish();
+  EXPECT_TRUE(cache_.view()->items.at(0).failed);
+  const int changes = changes_;
+  clock_.Advance(absl::Minutes(1));
+  cache_.Fail(cache_.TakeDue(1).at(0));
+  cache_.Publish();
+  EXPECT_EQ(changes_, changes) << "the same again is nothing new";
+  clock_.Advance(absl::Minutes(1));
+  EXPECT_EQ(RenewDue(absl::Hours(1)), 1u);
+  EXPECT_FALSE(cache_.view()->items.at(0).failed);
+  clock_.Advance(absl::Minutes(59));
+  cache_.Fail(cache_.TakeDue(1).at(0));
+  cache_.Publish();
+  ASSERT_TRUE(cache_.view()->items.at(0).failed);
+  Set({Entry("a", "/other")});
+  EXPECT_FALSE(cache_.view()->items.at(0).failed);
+}
+
 TEST_F(SvidCacheTest, ASuccessResetsTheBackoff) {
   Set({Entry("a", "/a")});
   for (int i = 0; i < 6; ++i) {

@@ -84,6 +84,7 @@ void SvidRenewer::RenewDue() {
     const std::vector<SvidCache::Task> tasks = cache_.TakeDue(AuthorityClient::kMaxSignBatch);
     if (tasks.empty()) return;
     Ask(*client, client, tasks);
+    cache_.Publish();
     KeepIfChanged(false);
   }
 }
@@ -126,7 +127,6 @@ void SvidRenewer::Ask(AuthorityClient& client, const std::shared_ptr<AuthorityCl
       Report(prepared[i].task, svid.status());
     }
   }
-  cache_.Publish();
 }
 
 void SvidRenewer::Report(const SvidCache::Task& task, const absl::Status& status) {

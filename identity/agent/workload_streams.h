@@ -50,7 +50,8 @@ class WorkloadStreams {
   struct Options {
     size_t max_streams = 8192;
     size_t max_streams_per_uid = 2048;
-    // How long a call waits for an SVID that is being fetched; then it gets the others, or Unavailable.
+    // How long a call waits for an SVID that is being fetched; then it gets the others, or Unavailable. For one that
+    // could not be had at the last try no call waits that has another.
     absl::Duration answer_timeout = absl::Seconds(10);
     int recognition_threads = 2;
     size_t max_recognizing = 2048;

@@ -184,6 +184,25 @@ TEST_F(WorkloadStreamsTest, WaitsForAnSvidThatIsBeingFetched) {
   EXPECT_EQ(call->last()->identities.size(), 1u);
 }
 
+TEST_F(WorkloadStreamsTest, AnSvidThatCannotBeHadDelaysNoOther) {
+  WorkloadStreams::Options options;
+  options.answer_timeout = absl::Hours(1);
+  Start(options);
+  Put("web", {me_});
+  Put("banned", {me_}, absl::ZeroDuration());
+  Publish();
+  const auto call = Call();
+  const auto bundles = Call(Kind::kBundles);
+  // One thread decides, in order: when the later call has its bundles, the earlier one was looked at, and waits.
+  ASSERT_TRUE(bundles->WaitForAnswers(1));
+  items_["banned"].failed = true;
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  EXPECT_EQ(call->last()->identities.size(), 1u);
+  const auto later = Call();
+  ASSERT_TRUE(later->WaitForAnswers(1));
+}
+
 TEST_F(WorkloadStreamsTest, TheWaitIsBounded) {
   WorkloadStreams::Options options;
   options.answer_timeout = absl::Milliseconds(50);

@@ -56,7 +56,7 @@ absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const Selecto
     if (!Matches(*item.entry, caller)) continue;
     entitled = true;
     if (!item.svid.has_value() || !ValidAt(*item.svid, now)) {
-      answer.complete = false;
+      answer.complete = answer.complete && item.failed;
       continue;
     }
     const bool unused = hints.insert(item.entry->hint).second;

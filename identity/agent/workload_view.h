@@ -24,6 +24,7 @@ struct WorkloadView {
   struct Item {
     std::shared_ptr<const WorkloadEntry> entry;
     std::optional<X509Svid> svid;  // nothing while it is being fetched
+    bool failed = false;           // the last attempt to fetch it did: nobody waits for the next
   };
   uint64_t version = 0;
   TrustDomain trust_domain;
@@ -43,7 +44,8 @@ struct WorkloadAnswer {
     std::string hint;  // unique in the answer (Workload API 5.2.1): the first entry keeps it, later ones lose it
   };
   std::vector<Identity> identities;
-  bool complete = false;  // false while the SVID of some entry of this caller is not there or expired
+  // False while the SVID of some entry of this caller is not there or expired, and its next one may come any moment.
+  bool complete = false;
   TrustDomain trust_domain;
   BundleSet bundles;
 

@@ -86,6 +86,15 @@ TEST_F(WorkloadViewTest, WhatIsMissingOrExpiredIsLeftOutAndSaid) {
   EXPECT_TRUE(later->identities.empty());
 }
 
+TEST_F(WorkloadViewTest, WhatCannotBeHadIsNotWaitedFor) {
+  Add("a", {"unix:uid:1"}, absl::Hours(1));
+  Add("b", {"unix:uid:1"}, absl::ZeroDuration());
+  view_.items[1].failed = true;
+  EXPECT_TRUE(Answer({"unix:uid:1"})->complete);
+  Add("c", {"unix:uid:1"}, absl::ZeroDuration());
+  EXPECT_FALSE(Answer({"unix:uid:1"})->complete);
+}
+
 TEST_F(WorkloadViewTest, HintsAreUnique) {
   Add("a", {"unix:uid:1"}, absl::Hours(1), "internal");
   Add("b", {"unix:uid:1"}, absl::Hours(1), "internal");
