@@ -72,7 +72,36 @@ class WorkloadService : public SpiffeWorkloadAPI::CallbackService {
     return Start<X509BundlesResponse>(WorkloadStreams::Kind::kBundles, *context);
   }
 
+  // gRPC's own refusal would come before the look at the header.
+  grpc::ServerUnaryReactor* FetchJWTSVID(grpc::CallbackServerContext* context, const JWTSVIDRequest*,
+                                         JWTSVIDResponse*) override {
+    return Unserved<grpc::ServerUnaryReactor>(*context);
+  }
+  grpc::ServerWriteReactor<JWTBundlesResponse>* FetchJWTBundles(grpc::CallbackServerContext* context,
+                                                                const JWTBundlesRequest*) override {
+    return Unserved<grpc::ServerWriteReactor<JWTBundlesResponse>>(*context);
+  }
+  grpc::ServerUnaryReactor* ValidateJWTSVID(grpc::CallbackServerContext* context, const ValidateJWTSVIDRequest*,
+                                            ValidateJWTSVIDResponse*) override {
+    return Unserved<grpc::ServerUnaryReactor>(*context);
+  }
+  grpc::ServerWriteReactor<WITSVIDResponse>* FetchWITSVID(grpc::CallbackServerContext* context,
+                                                          const WITSVIDRequest*) override {
+    return Unserved<grpc::ServerWriteReactor<WITSVIDResponse>>(*context);
+  }
+  grpc::ServerWriteReactor<WITBundlesResponse>* FetchWITBundles(grpc::CallbackServerContext* context,
+                                                                const WITBundlesRequest*) override {
+    return Unserved<grpc::ServerWriteReactor<WITBundlesResponse>>(*context);
+  }
+
  private:
+  template <typename Reactor>
+  static Reactor* Unserved(const grpc::ServerContextBase& context) {
+    grpc::Status header = CheckSecurityHeader(context);
+    if (!header.ok()) return new RefusedCall<Reactor>(std::move(header));
+    return new RefusedCall<Reactor>({grpc::StatusCode::UNIMPLEMENTED, "only the X.509 profile is served"});
+  }
+
   template <typename Response>
   grpc::ServerWriteReactor<Response>* Start(WorkloadStreams::Kind kind, const grpc::ServerContextBase& context) {
     using Reactor = grpc::ServerWriteReactor<Response>;

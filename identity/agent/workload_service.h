@@ -1,5 +1,5 @@
 // The SPIFFE Workload API's X.509 profile (Workload API section 5) over gRPC. The other profiles answer
-// UNIMPLEMENTED.
+// UNIMPLEMENTED, to whom the endpoint would listen to at all.
 #pragma once
 
 #include <functional>

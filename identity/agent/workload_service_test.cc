@@ -133,6 +133,25 @@ TEST_F(WorkloadServiceTest, WithoutTheSecurityHeaderTheArgumentIsInvalid) {
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
+// Workload Endpoint section 6 is of the endpoint, whatever is asked there.
+TEST_F(WorkloadServiceTest, WithoutTheSecurityHeaderTheOtherProfilesDoNotAnswerEither) {
+  Publish({"/web"});
+  JWTSVIDResponse svid;
+  EXPECT_EQ(stub_->FetchJWTSVID(Context(nullptr).get(), {}, &svid).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  ValidateJWTSVIDResponse validated;
+  EXPECT_EQ(stub_->ValidateJWTSVID(Context("false").get(), {}, &validated).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  const auto refusal = [](auto reader, auto response) {
+    EXPECT_FALSE(reader->Read(&response));
+    return reader->Finish().error_code();
+  };
+  const auto jwt = Context(nullptr), wit = Context(nullptr), wit_bundles = Context(nullptr);
+  EXPECT_EQ(refusal(stub_->FetchJWTBundles(jwt.get(), {}), JWTBundlesResponse()), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(refusal(stub_->FetchWITSVID(wit.get(), {}), WITSVIDResponse()), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(refusal(stub_->FetchWITBundles(wit_bundles.get(), {}), WITBundlesResponse()),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(WorkloadServiceTest, BeforeAStateIsKnownItIsUnavailable) {
   EXPECT_EQ(Refusal(*Context()), grpc::StatusCode::UNAVAILABLE);
 }
