@@ -20,7 +20,7 @@ void AddOrExplain(SelectorSet& selectors, absl::string_view prefix, const absl::
 
 }  // namespace
 
-absl::StatusOr<SelectorSet> RecognizeCaller(const LocalPeer& peer, ProcessInfo& processes, bool wants_sha256) {
+absl::StatusOr<SelectorSet> RecognizeCaller(const LocalPeer& peer, ProcessInfo& processes) {
   if (peer.pid() <= 0) {
     return absl::PermissionDeniedError(
         "the caller's process is not visible to the agent; run both in one pid namespace");
@@ -36,10 +36,15 @@ absl::StatusOr<SelectorSet> RecognizeCaller(const LocalPeer& peer, ProcessInfo& 
   }
   const absl::StatusOr<std::string> path = processes.ExecutablePath(peer.pid());
   AddOrExplain(selectors, "unix:path:", path, peer);
-  if (wants_sha256) AddOrExplain(selectors, "unix:sha256:", processes.ExecutableSha256(peer.pid()), peer);
   // Last: everything above was read by a number that may have been given to another process.
   if (!peer.Alive()) return absl::PermissionDeniedError("the process that connected has exited");
   return selectors;
+}
+
+absl::Status AddSha256(const LocalPeer& peer, ProcessInfo& processes, SelectorSet& selectors) {
+  AddOrExplain(selectors, "unix:sha256:", processes.ExecutableSha256(peer.pid()), peer);
+  if (!peer.Alive()) return absl::PermissionDeniedError("the process that connected has exited");
+  return absl::OkStatus();
 }
 
 }  // namespace lanyard

@@ -9,9 +9,13 @@
 namespace lanyard {
 
 // unix:uid, unix:gid (by the connection's kernel credentials), unix:supplementary_gid, unix:user, unix:group (names of
-// uid and gid), unix:path, and unix:sha256 if asked for, as hashing reads the whole binary. Blocks on files.
+// uid and gid) and unix:path. Blocks on files.
 // PermissionDenied when the caller exited, or is not visible to the agent (another pid namespace): whatever was read
 // by its pid may be another process's.
-absl::StatusOr<SelectorSet> RecognizeCaller(const LocalPeer& peer, ProcessInfo& processes, bool wants_sha256);
+absl::StatusOr<SelectorSet> RecognizeCaller(const LocalPeer& peer, ProcessInfo& processes);
+
+// Adds unix:sha256 to what RecognizeCaller found out, which takes reading the whole binary. PermissionDenied when the
+// caller exited.
+absl::Status AddSha256(const LocalPeer& peer, ProcessInfo& processes, SelectorSet& selectors);
 
 }  // namespace lanyard

@@ -12,10 +12,15 @@ namespace {
 
 class CallerTest : public testing::Test {
  protected:
-  SelectorSet Recognize(bool wants_sha256 = false) {
-    auto selectors = RecognizeCaller(*SelfPeer(), processes_, wants_sha256);
+  SelectorSet Recognize() {
+    auto selectors = RecognizeCaller(*SelfPeer(), processes_);
     EXPECT_TRUE(selectors.ok()) << selectors.status();
     return selectors.ok() ? *selectors : SelectorSet();
+  }
+  SelectorSet RecognizeAndHash() {
+    SelectorSet selectors = Recognize();
+    EXPECT_TRUE(AddSha256(*SelfPeer(), processes_, selectors).ok());
+    return selectors;
   }
   FakeProcessInfo processes_;
 };
@@ -24,7 +29,7 @@ TEST_F(CallerTest, EverySelector) {
   processes_.groups = std::vector<gid_t>{4, 24};
   processes_.users[getuid()] = "alice";
   processes_.group_names[getgid()] = "staff";
-  EXPECT_EQ(Recognize(true),
+  EXPECT_EQ(RecognizeAndHash(),
             (SelectorSet{absl::StrCat("unix:uid:", getuid()), absl::StrCat("unix:gid:", getgid()), "unix:user:alice",
                          "unix:group:staff", "unix:supplementary_gid:4", "unix:supplementary_gid:24",
                          "unix:path:/usr/bin/app", "unix:sha256:abcd"}));
@@ -34,19 +39,20 @@ TEST_F(CallerTest, WhatCannotBeFoundOutIsLeftOut) {
   processes_.groups = absl::PermissionDeniedError("no");
   processes_.path = absl::FailedPreconditionError("deleted");
   processes_.sha256 = absl::FailedPreconditionError("deleted");
-  EXPECT_EQ(Recognize(true), (SelectorSet{absl::StrCat("unix:uid:", getuid()), absl::StrCat("unix:gid:", getgid())}));
+  EXPECT_EQ(RecognizeAndHash(),
+            (SelectorSet{absl::StrCat("unix:uid:", getuid()), absl::StrCat("unix:gid:", getgid())}));
 }
 
-TEST_F(CallerTest, HashesOnlyWhenAsked) {
-  Recognize(false);
+TEST_F(CallerTest, HashesByItselfAlone) {
+  Recognize();
   EXPECT_EQ(processes_.hashed, 0);
-  Recognize(true);
+  RecognizeAndHash();
   EXPECT_EQ(processes_.hashed, 1);
 }
 
 TEST_F(CallerTest, UidAndGidAreTheConnections) {
   const LocalPeer peer(getpid(), 4242, 4343, PidfdOpen(getpid()));
-  const auto selectors = RecognizeCaller(peer, processes_, false);
+  const auto selectors = RecognizeCaller(peer, processes_);
   ASSERT_TRUE(selectors.ok());
   EXPECT_TRUE(selectors->contains("unix:uid:4242"));
   EXPECT_TRUE(selectors->contains("unix:gid:4343"));
@@ -56,14 +62,22 @@ TEST_F(CallerTest, ACallerThatExitedIsNobody) {
   IdleChild child;
   const auto peer = child.Peer();
   child.End();
-  EXPECT_TRUE(absl::IsPermissionDenied(RecognizeCaller(*peer, processes_, false).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(RecognizeCaller(*peer, processes_).status()));
+}
+
+TEST_F(CallerTest, ACallerThatExitsWhileItIsHashedIsNobody) {
+  IdleChild child;
+  const auto peer = child.Peer();
+  processes_.on_hash = [&](pid_t) { child.End(); };
+  SelectorSet selectors;
+  EXPECT_TRUE(absl::IsPermissionDenied(AddSha256(*peer, processes_, selectors)));
 }
 
 TEST_F(CallerTest, ACallerThatExitsWhileItIsLookedAtIsNobody) {
   IdleChild child;
   const auto peer = child.Peer();
   processes_.on_read = [&] { child.End(); };
-  EXPECT_TRUE(absl::IsPermissionDenied(RecognizeCaller(*peer, processes_, false).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(RecognizeCaller(*peer, processes_).status()));
 }
 
 // The pid of a caller that exited may name another, living process by now: here this test itself.
@@ -71,12 +85,12 @@ TEST_F(CallerTest, AReusedPidIsNobody) {
   IdleChild child;
   const LocalPeer peer(getpid(), getuid(), getgid(), PidfdOpen(child.pid()));
   child.End();
-  EXPECT_TRUE(absl::IsPermissionDenied(RecognizeCaller(peer, processes_, false).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(RecognizeCaller(peer, processes_).status()));
 }
 
 TEST_F(CallerTest, ACallerOfAnotherPidNamespaceIsNobody) {
   const LocalPeer peer(0, getuid(), getgid(), PidfdOpen(getpid()));
-  EXPECT_TRUE(absl::IsPermissionDenied(RecognizeCaller(peer, processes_, false).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(RecognizeCaller(peer, processes_).status()));
 }
 
 }  // namespace

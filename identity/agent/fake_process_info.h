@@ -1,6 +1,7 @@
 // A process as a test describes it.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <string>
@@ -18,7 +19,8 @@ class FakeProcessInfo : public ProcessInfo {
     return groups;
   }
   absl::StatusOr<std::string> ExecutablePath(pid_t) override { return path; }
-  absl::StatusOr<std::string> ExecutableSha256(pid_t) override {
+  absl::StatusOr<std::string> ExecutableSha256(pid_t pid) override {
+    on_hash(pid);
     ++hashed;
     return sha256;
   }
@@ -26,12 +28,13 @@ class FakeProcessInfo : public ProcessInfo {
   absl::StatusOr<std::string> GroupName(gid_t gid) override { return Name(group_names, gid); }
 
   std::function<void()> on_read = [] {};
+  std::function<void(pid_t)> on_hash = [](pid_t) {};
   absl::StatusOr<std::vector<gid_t>> groups = std::vector<gid_t>{};
   absl::StatusOr<std::string> path = std::string("/usr/bin/app");
   absl::StatusOr<std::string> sha256 = std::string("abcd");
   std::map<uid_t, std::string> users;
   std::map<gid_t, std::string> group_names;
-  int hashed = 0;
+  std::atomic<int> hashed = 0;
 
  private:
   static absl::StatusOr<std::string> Name(const std::map<uint32_t, std::string>& names, uint32_t id) {

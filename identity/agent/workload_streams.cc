@@ -28,8 +28,7 @@ WorkloadStreams::WorkloadStreams(Options options, std::function<std::shared_ptr<
       view_(std::move(view)),
       clock_(clock),
       watch_(std::move(watch)),
-      recognition_(
-          std::make_unique<CallerRecognition>(processes, options.recognition_threads, options.max_recognizing)) {
+      recognition_(std::make_unique<CallerRecognition>(processes, options.recognition)) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -76,6 +75,7 @@ absl::StatusOr<uint64_t> WorkloadStreams::Add(Kind kind, std::shared_ptr<const L
     added_.emplace(id, Stream{.kind = kind,
                               .peer = std::move(peer),
                               .call = std::move(call),
+                              .wanted = std::make_shared<int>(),
                               .selectors = std::nullopt,
                               .sent = std::nullopt,
                               .sent_mesh = std::nullopt,
@@ -140,12 +140,15 @@ void WorkloadStreams::TakeInbox() {
   for (Recognized& one : recognized) {
     const auto found = streams_.find(one.id);
     if (found == streams_.end()) continue;
-    if (!one.selectors.ok()) {
-      End(one.id, one.selectors.status());
+    if (!one.caller.ok()) {
+      End(one.id, one.caller.status());
       continue;
     }
-    found->second.selectors = *std::move(one.selectors);
-    if (current_ != nullptr) Answer(one.id, found->second);
+    Stream& stream = found->second;
+    stream.recognizing = false;
+    stream.selectors = std::move(one.caller->selectors);
+    stream.hashed = one.caller->hashed;
+    if (current_ != nullptr) Answer(one.id, stream);
   }
 }
 
@@ -162,17 +165,23 @@ void WorkloadStreams::Begin(uint64_t id, Stream stream) {
 }
 
 void WorkloadStreams::Recognize(uint64_t id, Stream& stream) {
-  const auto view = view_();
-  stream.asked_for_sha256 = WantsSha256(*view);
-  const bool submitted =
-      recognition_->Submit(stream.peer, stream.asked_for_sha256, [this, id](absl::StatusOr<SelectorSet> selectors) {
+  stream.recognizing = true;
+  stream.deadline = absl::InfiniteDuration();
+  const bool submitted = recognition_->Submit(
+      stream.peer, stream.wanted, [view = view_()](const SelectorSet& caller) { return WantsSha256(*view, caller); },
+      [this, id](absl::StatusOr<CallerRecognition::Caller> caller) {
         {
           absl::MutexLock lock(&mutex_);
-          recognized_.push_back({id, std::move(selectors)});
+          recognized_.push_back({id, std::move(caller)});
         }
         watch_->Wake();
       });
-  if (!submitted) End(id, absl::UnavailableError("too many callers at once; try again"));
+  if (submitted) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    ++stats_.refused_limit;
+  }
+  End(id, absl::UnavailableError("too many callers at once; try again"));
 }
 
 void WorkloadStreams::AnswerAll() {
@@ -192,8 +201,12 @@ void WorkloadStreams::AnswerAll() {
 }
 
 void WorkloadStreams::Answer(uint64_t id, Stream& stream) {
-  // An entry that asks for the caller's hash came after the caller did.
-  if (wants_sha256_ && !stream.asked_for_sha256) return Recognize(id, stream);
+  // An entry that asks for the caller's hash came after the caller did. That holds back the first answer only.
+  const bool answered = stream.sent.has_value() || stream.sent_mesh.has_value();
+  if (stream.recognizing && !answered) return;
+  if (!stream.recognizing && wants_sha256_ && !stream.hashed && WantsSha256(*current_, *stream.selectors)) {
+    return Recognize(id, stream);
+  }
   if (stream.kind == Kind::kMesh) return AnswerMesh(id, stream);
   absl::StatusOr<WorkloadAnswer> answer = AnswerFor(*current_, *stream.selectors, clock_.Now());
   if (!answer.ok()) return End(id, answer.status());

@@ -53,8 +53,7 @@ class WorkloadStreams {
     // How long a call waits for an SVID that is being fetched; then it gets the others, or Unavailable. For one that
     // could not be had at the last try no call waits that has another.
     absl::Duration answer_timeout = absl::Seconds(10);
-    int recognition_threads = 2;
-    size_t max_recognizing = 2048;
+    CallerRecognition::Options recognition = {};
   };
   struct Stats {
     size_t open = 0;
@@ -81,8 +80,10 @@ class WorkloadStreams {
     Kind kind;
     std::shared_ptr<const LocalPeer> peer;
     std::shared_ptr<WorkloadCall> call;
+    std::shared_ptr<const void> wanted;     // gone when the stream is: nobody need be recognised any more
+    bool recognizing = false;
     std::optional<SelectorSet> selectors;   // once the caller is recognised
-    bool asked_for_sha256 = false;
+    bool hashed = false;                    // its unix:sha256 was looked for
     std::optional<std::string> sent;        // version of the last answer of the Workload API
     std::optional<MeshAnswer> sent_mesh;    // the last one of the mesh
     bool outlived = false;                  // its entries, which is allowed for the mesh: MeshAnswerAfter
@@ -91,7 +92,7 @@ class WorkloadStreams {
   };
   struct Recognized {
     uint64_t id;
-    absl::StatusOr<SelectorSet> selectors;
+    absl::StatusOr<CallerRecognition::Caller> caller;
   };
 
   WorkloadStreams(Options options, std::function<std::shared_ptr<const WorkloadView>()> view, ProcessInfo& processes,

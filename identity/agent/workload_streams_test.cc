@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "identity/agent/fake_authority.h"
 #include "identity/agent/fake_process_info.h"
 #include "identity/agent/process_testing.h"
@@ -250,6 +251,39 @@ TEST_F(WorkloadStreamsTest, AHashThatIsAskedForLaterIsFoundOut) {
   Put("z", {"unix:sha256:abcd"});
   Publish();
   ASSERT_TRUE(call->WaitForAnswers(2));
+  EXPECT_EQ(call->last()->identities.size(), 2u);
+}
+
+TEST_F(WorkloadStreamsTest, AHashThatTakesLongHoldsBackNoRenewal) {
+  absl::Notification go_on;
+  processes_.on_hash = [&](pid_t) { go_on.WaitForNotification(); };
+  Start();
+  Put("web", {me_});
+  Publish();
+  const auto call = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  Put("z", {"unix:sha256:abcd"});
+  Publish();
+  Put("web", {me_});
+  Publish();
+  EXPECT_TRUE(call->WaitForAnswers(2));
+  EXPECT_EQ(call->last()->identities.size(), 1u);
+  go_on.Notify();
+  ASSERT_TRUE(call->WaitForAnswers(3));
+  EXPECT_EQ(call->last()->identities.size(), 2u);
+}
+
+TEST_F(WorkloadStreamsTest, ABinaryIsHashedOnlyForEntriesThatTheCallerMightHave) {
+  Start();
+  Put("web", {me_});
+  Put("foreign", {"unix:uid:424242", "unix:sha256:abcd"});
+  Publish();
+  ASSERT_TRUE(Call()->WaitForAnswers(1));
+  EXPECT_EQ(processes_.hashed, 0);
+  Put("mine", {me_, "unix:sha256:abcd"});
+  Publish();
+  const auto call = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
   EXPECT_EQ(call->last()->identities.size(), 2u);
 }
 

@@ -18,14 +18,26 @@ absl::Status NoEntry() {
       "no entry matches this workload; register one with `lanyard entry create` whose selectors it has");
 }
 
+bool IsSha256(const std::string& selector) { return absl::StartsWith(selector, "unix:sha256:"); }
+
+bool AsksForSha256(const WorkloadEntry& entry) {
+  return std::any_of(entry.selectors.begin(), entry.selectors.end(), IsSha256);
+}
+
 bool ValidAt(const X509Svid& svid, absl::Time now) { return svid.not_before() <= now && now < svid.not_after(); }
 
 }  // namespace
 
 bool WantsSha256(const WorkloadView& view) {
-  return std::any_of(view.items.begin(), view.items.end(), [](const WorkloadView::Item& item) {
-    return std::any_of(item.entry->selectors.begin(), item.entry->selectors.end(),
-                       [](const std::string& s) { return absl::StartsWith(s, "unix:sha256:"); });
+  return std::any_of(view.items.begin(), view.items.end(),
+                     [](const WorkloadView::Item& item) { return AsksForSha256(*item.entry); });
+}
+
+bool WantsSha256(const WorkloadView& view, const SelectorSet& caller) {
+  return std::any_of(view.items.begin(), view.items.end(), [&](const WorkloadView::Item& item) {
+    return AsksForSha256(*item.entry) &&
+           std::all_of(item.entry->selectors.begin(), item.entry->selectors.end(),
+                       [&](const std::string& s) { return IsSha256(s) || caller.contains(s); });
   });
 }
 

@@ -36,6 +36,9 @@ struct WorkloadView {
 // True if some entry asks for the caller's unix:sha256, which costs reading its whole binary.
 bool WantsSha256(const WorkloadView& view);
 
+// True if that would matter for a caller with these selectors: some such entry asks for nothing else that it lacks.
+bool WantsSha256(const WorkloadView& view, const SelectorSet& caller);
+
 // What one caller gets: every identity it is entitled to, in the entries' order (the first is the default).
 struct WorkloadAnswer {
   struct Identity {

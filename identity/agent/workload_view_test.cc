@@ -125,6 +125,8 @@ TEST_F(WorkloadViewTest, KnowsWhetherHashesAreWanted) {
   EXPECT_FALSE(WantsSha256(view_));
   Add("b", {"unix:uid:1", "unix:sha256:00"}, absl::Hours(1));
   EXPECT_TRUE(WantsSha256(view_));
+  EXPECT_FALSE(WantsSha256(view_, {"unix:uid:2"}));
+  EXPECT_TRUE(WantsSha256(view_, {"unix:uid:1"}));
 }
 
 }  // namespace
