@@ -1,6 +1,9 @@
 #include "identity/agent/mesh_service.h"
 
+#include <grpcpp/alarm.h>
+
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -36,6 +39,7 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
       Log(LogLevel::kWarning, "a proxy's status refused", {{"error", taken}});
       return End(taken);
     }
+    if (allowance_ < 1) return ReadLater();
     StartRead(&request_);
   }
 
@@ -64,13 +68,28 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
   }
 
  private:
+  // The proxy waits with what it has to say next.
+  void ReadLater() {
+    if (!Hold()) return;
+    const absl::Duration wait = absl::Seconds((1 - allowance_) / kWatchRequestsPerSecond);
+    allowance_ = 1;
+    refilled_at_ = clock_.Monotonic() + wait;
+    // The next one may take the place of this one while it is still being set.
+    const auto pause = std::make_shared<grpc::Alarm>();
+    pause_ = pause;
+    pause->Set(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                            gpr_time_from_nanos(absl::ToInt64Nanoseconds(wait), GPR_TIMESPAN)),
+               [this](bool) {
+                 StartRead(&request_);
+                 Release();
+               });
+  }
+
   absl::Status Take() {
     const absl::Duration now = clock_.Monotonic();
-    allowance_ = std::min(kWatchRequestBurst,
-                          allowance_ + absl::ToDoubleSeconds(now - refilled_at_) * kWatchRequestsPerSecond);
-    refilled_at_ = now;
-    if (allowance_ < 1) return absl::ResourceExhaustedError("too many statuses a second; send fewer");
-    allowance_ -= 1;
+    const absl::Duration since = std::max(now - refilled_at_, absl::ZeroDuration());
+    allowance_ = std::min(kWatchRequestBurst, allowance_ + absl::ToDoubleSeconds(since) * kWatchRequestsPerSecond) - 1;
+    refilled_at_ = std::max(now, refilled_at_);
     const size_t limit_bytes = kMaxWatchRequestBytes + (request_.has_observed() ? kMaxObservedBytes : 0);
     if (request_.ByteSizeLong() > limit_bytes) {
       return absl::InvalidArgumentError(absl::StrCat("a request is larger than ", limit_bytes, " bytes"));
@@ -104,8 +123,9 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
   const uint64_t report_id_;
   // Of the read under way.
   mesh::v1::WatchRequest request_;
-  double allowance_ = kWatchRequestBurst;
+  double allowance_ = kWatchRequestBurst;  // at least one while a read is under way
   absl::Duration refilled_at_;
+  std::shared_ptr<grpc::Alarm> pause_;
 
   absl::Mutex status_mutex_;
   bool recognized_ ABSL_GUARDED_BY(status_mutex_) = false;

@@ -19,7 +19,7 @@ namespace lanyard {
 // A request larger than this ends its stream with INVALID_ARGUMENT; one with an Observed may have kMaxObservedBytes
 // more.
 inline constexpr size_t kMaxWatchRequestBytes = 4096;
-// Statuses a stream may send at once, and a second in the long run; more end it with RESOURCE_EXHAUSTED.
+// Statuses a stream may send at once, and a second in the long run; more are read later.
 inline constexpr double kWatchRequestBurst = 20;
 inline constexpr double kWatchRequestsPerSecond = 5;
 

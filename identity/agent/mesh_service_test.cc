@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "api/lanyard/authority/authority.pb.h"
 #include "api/lanyard/mesh/mesh.grpc.pb.h"
 #include "identity/agent/fake_process_info.h"
@@ -261,19 +262,45 @@ TEST_F(MeshServiceTest, AStatusThatIsTooLargeOrNotPrintableEndsItsStream) {
   }
 }
 
-TEST_F(MeshServiceTest, TooManyStatusesASecondEndTheirStream) {
+TEST_F(MeshServiceTest, TooManyStatusesASecondAreReadLater) {
   Publish(1, "p/a");
   const auto context = Context();
   const auto stream = stub_->Watch(context.get());
   pb::View view;
   ASSERT_TRUE(stream->Read(&view));
-  for (int i = 0; i < static_cast<int>(kWatchRequestBurst); ++i) ASSERT_TRUE(stream->Write(Status("01")));
+  const absl::Time begin = absl::Now();
+  constexpr int kBeyond = 5;
+  for (int i = 0; i < static_cast<int>(kWatchRequestBurst) + kBeyond; ++i) ASSERT_TRUE(stream->Write(Status("01")));
+  ASSERT_TRUE(stream->Write(Status("02")));
+  EXPECT_TRUE(WaitForReport("02"));
+  EXPECT_GE(absl::Now() - begin, absl::Seconds(kBeyond / kWatchRequestsPerSecond));
+  // The stream goes on, and time gives back what it may send at once.
+  clock_.Advance(absl::Minutes(1));
+  for (int i = 0; i < static_cast<int>(kWatchRequestBurst); ++i) ASSERT_TRUE(stream->Write(Status("03")));
+  EXPECT_TRUE(WaitForReport("03"));
+  Publish(2, "p/b");
+  ASSERT_TRUE(stream->Read(&view));
+  EXPECT_EQ(view.version(), 2u);
+}
+
+TEST_F(MeshServiceTest, AStreamThatIsToBeReadLaterEndsLikeAnyOther) {
+  Publish(1, "p/a");
+  const auto context = Context(), denied = Context();
+  const auto stream = stub_->Watch(context.get());
+  pb::View view;
+  ASSERT_TRUE(stream->Read(&view));
+  for (int i = 0; i < static_cast<int>(kWatchRequestBurst) + 5; ++i) ASSERT_TRUE(stream->Write(Status("01")));
   ASSERT_TRUE(WaitForReport("01"));
-  clock_.Advance(absl::Seconds(2 / kWatchRequestsPerSecond));
-  for (int i = 0; i < 4; ++i) stream->Write(Status("02"));  // two may pass
-  while (stream->Read(&view)) {
+  context->TryCancel();
+  EXPECT_TRUE(WaitForReport(""));
+  const auto other = stub_->Watch(denied.get());
+  ASSERT_TRUE(other->Read(&view));
+  for (int i = 0; i < static_cast<int>(kWatchRequestBurst) + 5; ++i) ASSERT_TRUE(other->Write(Status("02")));
+  ASSERT_TRUE(WaitForReport("02"));
+  streams_->Stop();
+  while (other->Read(&view)) {
   }
-  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(other->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ class StreamCall : public Reactor, public WorkloadCall {
       if (!ok && !end_.has_value()) end_ = grpc::Status(grpc::StatusCode::CANCELLED, "the client went away");
       if (!end_.has_value()) next = std::exchange(waiting_, nullptr);
       writing_ = next != nullptr;
-      if (next == nullptr && !end_.has_value()) return;
+      if (next == nullptr && (!end_.has_value() || holds_ > 0)) return;
     }
     if (next != nullptr) return Write(*next);
     FinishNow();
@@ -94,6 +94,23 @@ class StreamCall : public Reactor, public WorkloadCall {
   virtual void Forget(Response& response) { response.Clear(); }
   virtual void Gone() {}  // the call is over
 
+  // Between the two the call is not finished, though its end may be decided: gRPC may be called from outside of its
+  // reactions. False, and no Release is to follow, when the end is decided already.
+  bool Hold() {
+    absl::MutexLock lock(&mutex_);
+    if (end_.has_value()) return false;
+    ++holds_;
+    return true;
+  }
+  // May finish the call, and so destroy it.
+  void Release() {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (--holds_ > 0 || writing_ || !end_.has_value()) return;
+    }
+    FinishNow();
+  }
+
  private:
   void Write(const StreamAnswer& answer) {
     Fill(answer, message_);
@@ -106,7 +123,7 @@ class StreamCall : public Reactor, public WorkloadCall {
       if (end_.has_value()) return;
       end_ = std::move(status);
       waiting_ = nullptr;
-      if (writing_) return;  // OnWriteDone finishes
+      if (writing_ || holds_ > 0) return;  // OnWriteDone or Release finishes
     }
     FinishNow();
   }
@@ -126,6 +143,7 @@ class StreamCall : public Reactor, public WorkloadCall {
   Response message_;                  // of whoever set writing_
   absl::Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  int holds_ ABSL_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<const StreamAnswer> waiting_ ABSL_GUARDED_BY(mutex_);
   std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mutex_);
 };

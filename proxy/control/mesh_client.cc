@@ -20,7 +20,7 @@ namespace pb = ::lanyard::mesh::v1;
 // Above the five minutes that other implementations' servers take for abuse.
 constexpr int kKeepaliveTimeMs = 6 * 60 * 1000;
 
-enum class Event : intptr_t { kStarted = 1, kRead, kWritten, kFinished, kWoken };
+enum class Event : intptr_t { kStarted = 1, kRead, kWritten, kFinished, kWoken, kRested };
 
 void* Tag(Event event) { return reinterpret_cast<void*>(event); }
 
@@ -69,6 +69,9 @@ struct MeshClient::State {
   absl::Mutex mutex;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   bool woken ABSL_GUARDED_BY(mutex) = false;  // an alarm is on its way
+  // Those of the client's thread: a request may be written when the other alarm has come.
+  grpc::Alarm rest;
+  bool resting = false;
   ProxyStatus status ABSL_GUARDED_BY(mutex);
   bool unsent ABSL_GUARDED_BY(mutex) = false;
   std::shared_ptr<const ObservedReport> observed ABSL_GUARDED_BY(mutex);  // null: none yet
@@ -101,7 +104,7 @@ class MeshClient::State::Stream {
     bool ok = false;
     while ((!finished || under_way > 0) && state_.queue.Next(&tag, &ok)) {
       const auto event = static_cast<Event>(reinterpret_cast<intptr_t>(tag));
-      if (event != Event::kWoken) --under_way;
+      if (event != Event::kWoken && event != Event::kRested) --under_way;
       finished = finished || event == Event::kFinished;
       under_way += React(event, ok);
     }
@@ -125,6 +128,9 @@ class MeshClient::State::Stream {
       case Event::kWritten:
         writing_ = false;
         return ok ? Write() : 0;  // a broken stream is seen by its reading, too
+      case Event::kRested:
+        state_.resting = false;
+        break;
       case Event::kWoken: {
         absl::MutexLock lock(&state_.mutex);
         state_.woken = false;
@@ -143,7 +149,7 @@ class MeshClient::State::Stream {
   }
 
   int Write() {
-    if (!open_ || writing_) return 0;
+    if (!open_ || writing_ || state_.resting) return 0;
     request_.Clear();
     std::shared_ptr<const ObservedReport> observed;
     {
@@ -155,6 +161,8 @@ class MeshClient::State::Stream {
     if (!request_.has_status() && !request_.has_observed()) return 0;
     writing_ = true;
     call_->Write(request_, Tag(Event::kWritten));
+    state_.resting = true;
+    state_.rest.Set(&state_.queue, After(state_.options.request_interval), Tag(Event::kRested));
     return 1;
   }
 
@@ -198,6 +206,10 @@ void MeshClient::State::Wait(absl::Duration wait) {
   void* tag = nullptr;
   bool ok = false;
   while (queue.AsyncNext(&tag, &ok, deadline) == grpc::CompletionQueue::GOT_EVENT) {
+    if (tag == Tag(Event::kRested)) {
+      resting = false;
+      continue;
+    }
     absl::MutexLock lock(&mutex);
     woken = false;
     if (stopping) return;
@@ -222,6 +234,7 @@ MeshClient::~MeshClient() {
     state_->Wake();
   }
   state_->thread.join();
+  state_->rest.Cancel();
   state_->queue.Shutdown();
   void* tag = nullptr;
   bool ok = false;

@@ -27,6 +27,8 @@ class MeshClient {
     // Its top is short: the agent is on this machine, and what is missed meanwhile may be a ban.
     BackoffOptions backoff = {.initial = absl::Milliseconds(100), .max = absl::Seconds(3), .factor = 2.0};
     absl::Duration unimplemented_wait = absl::Minutes(5);  // another agent's Workload API, which knows no mesh
+    // Between two requests of a stream: what changes meanwhile goes with the next. An agent reads five a second.
+    absl::Duration request_interval = absl::Milliseconds(250);
   };
 
   // `address` as WorkloadApiAddress gives it.

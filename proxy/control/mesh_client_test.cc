@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "gtest/gtest.h"
 #include "proxy/control/fake_mesh_service.h"
 
@@ -86,6 +87,25 @@ TEST_F(MeshClientTest, YieldsEveryViewAndSendsTheNewestStatus) {
   }));
   service.Send(View(2));
   ASSERT_TRUE(WaitForView(2));
+}
+
+TEST_F(MeshClientTest, SendsNoMoreThanTheNewestStatusInAnInterval) {
+  FakeMeshService service(path_);
+  service.Send(View(1));
+  MeshClient::Options options = Quick();
+  options.request_interval = absl::Milliseconds(100);
+  Connect(options);
+  ASSERT_TRUE(WaitForView(1));
+  const absl::Time begin = absl::Now();
+  constexpr uint64_t kStatuses = 6;
+  for (uint64_t version = 1; version <= kStatuses; ++version) {
+    client_->Report({.view_version = version, .refused_view_error = "", .spiffe_id = "", .serial = ""});
+    ASSERT_TRUE(service.WaitForStatus(
+        [version](const mesh::v1::ProxyStatus& status) { return status.view_version() == version; }));
+  }
+  // The stream's first request may have been long before these; clocks are not compared to the millisecond.
+  EXPECT_GE(absl::Now() - begin, options.request_interval * (kStatuses - 2));
+  EXPECT_EQ(service.streams_begun(), 1);
 }
 
 TEST_F(MeshClientTest, AViewThatCannotBeReadIsRefusedAndTheStreamGoesOn) {
