@@ -1,6 +1,9 @@
 #include "identity/authority/node_attestation.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
+#include "identity/base/clock.h"
 #include "identity/base/logging.h"
 
 namespace lanyard {
@@ -8,20 +11,25 @@ namespace lanyard {
 absl::StatusOr<std::vector<Certificate>> NodeAttestation::Attest(const std::string& join_token,
                                                                  absl::string_view csr_der) {
   absl::StatusOr<SpiffeId> agent = registry_.AgentOfToken(join_token);
-  if (!agent.ok()) {
-    Log(LogLevel::kWarning, "refused an attestation", {{"reason", agent.status()}});
-    return agent.status();
-  }
+  if (!agent.ok()) return RefuseToken("", agent.status());
   absl::StatusOr<std::vector<Certificate>> chain = issuer_.SignNode(*agent, csr_der);
   if (!chain.ok()) return chain.status();
   // Another caller may have spent it meanwhile: then this SVID is thrown away, unseen.
   if (absl::Status recorded = registry_.AttestNode(join_token, *agent, chain->front()); !recorded.ok()) {
-    Log(LogLevel::kWarning, "refused an attestation", {{"agent_id", agent->ToString()}, {"reason", recorded}});
-    return recorded;
+    return RefuseToken(agent->ToString(), std::move(recorded));
   }
   Log(LogLevel::kInfo, "attested a node",
       {{"agent_id", agent->ToString()}, {"attestation", "join_token"}, {"serial", chain->front().serial()}});
   return chain;
+}
+
+absl::Status NodeAttestation::RefuseToken(const std::string& agent_id, absl::Status reason) {
+  absl::MutexLock lock(&log_mutex_);
+  if (refusals_.Allow(SystemClock().Monotonic())) {
+    Log(LogLevel::kWarning, "refused an attestation",
+        {{"agent_id", agent_id}, {"reason", reason}, {"suppressed", refusals_.suppressed()}});
+  }
+  return reason;
 }
 
 absl::StatusOr<std::vector<Certificate>> NodeAttestation::Renew(const SpiffeId& node, absl::string_view csr_der) {

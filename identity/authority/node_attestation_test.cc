@@ -1,10 +1,12 @@
 #include "identity/authority/node_attestation.h"
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "gtest/gtest.h"
 #include "identity/authority/authority_testing.h"
 
@@ -41,6 +43,16 @@ TEST_F(NodeAttestationTest, RefusesTokensThatAreUnknownOrExpired) {
   const std::string token = Token();
   parts_.clock.Advance(absl::Minutes(1));
   EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Attest(token, NewCsr()).status()));
+}
+
+TEST_F(NodeAttestationTest, WhoGuessesTokensDoesNotFillTheLog) {
+  testing::internal::CaptureStderr();
+  const absl::Time begin = absl::Now();
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(parts_.attestation->Attest("guess", NewCsr()).ok());
+  const int64_t seconds = absl::ToInt64Seconds(absl::Now() - begin) + 1;
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_GE(std::count(log.begin(), log.end(), '\n'), 1);
+  EXPECT_LE(std::count(log.begin(), log.end(), '\n'), seconds + 1);
 }
 
 TEST_F(NodeAttestationTest, OfManyCallersWithOneTokenOneBecomesTheNode) {

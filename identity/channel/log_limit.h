@@ -1,4 +1,4 @@
-// Keeps a hostile peer from filling the log. Private to identity/channel.
+// Keeps a hostile peer from filling the log.
 #pragma once
 
 #include <cstdint>
