@@ -163,6 +163,9 @@ AgentFigures Agent::Parts::Figures(absl::Time start_time) const {
   figures.streams_open = calls.open;
   figures.streams_refused = calls.refused_limit;
   figures.answers_sent = calls.answers_sent;
+  const LocalServer::Stats connections = server->stats();
+  figures.connections_refused = connections.refused_limit;
+  figures.connections_ended = connections.ended_limit;
   figures.statuses_left_out = reports->left_out();
   figures.observed_left_out = observed->left_out();
   figures.connected = link->client() != nullptr;

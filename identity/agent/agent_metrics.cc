@@ -60,6 +60,9 @@ std::string AgentMetricsText(const AgentFigures& figures, const ProcessStats& pr
   out.Gauge("streams_open", "Calls of workloads and proxies that are open on the agent's socket.")
       .Value(uint64_t{figures.streams_open});
   out.Counter("streams_refused_total", "Calls refused because a limit was reached.").Value(figures.streams_refused);
+  out.Counter("connections_refused_total", "Connections of the agent's socket that a limit ended, at once or later.")
+      .Value(figures.connections_refused, {{"when", "accept"}})
+      .Value(figures.connections_ended, {{"when", "later"}});
   out.Counter("answers_sent_total", "Answers sent to such calls.").Value(figures.answers_sent);
   out.AddProcess(process, figures.start_time);
   return out.Text();

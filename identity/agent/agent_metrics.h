@@ -1,6 +1,6 @@
 // /metrics of an agent. Pure.
 //
-// Labels are bounded: result (2), report (2). No label holds an address or a SPIFFE ID.
+// Labels are bounded: result (2), report (2), when (2). No label holds an address or a SPIFFE ID.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,8 @@ struct AgentFigures {
   uint64_t svid_failures = 0;
   size_t streams_open = 0;
   uint64_t streams_refused = 0;                 // at a limit
+  uint64_t connections_refused = 0;             // of the socket, at a limit: at once
+  uint64_t connections_ended = 0;               // or later
   uint64_t answers_sent = 0;
   uint64_t statuses_left_out = 0;               // of proxies, of what is told the authority, for a limit
   uint64_t observed_left_out = 0;

@@ -37,6 +37,7 @@ TEST(AgentMetrics, TheSvidThatExpiresFirstIsTheOneThatIsShown) {
   figures.streams_open = 6;
   figures.observed_left_out = 2;
   figures.connected = true;
+  figures.connections_ended = 7;
   figures.node_not_after = svid.not_after() + absl::Seconds(30);
   const std::string text = AgentMetricsText(figures, {}, svid.not_after() - absl::Seconds(12));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_entries 2\n"));
@@ -51,6 +52,8 @@ TEST(AgentMetrics, TheSvidThatExpiresFirstIsTheOneThatIsShown) {
   EXPECT_THAT(text, HasSubstr("lanyard_agent_proxy_reports_left_out_total{report=\"observed\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_authority_connected 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_mesh_view_version 9\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_agent_connections_refused_total{when=\"accept\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_agent_connections_refused_total{when=\"later\"} 7\n"));
 }
 
 }  // namespace

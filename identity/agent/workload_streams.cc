@@ -261,6 +261,7 @@ void WorkloadStreams::Deliver(Stream& stream, WorkloadAnswer answer) {
 }
 
 void WorkloadStreams::Send(Stream& stream, StreamAnswer answer) {
+  stream.peer->SetEntitled();
   {
     absl::MutexLock lock(&mutex_);
     ++stats_.answers_sent;

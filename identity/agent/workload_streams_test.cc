@@ -150,8 +150,19 @@ TEST_F(WorkloadStreamsTest, ACallerWithoutAnEntryIsDenied) {
   Start();
   Put("foreign", {"unix:uid:424242"});
   Publish();
-  EXPECT_EQ(Call()->WaitForEnd(), absl::StatusCode::kPermissionDenied);
-  EXPECT_EQ(Call(Kind::kBundles)->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+  const auto peer = SelfPeer();
+  EXPECT_EQ(Call(Kind::kSvids, peer)->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Call(Kind::kBundles, peer)->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+  EXPECT_FALSE(peer->entitled());
+}
+
+TEST_F(WorkloadStreamsTest, WhoHasGotSomethingIsKnownToBeEntitled) {
+  Start();
+  Put("web", {me_});
+  Publish();
+  const auto peer = SelfPeer();
+  ASSERT_TRUE(Call(Kind::kSvids, peer)->WaitForAnswers(1));
+  EXPECT_TRUE(peer->entitled());
 }
 
 TEST_F(WorkloadStreamsTest, ARevokedEntryReducesTheAnswerAndTheLastEndsTheCall) {

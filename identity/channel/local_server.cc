@@ -25,9 +25,10 @@ struct LocalServer::State {
 
   // From here to `relays`: the loop's thread only.
   void Accept(Descriptor connection);
-  absl::Status Admit(const LocalPeer& peer) const;
+  absl::Status Admit(const LocalPeer& peer);
+  bool EndOldestUnentitled();
   absl::Status Serve(Descriptor connection, std::shared_ptr<const LocalPeer> peer);
-  void End(const std::string& name, const absl::Status& status);
+  void End(uint64_t id, const absl::Status& status);
 
   const Options options;
   std::unique_ptr<LocalSocket> socket;
@@ -41,25 +42,39 @@ struct LocalServer::State {
     StreamLimit::Share calls;
   };
   struct Open {
+    std::string name;   // of the inner link
     std::unique_ptr<Relay> relay;
-    uid_t uid;
+    std::shared_ptr<const LocalPeer> peer;
   };
-  std::map<uid_t, User> users;          // who have a connection; its relay borrows `calls`
-  std::map<std::string, Open> relays;   // by the inner link's name
+  std::map<uid_t, User> users;   // who have a connection; its relay borrows `calls`
+  uint64_t next_id = 1;
+  std::map<uint64_t, Open> relays;   // by age
   LogLimit log_limit;
+  Stats stats;
 };
 
-absl::Status LocalServer::State::Admit(const LocalPeer& peer) const {
+absl::Status LocalServer::State::Admit(const LocalPeer& peer) {
   const auto& allowed = options.allowed_uids;
   if (!allowed.empty() && std::find(allowed.begin(), allowed.end(), peer.uid()) == allowed.end()) {
     return absl::PermissionDeniedError("this user may not connect");
   }
-  if (relays.size() >= options.max_connections) return absl::ResourceExhaustedError("too many connections");
   const auto user = users.find(peer.uid());
   if (user != users.end() && user->second.connections >= options.max_connections_per_uid) {
     return absl::ResourceExhaustedError("too many connections of this user");
   }
+  if (relays.size() >= options.max_connections && !EndOldestUnentitled()) {
+    return absl::ResourceExhaustedError("too many connections");
+  }
   return absl::OkStatus();
+}
+
+bool LocalServer::State::EndOldestUnentitled() {
+  for (const auto& [id, open] : relays) {
+    if (open.peer->entitled()) continue;
+    End(id, absl::ResourceExhaustedError("too many connections, and this caller is entitled to nothing so far"));
+    return true;
+  }
+  return false;
 }
 
 void LocalServer::State::Accept(Descriptor connection) {
@@ -67,6 +82,7 @@ void LocalServer::State::Accept(Descriptor connection) {
   absl::Status status = peer.status();
   if (peer.ok()) status = Admit(**peer);
   if (status.ok()) status = Serve(std::move(connection), *peer);
+  if (absl::IsResourceExhausted(status)) ++stats.refused_limit;
   if (status.ok() || !log_limit.Allow(EventLoop::Now())) return;
   Log(LogLevel::kWarning, "refused a local connection",
       {{"socket", options.path}, {"reason", status}, {"uid", peer.ok() ? int64_t{(*peer)->uid()} : -1},
@@ -76,30 +92,30 @@ void LocalServer::State::Accept(Descriptor connection) {
 absl::Status LocalServer::State::Serve(Descriptor connection, std::shared_ptr<const LocalPeer> peer) {
   absl::StatusOr<InnerLink> link = InnerLink::Create();
   if (!link.ok()) return link.status();
-  const uid_t uid = peer->uid();
-  const std::string name = link->name;
-  peers.Add(name, std::move(peer));
-  User& user = users.try_emplace(uid, User{0, {.max_open = options.max_calls_per_uid}}).first->second;
+  const uint64_t id = next_id++;
+  peers.Add(link->name, peer);
+  User& user = users.try_emplace(peer->uid(), User{0, {.max_open = options.max_calls_per_uid}}).first->second;
   ++user.connections;
   auto relay = std::make_unique<Relay>(
       *loop, std::make_unique<PlainTransport>(std::move(connection)), std::move(link->relay_end),
-      [this, name](const absl::Status& status) { End(name, status); },
+      [this, id](const absl::Status& status) { End(id, status); },
       std::make_unique<StreamLimit>(2 * static_cast<size_t>(options.max_calls_per_connection), &user.calls));
   relay->Start();
-  relays.emplace(name, Open{std::move(relay), uid});
+  relays.emplace(id, Open{link->name, std::move(relay), std::move(peer)});
   host->Serve(std::move(link->grpc_end));
   return absl::OkStatus();
 }
 
-void LocalServer::State::End(const std::string& name, const absl::Status& status) {
-  const auto found = relays.find(name);
-  const std::shared_ptr<const LocalPeer> peer = peers.Find(name);
-  peers.Remove(name);
-  const auto user = users.find(found->second.uid);
+void LocalServer::State::End(uint64_t id, const absl::Status& status) {
+  const auto found = relays.find(id);
+  const std::shared_ptr<const LocalPeer> peer = found->second.peer;
+  peers.Remove(found->second.name);
   relays.erase(found);
+  const auto user = users.find(peer->uid());
   if (--user->second.connections == 0) users.erase(user);
-  // Anything else is how connections end.
-  if (!absl::IsResourceExhausted(status) || !log_limit.Allow(EventLoop::Now())) return;
+  if (!absl::IsResourceExhausted(status)) return;   // as connections end
+  ++stats.ended_limit;
+  if (!log_limit.Allow(EventLoop::Now())) return;
   Log(LogLevel::kWarning, "closed a local connection",
       {{"socket", options.path}, {"reason", status}, {"uid", int64_t{peer->uid()}}, {"pid", int64_t{peer->pid()}},
        {"suppressed", log_limit.suppressed()}});
@@ -134,6 +150,12 @@ std::shared_ptr<const LocalPeer> LocalServer::PeerOf(const grpc::ServerContextBa
   return state_->peers.Find(InnerLinkOf(call));
 }
 
+LocalServer::Stats LocalServer::stats() const {
+  Stats stats;
+  state_->loop->RunAndWait([this, &stats] { stats = state_->stats; });
+  return stats;
+}
+
 void LocalServer::Shutdown(absl::Duration grace) {
   state_->loop->RunAndWait([this] {
     state_->socket.reset();
@@ -142,10 +164,7 @@ void LocalServer::Shutdown(absl::Duration grace) {
   // The relays go on meanwhile: they carry the answers of the calls in flight.
   state_->host->Shutdown(grace);
   state_->loop->RunAndWait([this] {
-    while (!state_->relays.empty()) {
-      const std::string name = state_->relays.begin()->first;
-      state_->End(name, absl::OkStatus());
-    }
+    while (!state_->relays.empty()) state_->End(state_->relays.begin()->first, absl::OkStatus());
   });
   state_->loop->Stop();
 }

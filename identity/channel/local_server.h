@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,7 +19,7 @@ class ServerContextBase;
 
 namespace lanyard {
 
-// The process that connected. Immutable, thread-safe; owns its pidfd.
+// The process that connected, by one connection. Immutable but for `entitled`, thread-safe; owns its pidfd.
 class LocalPeer {
  public:
   LocalPeer(pid_t pid, uid_t uid, gid_t gid, int pidfd) : pid_(pid), uid_(uid), gid_(gid), pidfd_(pidfd) {}
@@ -32,12 +33,16 @@ class LocalPeer {
   int pidfd() const { return pidfd_; }
   // False once the process that connected has exited, even if its pid is in use again.
   bool Alive() const;
+  // Said by a service once it has something for this caller: its connection is not given up for others then.
+  void SetEntitled() const { entitled_ = true; }
+  bool entitled() const { return entitled_; }
 
  private:
   pid_t pid_;
   uid_t uid_;
   gid_t gid_;
   int pidfd_;
+  mutable std::atomic<bool> entitled_ = false;
 };
 
 // Thread-safe. Owns its threads; the services are borrowed and must outlive it.
@@ -46,8 +51,10 @@ class LocalServer {
   struct Options {
     std::string path = {};                 // absolute; a stale socket is replaced, one that answers is an error
     mode_t mode = 0600;                 // in force before the first connection can be made
-    size_t max_connections = 4096;      // more are closed at accept, and counted
-    size_t max_connections_per_uid = 1024;
+    // One more ends the oldest whose caller is entitled to nothing; if all are, it is closed at accept: users are many
+    // where one has a range of subordinate uids.
+    size_t max_connections = 4096;
+    size_t max_connections_per_uid = 1024;   // more are closed at accept
     int max_message_bytes = 16 << 20;   // larger requests are refused
     // Calls at once. A client is told how many one connection may carry, and waits with the rest. More than twice that,
     // for it may not have heard yet, end the connection, and so do more than max_calls_per_uid.
@@ -55,12 +62,17 @@ class LocalServer {
     size_t max_calls_per_uid = 4096;
     std::vector<uid_t> allowed_uids = {};  // empty: anyone; others are closed at accept and logged with uid and pid
   };
+  struct Stats {
+    uint64_t refused_limit = 0;   // closed at accept
+    uint64_t ended_limit = 0;     // later: for others, or for too many calls
+  };
   static absl::StatusOr<std::unique_ptr<LocalServer>> Start(Options options, std::vector<grpc::Service*> services);
   ~LocalServer();   // Shutdown(now); removes the socket
 
   // Who is at the other end of the connection that carries this call; null once it is gone.
   std::shared_ptr<const LocalPeer> PeerOf(const grpc::ServerContextBase& call) const;
 
+  Stats stats() const;   // zeros after Shutdown
   void Shutdown(absl::Duration grace);
 
  private:

@@ -148,11 +148,29 @@ TEST_F(LocalServerTest, ConnectionsOfOneUserAreLimited) {
   EXPECT_TRUE(served);
 }
 
-TEST_F(LocalServerTest, ConnectionsAreLimited) {
-  Start({.max_connections = 1});
-  const Descriptor first = Connect();
-  ASSERT_TRUE(Served(first));
-  EXPECT_TRUE(ClosedByServer(Connect()));
+TEST_F(LocalServerTest, ConnectionsAreLimitedAndWhoIsEntitledToSomethingKeepsItsOwn) {
+  Start({.max_connections = 2});
+  service_.who = [this](const grpc::ServerContextBase& call) {
+    server_->PeerOf(call)->SetEntitled();
+    return "entitled";
+  };
+  const auto entitled = Channel();
+  ASSERT_TRUE(Echo(entitled, "x", nullptr).ok());
+  // Others come and go, each at the expense of the one before.
+  Descriptor last = Connect();
+  ASSERT_TRUE(Served(last));
+  for (int i = 0; i < 3; ++i) {
+    Descriptor next = Connect();
+    ASSERT_TRUE(Served(next));
+    EXPECT_TRUE(ClosedByServer(last));
+    last = std::move(next);
+  }
+  EXPECT_TRUE(Echo(entitled, "x", nullptr).ok());
+  EXPECT_EQ(server_->stats().ended_limit, 3u);
+  const auto also = Channel();
+  ASSERT_TRUE(Echo(also, "x", nullptr).ok());
+  EXPECT_TRUE(ClosedByServer(Connect())) << "all are entitled to something";
+  EXPECT_EQ(server_->stats().refused_limit, 1u);
 }
 
 // Calls whose requests never come: gRPC keeps them and tells no handler, and the client acknowledges no SETTINGS.

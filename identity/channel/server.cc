@@ -117,7 +117,11 @@ void ChannelServer::State::End(uint64_t id, const absl::Status& status) {
   if (connection->open()) {
     --stats.open;
     if (status.ok() || absl::IsUnavailable(status)) return;
-    if (connection->peer() == nullptr) ++stats.ended_anonymous;
+    if (connection->peer() == nullptr) {
+      ++stats.ended_anonymous;
+    } else if (absl::IsResourceExhausted(status)) {
+      ++stats.refused_limit;
+    }
   } else {
     ++stats.failed_handshakes;
   }

@@ -42,7 +42,8 @@ class ChannelServer {
     size_t memory_bytes = size_t{1} << 30;  // what gRPC may hold for all connections (GrpcLimits)
   };
   struct Stats {
-    uint64_t accepted = 0, open = 0, refused_limit = 0, failed_handshakes = 0;
+    uint64_t accepted = 0, open = 0, failed_handshakes = 0;
+    uint64_t refused_limit = 0;     // at max_connections, or for too many calls
     uint64_t ended_anonymous = 0;   // by us: for others, or in time
   };
 
