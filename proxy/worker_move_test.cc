@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -95,7 +96,7 @@ TEST_F(WorkerMoveTest, TheStreamsThatItOpenedGoOn) {
   Upgrade(outbound_.get(), next);
   ASSERT_TRUE(Idle(1));
   EXPECT_EQ(Closed(*outbound_, "moved_to_new_process"), 5u);
-  EXPECT_EQ(next->Counters().open_outbound, 5u);
+  EXPECT_TRUE(Eventually([&] { return next->Counters().open_outbound == 5; }));
   for (const auto& caller : callers_) EXPECT_TRUE(Echoes(*caller));
   EXPECT_EQ(Closed(*inbound_, "normal"), 0u);
   for (const auto& caller : callers_) {
@@ -112,7 +113,7 @@ TEST_F(WorkerMoveTest, TheStreamsThatPeersOpenedGoOn) {
   Upgrade(inbound_.get(), next);
   ASSERT_TRUE(Idle(1));
   EXPECT_EQ(Closed(*inbound_, "moved_to_new_process"), 5u);
-  EXPECT_EQ(next->Counters().open_inbound, 5u);
+  EXPECT_TRUE(Eventually([&] { return next->Counters().open_inbound == 5; }));
   for (const auto& caller : callers_) EXPECT_TRUE(Echoes(*caller));
   for (const auto& caller : callers_) {
     caller->Finish();
@@ -270,7 +271,40 @@ TEST_F(WorkerMoveTest, WhatComesIsCountedAsAccepted) {
   Worker* const next = NextInbound(*inbound_, InboundView({kWeb}));
   Upgrade(inbound_.get(), next);
   ASSERT_TRUE(Idle(1));
-  EXPECT_EQ(next->Counters().accepted_inbound, 1u);
+  EXPECT_TRUE(Eventually([&] { return next->Counters().accepted_inbound == 1; }));
+}
+
+// The next process is told of every worker's streams that they are gone; the first worker, which tells, ends last.
+TEST_F(WorkerMoveTest, WhatEndsWithItsProcessIsWithdrawnByEveryWorker) {
+  constexpr int kStreams = 8;
+  StartBoth();
+  for (int i = 0; i < kStreams; ++i) ASSERT_TRUE(Echoes(NewCall()));
+  const auto group = Group(2, *inbound_, ListenerKind::kInboundStatic, server_->address().ToString(),
+                           InboundView({kWeb}));
+  Upgrade(inbound_.get(), group.front());
+  ASSERT_TRUE(Idle(1));
+  auto [one, two] = Passage::Pair().value();
+  group.front()->MoveStreamsTo(one.Release());
+  for (Worker* worker : group) worker->Drain([] {});
+  std::multiset<std::string> offered, withdrawn;
+  const auto id = [](const std::string& text) {
+    const size_t at = text.find('\n') + 1;
+    return text.substr(at, text.find('\n', at) - at);
+  };
+  for (int i = 0; i < kStreams; ++i) {
+    const auto message = two.Receive(absl::Seconds(kPatienceSeconds));
+    ASSERT_TRUE(message.ok()) << message.status();
+    offered.insert(id(message->text));
+  }
+  group.back()->Stop();
+  group.front()->Stop();
+  for (int i = 0; i < kStreams; ++i) {
+    const auto message = two.Receive(absl::Seconds(kPatienceSeconds));
+    ASSERT_TRUE(message.ok()) << message.status();
+    EXPECT_EQ(message->text.rfind("cancel", 0), 0u);
+    withdrawn.insert(id(message->text));
+  }
+  EXPECT_EQ(withdrawn, offered);
 }
 
 // Bytes are on their way in both directions all the time.

@@ -27,8 +27,8 @@ void AcceptedLinks::TakeBack(std::unique_ptr<Link> link) {
   if (link->state() == Link::State::kClosed || !LinkTrusted(*context_, *link).ok()) return;  // its connection closes
   if (link->idle()) {
     if (links_.size() >= context_->limits.max_idle_links) MakeRoom();
-    if (!LinkShowsOurs(*context_, *link)) link->GoAway(GoAwayReason::kRotated);
     if (draining_) link->GoAway(GoAwayReason::kDraining);
+    if (!LinkShowsOurs(*context_, *link)) link->GoAway(GoAwayReason::kRotated);  // unless more was said
   }
   Link* const key = link.get();
   links_.emplace(key, std::move(link));
