@@ -4,6 +4,7 @@
 #include <pwd.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -79,6 +80,20 @@ absl::Status StartEbpf(const CaptureRules& rules, const CaptureEnvironment& envi
   return HasNftables() ? StopNftables() : absl::OkStatus();
 }
 
+// Adds what the rule counted to its chain's counter; rules without a counter count nothing.
+void AddCounters(const nlohmann::json& rule, std::vector<std::pair<std::string, uint64_t>>& counters) {
+  if (!rule.contains("expr") || !rule["expr"].is_array()) return;
+  for (const auto& statement : rule["expr"]) {
+    if (!statement.is_object() || !statement.contains("counter") || !statement["counter"].is_object()) continue;
+    const auto& packets = statement["counter"].value("packets", nlohmann::json(0));
+    const std::string chain = rule.value("chain", "");
+    const auto found =
+        std::find_if(counters.begin(), counters.end(), [&](const auto& counter) { return counter.first == chain; });
+    auto& counter = found == counters.end() ? counters.emplace_back(chain, 0) : *found;
+    if (packets.is_number_unsigned()) counter.second += packets.get<uint64_t>();
+  }
+}
+
 }  // namespace
 
 CaptureEnvironment SystemCaptureEnvironment() {
@@ -144,6 +159,7 @@ absl::StatusOr<CaptureInForce> ParseCaptureListing(std::string nftables_json, co
   for (const auto& item : listing["nftables"]) {
     if (!item.is_object() || !item.contains("rule") || !item["rule"].is_object()) continue;
     const auto& rule = item["rule"];
+    AddCounters(rule, found.counters);
     if (rule.value("chain", "") != kNotesChain) continue;
     const std::string note = rule.value("comment", "");
     absl::string_view shape = note;

@@ -29,7 +29,8 @@ struct CaptureInForce {
   int shape = 0;              // 0: of a version before shapes; `rules` count only with kCaptureShape
   CaptureRules rules;
   std::string nftables_json;  // the table, as nft lists it; "" of mode ebpf
-  std::vector<std::pair<std::string, uint64_t>> counters;  // of mode ebpf
+  // Of mode ebpf by their names; else the packets that the rules of each chain counted, by the chain's name.
+  std::vector<std::pair<std::string, uint64_t>> counters;
 };
 absl::StatusOr<std::optional<CaptureInForce>> FindCapture(const CaptureEnvironment& environment);
 

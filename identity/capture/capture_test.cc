@@ -1,6 +1,7 @@
 #include "identity/capture/capture.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -23,6 +24,17 @@ TEST(CaptureListingTest, TheNotesSayWhatIsInForce) {
   EXPECT_EQ(found->shape, 2);
   EXPECT_EQ(found->rules.mode, CaptureMode::kTproxy);
   EXPECT_EQ(found->rules.proxy_uid, 7u);
+}
+
+TEST(CaptureListingTest, CountersAreThoseOfTheChains) {
+  const std::string rule = R"({"rule": {"chain": "CHAIN", "expr": [{"counter": {"packets": 3, "bytes": 180}}]}})";
+  const auto of = [&](const std::string& chain) { return absl::StrReplaceAll(rule, {{"CHAIN", chain}}); };
+  const auto found = ParseCaptureListing(
+      absl::StrCat(R"({"nftables": [)", of("take_outbound"), ",", of("take_inbound"), ",", of("take_outbound"), ",",
+                   R"({"rule": {"chain": "odd", "expr": [{"counter": "name"}, 7]}}]})"),
+      {});
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_THAT(found->counters, ElementsAre(testing::Pair("take_outbound", 6), testing::Pair("take_inbound", 3)));
 }
 
 TEST(CaptureListingTest, WhatAnotherVersionLaidIsFoundAndNotRead) {

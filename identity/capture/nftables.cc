@@ -26,7 +26,7 @@ bool MayAdministerNetwork() {
 
 absl::Status NotPermitted() {
   return absl::PermissionDeniedError(
-      "the packet rules of this network namespace need CAP_NET_ADMIN: run this as root; nothing was changed");
+      "the packet rules of this network namespace need CAP_NET_ADMIN: run this as root");
 }
 
 absl::Status Explain(absl::string_view error) {
@@ -55,7 +55,11 @@ absl::StatusOr<std::string> Run(const std::string& script, bool json, bool dry_r
 
 absl::Status CheckNetworkAdministrator() { return MayAdministerNetwork() ? absl::OkStatus() : NotPermitted(); }
 
-absl::Status ApplyNftables(const std::string& script) { return Run(script, false).status(); }
+absl::Status ApplyNftables(const std::string& script) {
+  const absl::Status applied = Run(script, false).status();
+  if (!absl::IsPermissionDenied(applied)) return applied;
+  return absl::PermissionDeniedError(absl::StrCat(applied.message(), "; nothing was changed"));
+}
 
 absl::Status TryNftables(const std::string& script) { return Run(script, false, /*dry_run=*/true).status(); }
 

@@ -41,6 +41,8 @@ def takes_both_directions(pair, mode, older):
             (NEAR[v], 15001, far, OTHER_UID): "silence",
             (NEAR[v], 15006, far, OTHER_UID): "silence",
         })
+    counters = pair.capture("show")["counters"]
+    check.assertEqual((counters["take_outbound"], counters["take_inbound"]), (2, 2), counters)
 
 
 # New rules replace the old ones.
