@@ -34,10 +34,16 @@ absl::StatusOr<std::string> ReadJoinToken(const std::string& inline_token, const
         "attestation.join_token_file");
   }
   absl::StatusOr<std::string> content = ReadFile(file, kTokenSizeLimitBytes);
-  if (!content.ok()) return content.status();
+  if (!content.ok()) {
+    return absl::Status(content.status().code(),
+                        absl::StrCat("attestation.join_token_file: ", content.status().message(),
+                                     "; make one with `lanyard token create --write`"));
+  }
   std::string token(absl::StripAsciiWhitespace(*content));
   CleanseText(*content);
-  if (token.empty()) return absl::FailedPreconditionError(absl::StrCat("join token file ", file, " is empty"));
+  if (token.empty()) return absl::FailedPreconditionError(absl::StrCat("attestation.join_token_file: ", file,
+                                                                       " is empty; make one with `lanyard token create "
+                                                                       "--write`"));
   return token;
 }
 
@@ -55,6 +61,12 @@ absl::StatusOr<std::shared_ptr<AuthorityClient>> AuthorityDialer::Connect(
                            .expect_server = [expected](const SpiffeId& server) { return server == expected; },
                            .timeout = options_.timeout},
                           std::move(context));
+  if (absl::IsUnauthenticated(dialled.status())) {
+    return absl::UnauthenticatedError(
+        absl::StrCat(dialled.status().message(), "; see that authority.address is the authority of ",
+                     options_.trust_domain.name(),
+                     ", and that authority.bundle_file is what its `lanyard bundle show` prints"));
+  }
   if (!dialled.ok()) return dialled.status();
   std::shared_ptr<ChannelClient> connection = *std::move(dialled);
   std::shared_ptr<grpc::Channel> channel = connection->channel();
@@ -71,10 +83,14 @@ absl::StatusOr<std::shared_ptr<AuthorityClient>> AuthorityDialer::Dial(const Nod
 absl::StatusOr<std::vector<Certificate>> AuthorityDialer::ReadBundleFile() const {
   if (options_.insecure_trust_on_first_use) return std::vector<Certificate>();
   const absl::StatusOr<std::string> pem = ReadFile(options_.bundle_file);
-  if (!pem.ok()) return pem.status();
+  if (!pem.ok()) {
+    return absl::Status(pem.status().code(), absl::StrCat("authority.bundle_file: ", pem.status().message()));
+  }
   absl::StatusOr<X509Bundle> bundle = X509Bundle::ParsePem(options_.trust_domain, *pem);
   if (bundle.ok()) return bundle->authorities();
-  return absl::InvalidArgumentError(absl::StrCat(options_.bundle_file, ": ", bundle.status().message()));
+  return absl::InvalidArgumentError(absl::StrCat("authority.bundle_file: ", options_.bundle_file, ": ",
+                                                 bundle.status().message(),
+                                                 "; write into it what `lanyard bundle show` prints"));
 }
 
 absl::StatusOr<BundleSet> AuthorityDialer::FirstBundles(const BundleSet* known,
@@ -101,8 +117,11 @@ absl::StatusOr<BundleSet> AuthorityDialer::FirstBundles(const BundleSet* known,
     return absl::UnauthenticatedError(absl::StrCat("what answers at ", options_.address, " cannot be trusted on first ",
                                                    "use: ", bundle.status().message()));
   }
-  Log(LogLevel::kWarning, "trusting on first use: whoever answered now is taken for the authority",
-      {{"address", options_.address}, {"sha256", absl::BytesToHexString(chain->back().fingerprint())}});
+  Log(LogLevel::kWarning,
+      "trusting on first use: whoever answered now is taken for the authority; compare with `lanyard check` there",
+      {{"address", options_.address},
+       {"serial", chain->back().serial()},
+       {"sha256", absl::BytesToHexString(chain->back().fingerprint())}});
   bundles.Set(*std::move(bundle));
   *shown = *std::move(chain);
   return bundles;

@@ -81,6 +81,7 @@ TEST_F(AuthorityDialerTest, ABundleOfAnotherAuthorityRefusesTheServerAndKeepsThe
   WriteBundle(other);
   const absl::Status refused = Dialer().Attest(csr_, nullptr).status();
   EXPECT_TRUE(absl::IsUnauthenticated(refused)) << refused;
+  EXPECT_NE(refused.message().find("see that authority.address"), absl::string_view::npos) << refused;
   EXPECT_EQ(authority_.attested(), 0);
 }
 
@@ -138,7 +139,9 @@ TEST(ReadJoinTokenTest, FromTheFileWithoutItsLineBreakOrInline) {
   ASSERT_TRUE(WriteFileAtomically(file, " \n", 0600).ok());
   EXPECT_TRUE(absl::IsFailedPrecondition(ReadJoinToken("", file).status()));
   EXPECT_TRUE(absl::IsFailedPrecondition(ReadJoinToken("", "").status()));
-  EXPECT_TRUE(absl::IsNotFound(ReadJoinToken("", file + ".absent").status()));
+  const absl::Status absent = ReadJoinToken("", file + ".absent").status();
+  EXPECT_TRUE(absl::IsNotFound(absent));
+  EXPECT_EQ(absent.message().substr(0, 28), "attestation.join_token_file:") << absent;
 }
 
 }  // namespace

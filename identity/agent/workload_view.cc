@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace lanyard {
 namespace {
@@ -13,9 +14,20 @@ bool Matches(const WorkloadEntry& entry, const SelectorSet& caller) {
                                                  [&](const std::string& s) { return caller.contains(s); });
 }
 
-absl::Status NoEntry() {
-  return absl::PermissionDeniedError(
-      "no entry matches this workload; register one with `lanyard entry create` whose selectors it has");
+// The caller is told what it is in the agent's eyes: nothing that it does not know of itself.
+absl::Status NoEntry(const SelectorSet& caller) {
+  constexpr size_t kShown = 20;
+  std::vector<std::string> selectors(caller.begin(), caller.end());
+  std::sort(selectors.begin(), selectors.end());
+  const bool knows_path = std::any_of(selectors.begin(), selectors.end(),
+                                      [](const std::string& s) { return absl::StartsWith(s, "unix:path:"); });
+  const size_t shown = std::min(selectors.size(), kShown);
+  return absl::PermissionDeniedError(absl::StrCat(
+      "no entry matches this workload, which is ", absl::StrJoin(selectors.begin(), selectors.begin() + shown, " "),
+      shown < selectors.size() ? " and more" : "",
+      knows_path ? ""
+                 : " (the agent may not read its executable, so no unix:path or unix:sha256 matches: run it as root)",
+      "; register one with `lanyard entry create` whose selectors are among these"));
 }
 
 bool IsSha256(const std::string& selector) { return absl::StartsWith(selector, "unix:sha256:"); }
@@ -56,7 +68,7 @@ absl::StatusOr<std::vector<SpiffeId>> IdsFor(const WorkloadView& view, const Sel
     if (!Matches(*item.entry, caller)) continue;
     if (std::find(ids.begin(), ids.end(), item.entry->spiffe_id) == ids.end()) ids.push_back(item.entry->spiffe_id);
   }
-  if (ids.empty()) return NoEntry();
+  if (ids.empty()) return NoEntry(caller);
   return ids;
 }
 
@@ -74,7 +86,7 @@ absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const Selecto
     const bool unused = hints.insert(item.entry->hint).second;
     answer.identities.push_back({item.entry->id, *item.svid, unused ? item.entry->hint : ""});
   }
-  if (!entitled) return NoEntry();
+  if (!entitled) return NoEntry(caller);
   return answer;
 }
 

@@ -39,6 +39,22 @@ TEST_F(WorkloadViewTest, ACallerNeedsEverySelectorOfAnEntry) {
   EXPECT_TRUE(answer->complete);
 }
 
+TEST_F(WorkloadViewTest, WhoIsRefusedIsToldWhatItIs) {
+  Add("web", {"unix:uid:1", "unix:path:/bin/web"}, absl::Hours(1));
+  const absl::Status refused = Answer({"unix:uid:1", "unix:gid:2"}).status();
+  EXPECT_NE(refused.message().find("which is unix:gid:2 unix:uid:1 (the agent may not read its executable"),
+            absl::string_view::npos)
+      << refused;
+  const absl::Status readable = Answer({"unix:uid:1", "unix:path:/bin/sh"}).status();
+  EXPECT_NE(readable.message().find("which is unix:path:/bin/sh unix:uid:1; register"), absl::string_view::npos)
+      << readable;
+  SelectorSet many = {"unix:path:/bin/sh"};
+  for (int gid = 0; gid < 1000; ++gid) many.insert("unix:supplementary_gid:" + std::to_string(gid));
+  const absl::Status crowded = Answer(many).status();
+  EXPECT_LT(crowded.message().size(), 1000u);
+  EXPECT_NE(crowded.message().find(" and more; register"), absl::string_view::npos) << crowded;
+}
+
 TEST_F(WorkloadViewTest, AnEntryWithoutSelectorsMatchesNobody) {
   Add("web", {}, absl::Hours(1));
   EXPECT_TRUE(absl::IsPermissionDenied(Answer({"unix:uid:1"}).status()));

@@ -38,12 +38,12 @@ Lifetimes LifetimesFrom(const config::AuthorityLifetimes& message) {
 // Certificates hold whole seconds, so nothing much shorter makes sense.
 void CheckLifetimes(const Lifetimes& lifetimes, ConfigProblems& problems) {
   const CaLifetimes& ca = lifetimes.ca;
-  const bool sane = CheckDuration(problems, "lifetimes.root", ca.root, absl::Seconds(10), 100 * kYear) &
-                    CheckDuration(problems, "lifetimes.intermediate", ca.intermediate, absl::Seconds(4), 50 * kYear) &
-                    CheckDuration(problems, "lifetimes.x509_svid", lifetimes.svids.x509_svid, absl::Seconds(2), kYear) &
-                    CheckDuration(problems, "lifetimes.node_svid", lifetimes.svids.node_svid, absl::Seconds(2), kYear) &
-                    CheckDuration(problems, "lifetimes.backdate", ca.backdate, absl::ZeroDuration(), absl::Hours(1));
-  if (!sane) return;
+  // Of one path the first mistake counts, so that what is out of range is not held against another as well.
+  CheckDuration(problems, "lifetimes.root", ca.root, absl::Seconds(10), 100 * kYear);
+  CheckDuration(problems, "lifetimes.intermediate", ca.intermediate, absl::Seconds(4), 50 * kYear);
+  CheckDuration(problems, "lifetimes.x509_svid", lifetimes.svids.x509_svid, absl::Seconds(2), kYear);
+  CheckDuration(problems, "lifetimes.node_svid", lifetimes.svids.node_svid, absl::Seconds(2), kYear);
+  CheckDuration(problems, "lifetimes.backdate", ca.backdate, absl::ZeroDuration(), absl::Hours(1));
   if (ca.intermediate > ca.LongestIntermediateAllowed()) {
     problems.Add("lifetimes.intermediate",
                  absl::StrCat(absl::FormatDuration(ca.intermediate), " leaves a root of ",

@@ -78,6 +78,14 @@ TEST(ConfigTest, LifetimesThatCannotRotateNameTheRemedy) {
   EXPECT_EQ(mistakes.find("lifetimes.node_svid"), std::string::npos) << mistakes;
 }
 
+TEST(ConfigTest, OneLifetimeOutOfRangeHidesNoOther) {
+  const std::string mistakes = MistakesOf(
+      std::string(kLeast) + "lifetimes: {root: 1h, intermediate: 24h, x509_svid: 48h, node_svid: 1s}");
+  for (const char* path : {"lifetimes.intermediate:", "lifetimes.x509_svid:", "lifetimes.node_svid: 1s is out of"}) {
+    EXPECT_NE(mistakes.find(path), std::string::npos) << path << " in " << mistakes;
+  }
+}
+
 TEST(ConfigTest, RefusesASocketPathTheKernelCannotHold) {
   EXPECT_NE(
       MistakesOf(std::string(kLeast) + "operators: {address: 'unix:///" + std::string(120, 's') + "'}").find("107"),

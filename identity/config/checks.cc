@@ -80,7 +80,7 @@ absl::Status CheckHost(absl::string_view text, const std::string& host, bool bra
   }
   if (IsIpv4(host) || (host.empty() && listening)) return absl::OkStatus();
   if (host.empty()) return Refused(text, "has no host: write host:port");
-  if (listening) return Refused(text, "is not a literal address: write 0.0.0.0:port, [::]:port or :port");
+  if (listening) return Refused(text, "is not a literal address: write one, such as 127.0.0.1:port or [::]:port");
   return IsHostName(host) ? absl::OkStatus() : Refused(text, "has neither a host name nor an address");
 }
 

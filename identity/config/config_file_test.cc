@@ -148,6 +148,20 @@ TEST(ParseConfig, WhatStandsBeforeBrokenSyntaxIsStillNotTrusted) {
   EXPECT_FALSE(problems.empty());
 }
 
+TEST(LoadConfig, WhatCannotBeReadLacksNothing) {
+  const std::string path = std::string(getenv("TEST_TMPDIR")) + "/broken.yaml";
+  const std::string utf16("\xff\xfe" "a\0:\0 \0" "1\0", 10);
+  for (const std::string& text : {std::string("trust_domain: a\ndata_dir: [\n"), utf16}) {
+    ASSERT_TRUE(WriteFileAtomically(path, text, 0600).ok());
+    config::AuthorityConfig config;
+    const absl::Status status = LoadConfig(path, config, [](const auto&, ConfigProblems& problems) {
+      problems.Add("trust_domain", "it is required");
+    });
+    EXPECT_NE(status.message().find(": 1 mistake:"), absl::string_view::npos) << status;
+    EXPECT_NE(status.message().find(text == utf16 ? "UTF-8" : "not YAML"), absl::string_view::npos) << status;
+  }
+}
+
 TEST(LoadConfig, NamesAFileThatCannotBeRead) {
   config::ProxyConfig config;
   const absl::Status status = LoadConfig("/nonexistent/proxy.yaml", config, [](const auto&, ConfigProblems&) {});

@@ -7,8 +7,14 @@ namespace lanyard {
 bool ConfigProblems::Has(absl::string_view path) const { return paths_.contains(path); }
 
 void ConfigProblems::Add(absl::string_view path, absl::string_view message) {
+  if (unreadable_) return;
   const bool first = paths_.emplace(path).second;
   if (first || path.empty()) problems_.push_back({std::string(path), std::string(message)});
+}
+
+void ConfigProblems::AddUnreadable(absl::string_view message) {
+  Add("", message);
+  unreadable_ = true;
 }
 
 absl::Status ConfigProblems::ToStatus(absl::string_view file) const {

@@ -23,6 +23,8 @@ class ConfigProblems {
   // One mistake a path, the first: a value that could not be read is not also missing. Of the
   // whole file ("") every one.
   void Add(absl::string_view path, absl::string_view message);
+  // The file could not be read at all: what is missing after that is not a mistake, and is not added.
+  void AddUnreadable(absl::string_view message);
   bool Has(absl::string_view path) const;
   bool empty() const { return problems_.empty(); }
   const std::vector<ConfigProblem>& all() const { return problems_; }
@@ -30,6 +32,7 @@ class ConfigProblems {
   absl::Status ToStatus(absl::string_view file) const;
 
  private:
+  bool unreadable_ = false;
   std::vector<ConfigProblem> problems_;
   std::set<std::string, std::less<>> paths_;  // of problems_: a large broken file has many
 };

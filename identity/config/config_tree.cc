@@ -134,6 +134,11 @@ class TreeBuilder : public YAML::EventHandler {
 }  // namespace
 
 ConfigNode ParseConfigTree(absl::string_view text, int depth_limit, ConfigProblems& problems) {
+  // The library would take UTF-16 for another text, or for none.
+  if (text.find('\0') != absl::string_view::npos) {
+    problems.AddUnreadable("it holds zero bytes, as text in UTF-16 does: save it as UTF-8");
+    return ConfigNode();
+  }
   TreeBuilder builder(depth_limit, problems);
   // The one library here that throws; nothing of it leaves this function.
   try {
@@ -146,9 +151,9 @@ ConfigNode ParseConfigTree(absl::string_view text, int depth_limit, ConfigProble
     if (parser.HandleNextDocument(builder)) problems.Add("", "a second document follows \"---\": write one only");
     return root;
   } catch (const YAML::ParserException& error) {
-    problems.Add("", absl::StrCat(At(error.mark), ": not YAML: ", error.msg));
+    problems.AddUnreadable(absl::StrCat(At(error.mark), ": not YAML: ", error.msg));
   } catch (const std::exception& error) {
-    problems.Add("", absl::StrCat("not YAML: ", error.what()));
+    problems.AddUnreadable(absl::StrCat("not YAML: ", error.what()));
   }
   return ConfigNode();
 }

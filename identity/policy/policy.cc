@@ -36,6 +36,9 @@ PolicyDecision Allowed(const PolicyRule& rule, absl::string_view who) {
 absl::StatusOr<PeerPattern> PeerPattern::Parse(absl::string_view text) {
   absl::string_view fixed = text;
   const bool wildcard = absl::ConsumeSuffix(&fixed, "/*");
+  if (text == "spiffe://*") {
+    return absl::InvalidArgumentError("spiffe://* names no trust domain; write spiffe://trust-domain/* for each");
+  }
   absl::StatusOr<SpiffeId> id = SpiffeId::Parse(fixed);
   if (!id.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(

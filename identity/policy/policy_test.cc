@@ -50,6 +50,8 @@ TEST(PeerPattern, RefusesOtherWildcardsAndNonsense) {
                                  "spiffe://td/a/**", "spiffe://td//*", "spiffe:///*", "spiffe://td", "", "td/*"}) {
     EXPECT_FALSE(PeerPattern::Parse(text).ok()) << text;
   }
+  EXPECT_NE(PeerPattern::Parse("spiffe://*").status().message().find("names no trust domain"),
+            absl::string_view::npos);
 }
 
 TEST(InboundPolicy, EmptyDeniesEverything) {

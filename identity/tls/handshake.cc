@@ -35,7 +35,9 @@ bool HasProtocol(const SSL* ssl) {
 }
 
 absl::Status NoProtocolError() {
-  return absl::FailedPreconditionError("the peer agreed on no application protocol (ALPN), which this channel needs");
+  return absl::FailedPreconditionError(
+      "the peer agreed on no application protocol (ALPN), which this channel needs: another server answers, or a proxy "
+      "that captures this port");
 }
 
 // `offered` is a list of length-prefixed names, checked by BoringSSL.

@@ -16,6 +16,16 @@ absl::Status GivenUp() {
   return absl::UnavailableError("the proxy before this one has given the upgrade up, or ended");
 }
 
+// What a message of the passage has room for, in whole lines.
+std::string Shortened(absl::string_view why) {
+  constexpr size_t kMaxBytes = Passage::kMaxMessageBytes - 256;
+  if (why.size() <= kMaxBytes) return std::string(why);
+  absl::string_view kept = why.substr(0, kMaxBytes);
+  kept = kept.substr(0, kept.rfind('\n'));
+  return absl::StrCat(kept, "\n  ... and ", why.size() - kept.size(),
+                      " bytes more: `lanyard-proxy run --check-config` shows all");
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TakeOver>> TakeOver::Receive(Passage passage) {
@@ -71,7 +81,7 @@ std::vector<UniqueFd> TakeOver::Take(absl::string_view kind, absl::string_view n
 absl::Status TakeOver::Wait(absl::string_view why) {
   if (last_wait_ != why) {
     last_wait_ = std::string(why);
-    if (!passage_.Send(absl::StrCat("waiting\n", why.substr(0, Passage::kMaxMessageBytes / 2))).ok()) return GivenUp();
+    if (!passage_.Send(absl::StrCat("waiting\n", Shortened(why))).ok()) return GivenUp();
   }
   return absl::IsDeadlineExceeded(passage_.Receive(absl::ZeroDuration()).status()) ? absl::OkStatus() : GivenUp();
 }
@@ -96,7 +106,7 @@ std::vector<std::vector<UniqueFd>> DealSockets(std::vector<UniqueFd> sockets, si
 void TakeOver::Serving() { passage_.Send("serving").IgnoreError(); }
 
 void TakeOver::Failed(const absl::Status& why) {
-  passage_.Send(absl::StrCat("failed\n", why.message().substr(0, Passage::kMaxMessageBytes / 2))).IgnoreError();
+  passage_.Send(absl::StrCat("failed\n", Shortened(why.message()))).IgnoreError();
 }
 
 }  // namespace lanyard

@@ -94,6 +94,18 @@ TEST_F(TakeOverTest, WhatIsNoHandOverIsRefusedAndTheOtherIsTold) {
   EXPECT_EQ(Said().substr(0, 7), "failed\n");
 }
 
+TEST_F(TakeOverTest, AReasonThatIsTooLongIsCutAtALineAndSaysSo) {
+  ASSERT_TRUE(before_.Send(kHandOverGreeting).ok());
+  const auto take_over = Receive();
+  ASSERT_NE(take_over, nullptr);
+  std::string mistakes;
+  for (int i = 0; i < 1000; ++i) mistakes += "a mistake\n";
+  take_over->Failed(absl::InvalidArgumentError(mistakes));
+  const std::string said = Said();
+  EXPECT_LT(said.size(), mistakes.size());
+  EXPECT_NE(said.find("a mistake\n  ... and "), std::string::npos) << said.substr(said.size() - 100);
+}
+
 TEST_F(TakeOverTest, WhatIsNoSocketIsRefused) {
   ASSERT_TRUE(before_.Send(kHandOverGreeting).ok());
   ASSERT_TRUE(before_.Send("socket\nlistener\nweb\n10.0.0.1:80").ok());
