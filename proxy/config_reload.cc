@@ -15,6 +15,7 @@ ConfigReload::ConfigReload(Options options) : options_(std::move(options)), watc
 void ConfigReload::Poll() {
   if (!watch_.Poll()) return;
   const absl::Status read = Read();
+  refusal_ = std::string(read.message());
   if (read.ok()) return;
   ++refused_;
   Log(LogLevel::kError, "configuration kept", {{"path", options_.path}, {"error", read}});

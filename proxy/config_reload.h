@@ -28,6 +28,8 @@ class ConfigReload {
 
   uint64_t applied() const { return applied_; }
   uint64_t refused() const { return refused_; }
+  // Why the file as it stands is not what runs; empty: it is.
+  const std::string& refusal() const { return refusal_; }
 
  private:
   absl::Status Read();
@@ -35,6 +37,7 @@ class ConfigReload {
   Options options_;
   FileWatch watch_;
   uint64_t applied_ = 0, refused_ = 0;
+  std::string refusal_;
 };
 
 }  // namespace lanyard

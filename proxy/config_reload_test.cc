@@ -67,8 +67,10 @@ TEST_F(ConfigReloadTest, ABrokenFileKeepsTheOldAndARepairedOneIsApplied) {
   Settle();
   EXPECT_TRUE(applied_.empty());
   EXPECT_EQ(reload_.refused(), 1u);
+  EXPECT_NE(reload_.refusal().find("not an id"), std::string::npos) << reload_.refusal();
   Write(Replaced("spiffe://td/a", "spiffe://td/c"));
   Settle();
+  EXPECT_EQ(reload_.refusal(), "");
   ASSERT_EQ(applied_.size(), 1u);
   EXPECT_EQ(PeerOfNewestRules(), "spiffe://td/c");
 }

@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "identity/base/logging.h"
+#include "proxy/close_reason_names.h"
 #include "proxy/config_reload.h"
 #include "proxy/control/admin_pages.h"
 #include "identity/admin/admin_server.h"
@@ -111,7 +112,9 @@ struct Proxy::State {
                .tap = &tap,
                .ready = [this] { return Ready(); },
                .counters = [this] { return Counters(); },
-               .upgrade_socket = settings.upgrade_socket}) {}
+               .upgrade_socket = settings.upgrade_socket,
+               .close_reasons = CloseReasonNames(),
+               .configuration_refused = [this] { return reload.refusal(); }}) {}
 
   AdminServer::Options AdminOptions();
   absl::Status ListenAdmin();

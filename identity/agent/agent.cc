@@ -15,6 +15,7 @@
 #include "identity/agent/authority_link.h"
 #include "identity/agent/data_dir.h"
 #include "identity/agent/mesh_service.h"
+#include "identity/agent/node_status_service.h"
 #include "identity/agent/process_info.h"
 #include "identity/agent/proxy_reports.h"
 #include "identity/agent/svid_cache.h"
@@ -22,6 +23,7 @@
 #include "identity/agent/workload_service.h"
 #include "identity/agent/workload_streams.h"
 #include "identity/base/logging.h"
+#include "identity/base/version.h"
 #include "identity/channel/local_server.h"
 #include "identity/spiffe/verify.h"
 
@@ -82,7 +84,7 @@ struct Agent::Parts {
         processes(NewProcProcessInfo()) {}
   ~Parts();
 
-  absl::Status Serve(const std::string& socket_path, const Clock& clock);
+  absl::Status Serve(const AgentSettings& settings, const Clock& clock);
   void Restore();
   void Connect(std::optional<NodeIdentity> node, const Clock& clock, Random& random);
   void StateChanged();
@@ -104,6 +106,7 @@ struct Agent::Parts {
   std::unique_ptr<ProxyReports> observed;  // and of what they observed
   std::unique_ptr<grpc::Service> workload_service;
   std::unique_ptr<grpc::Service> mesh_service;
+  std::unique_ptr<grpc::Service> node_status_service;
   std::atomic<const LocalServer*> server_of_calls = nullptr;
   std::unique_ptr<LocalServer> server;
   std::unique_ptr<AuthorityLink> link;
@@ -114,21 +117,27 @@ struct Agent::Parts {
   std::unique_ptr<MetricsEndpoint> metrics;
 };
 
-absl::Status Agent::Parts::Serve(const std::string& path, const Clock& clock) {
+absl::Status Agent::Parts::Serve(const AgentSettings& settings, const Clock& clock) {
+  const std::string& path = settings.socket_path;
   const auto peer_of = [this](const grpc::ServerContextBase& call) {
     const LocalServer* const at = server_of_calls.load();
     return at == nullptr ? nullptr : at->PeerOf(call);
   };
   workload_service = NewWorkloadService(*streams, peer_of);
   mesh_service = NewMeshService(*streams, *reports, *observed, clock, peer_of);
+  node_status_service = NewNodeStatusService(kVersion, settings.authority_address, [this, &clock]() -> NodeStatus {
+    AuthorityLink* const at = current_link.load();
+    if (at != nullptr) return at->status();
+    return {.agent = {}, .not_after = {}, .connected = false, .since = clock.Now(), .last_error = ""};
+  });
   std::error_code ignored;  // LocalServer says what is wrong
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  std::filesystem::create_directory(std::filesystem::path(path).parent_path(), ignored);
   LocalServer::Options options;
   options.path = path;
   options.mode = kSocketMode;
   options.max_message_bytes = kMaxRequestBytes;
   absl::StatusOr<std::unique_ptr<LocalServer>> started =
-      LocalServer::Start(options, {workload_service.get(), mesh_service.get()});
+      LocalServer::Start(options, {workload_service.get(), mesh_service.get(), node_status_service.get()});
   if (!started.ok()) return started.status();
   server = *std::move(started);
   server_of_calls = server.get();
@@ -273,7 +282,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const AgentSettings& setting
   parts->cache.OnChange([borrowed] { borrowed->StateChanged(); });
   std::optional<NodeIdentity> node = KeptNode(*parts->data_dir, settings.trust_domain, clock.Now());
   parts->MakeReports();
-  const absl::Status serving = parts->Serve(settings.socket_path, clock);
+  const absl::Status serving = parts->Serve(settings, clock);
   if (!serving.ok()) return serving;
   parts->Restore();
   parts->Connect(std::move(node), clock, random);

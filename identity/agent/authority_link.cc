@@ -46,7 +46,8 @@ AuthorityLink::AuthorityLink(Options options, std::optional<NodeIdentity> node, 
       random_(random),
       phase_(kEarliestPhase + random.Uniform() * (kLatestPhase - kEarliestPhase)),
       backoff_(options_.backoff, random_),
-      node_(std::move(node)) {
+      node_(std::move(node)),
+      since_(clock.Now()) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -77,6 +78,17 @@ std::optional<absl::Time> AuthorityLink::node_not_after() const {
   absl::MutexLock lock(&mutex_);
   if (!node_.has_value()) return std::nullopt;
   return node_->svid.not_after();
+}
+
+NodeStatus AuthorityLink::status() const {
+  absl::MutexLock lock(&mutex_);
+  NodeStatus status{.agent = {}, .not_after = {}, .connected = client_ != nullptr, .since = since_,
+                    .last_error = last_error_};
+  if (node_.has_value()) {
+    status.agent = node_->svid.id();
+    status.not_after = node_->svid.not_after();
+  }
+  return status;
 }
 
 void AuthorityLink::Broken(const std::shared_ptr<AuthorityClient>& client, const absl::Status& why) {
@@ -190,6 +202,7 @@ absl::Status AuthorityLink::Stay() {
   {
     absl::MutexLock lock(&mutex_);
     client_ = nullptr;
+    since_ = clock_.Now();
   }
   const absl::Status why = Disconnect(std::move(connection));
   if (absl::IsPermissionDenied(why)) must_attest_ = true;
@@ -209,7 +222,9 @@ absl::Status AuthorityLink::Switch(std::unique_ptr<Connection>& connection) {
 void AuthorityLink::Use(const Connection& connection) {
   {
     absl::MutexLock lock(&mutex_);
+    if (client_ == nullptr) since_ = clock_.Now();
     client_ = connection.client;
+    last_error_.clear();
   }
   must_attest_ = false;
   options_.on_connected();
@@ -327,6 +342,7 @@ void AuthorityLink::WaitBeforeRetry(const absl::Status& why) {
   Log(LogLevel::kWarning, "no connection to the authority",
       {{"error", why}, {"code", absl::StatusCodeToString(why.code())}, {"retry_in", absl::FormatDuration(wait)}});
   absl::MutexLock lock(&mutex_);
+  last_error_ = std::string(why.message());
   mutex_.AwaitWithTimeout(absl::Condition(&stopping_), wait);
 }
 

@@ -18,6 +18,7 @@
 #include "identity/agent/authority_client.h"
 #include "identity/agent/entry.h"
 #include "identity/agent/node_identity.h"
+#include "identity/agent/node_status.h"
 #include "identity/base/backoff.h"
 #include "identity/base/clock.h"
 #include "identity/base/random.h"
@@ -55,6 +56,8 @@ class AuthorityLink {
   std::shared_ptr<AuthorityClient> client() const;
   // Of the node's own SVID; nothing before it has one. Thread-safe.
   std::optional<absl::Time> node_not_after() const;
+  // Thread-safe.
+  NodeStatus status() const;
   // Connections begun, ever. Thread-safe.
   uint64_t connections() const { return connections_.load(); }
   // A caller found that `client` does not work: it is replaced. Thread-safe.
@@ -107,6 +110,8 @@ class AuthorityLink {
   bool renew_now_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<NodeIdentity> node_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<AuthorityClient> client_ ABSL_GUARDED_BY(mutex_);
+  absl::Time since_ ABSL_GUARDED_BY(mutex_);         // connected, or not
+  std::string last_error_ ABSL_GUARDED_BY(mutex_);   // of the last try, while not connected
   std::thread thread_;
 };
 

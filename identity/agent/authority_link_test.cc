@@ -112,8 +112,16 @@ TEST_F(AuthorityLinkTest, ARefusedTokenIsTriedAgain) {
   Start();
   EXPECT_FALSE(authority_.attested());
   EXPECT_EQ(link_->client(), nullptr);
+  ASSERT_TRUE(WaitUntil([this] { return !link_->status().last_error.empty(); }));
+  EXPECT_FALSE(link_->status().connected);
+  EXPECT_EQ(link_->status().agent, std::nullopt);
   authority_.AddToken("n1");
-  EXPECT_TRUE(WaitUntil([this] { return connected_ == 1; }));
+  ASSERT_TRUE(WaitUntil([this] { return connected_ == 1; }));
+  const NodeStatus status = link_->status();
+  EXPECT_TRUE(status.connected);
+  EXPECT_EQ(status.last_error, "");
+  EXPECT_EQ(status.agent->path(), "/lanyard/agent/n1");
+  EXPECT_GT(status.not_after, SystemClock().Now());
 }
 
 TEST_F(AuthorityLinkTest, PassesStatesOnAsTheyChange) {

@@ -179,11 +179,15 @@ absl::Status Authority::State::StartServers() {
        .require_client_svid = false,
        .max_message_bytes = kMaxAgentRequestBytes},
       *context, {authority_service.get()});
-  if (!agents_server.ok()) return agents_server.status();
+  if (!agents_server.ok()) {
+    return absl::Status(agents_server.status().code(),
+                        absl::StrCat("agents.address: ", agents_server.status().message(),
+                                     "; stop who listens there, or write another address"));
+  }
   agents = *std::move(agents_server);
   agents_started.Set(agents.get());
   std::error_code ignored;  // LocalServer says what is wrong
-  std::filesystem::create_directories(std::filesystem::path(settings.operators_socket).parent_path(), ignored);
+  std::filesystem::create_directory(std::filesystem::path(settings.operators_socket).parent_path(), ignored);
   auto operators_server = LocalServer::Start({.path = settings.operators_socket, .allowed_uids = {0, geteuid()}},
                                              {registry_service.get(), mesh_rules_service.get()});
   if (!operators_server.ok()) return operators_server.status();

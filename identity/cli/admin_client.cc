@@ -1,6 +1,7 @@
 #include "identity/cli/admin_client.h"
 
 #include <boost/asio/ip/tcp.hpp>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -90,6 +91,13 @@ bool ReadChunk(Stream& stream, std::string& chunk) {
   return ReadLine(stream, line);
 }
 
+// Of a page that may be anybody's.
+absl::string_view FirstLine(absl::string_view page) {
+  constexpr size_t kMaxShownBytes = 300;
+  const absl::string_view text = absl::StripAsciiWhitespace(page);
+  return text.substr(0, std::min(text.find('\n'), kMaxShownBytes));
+}
+
 absl::StatusOr<std::string> ReadPage(Stream& stream) {
   std::string page;
   char part[16 << 10];
@@ -124,8 +132,9 @@ absl::Status StreamAdminPage(const std::string& address, const std::string& targ
   if (head->code != 200 || !head->chunked) {
     const absl::StatusOr<std::string> said = ReadPage(stream);
     if (!said.ok()) return said.status();
-    return absl::FailedPreconditionError(
-        absl::StrCat("it answered ", head->code, " ", absl::StripAsciiWhitespace(*said)));
+    const std::string answer = absl::StrCat("it answered ", head->code, " ", FirstLine(*said));
+    if (head->code == 400) return absl::InvalidArgumentError(answer);
+    return absl::FailedPreconditionError(absl::StrCat(answer, " (is this a proxy's admin address?)"));
   }
   stream.expires_at(std::chrono::steady_clock::time_point::max());
   std::string chunk, rest;

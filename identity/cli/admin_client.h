@@ -17,7 +17,8 @@ namespace lanyard {
 absl::StatusOr<AdminAnswer> GetAdminPage(const std::string& address, const std::string& target, absl::Duration timeout);
 
 // Calls `on_line` for each line of a page that goes on, until it returns false (OK) or the other side ends
-// (Unavailable, or what it says when it refuses). `timeout` is for the answer to begin.
+// (Unavailable; InvalidArgument for code 400, else FailedPrecondition, with what it says when it refuses). `timeout` is
+// for the answer to begin.
 absl::Status StreamAdminPage(const std::string& address, const std::string& target, absl::Duration timeout,
                              const std::function<bool(absl::string_view line)>& on_line);
 

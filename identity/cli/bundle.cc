@@ -1,4 +1,5 @@
 // lanyard bundle: the trust bundle of the authority's trust domain.
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "identity/cli/commands.h"
 #include "identity/cli/registry_client.h"
@@ -36,6 +37,7 @@ absl::Status Show(const Arguments& arguments, Output& output) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Certificate& certificate : *certificates) {
     list.push_back({{"serial", certificate.serial()},
+                    {"sha256", absl::BytesToHexString(certificate.fingerprint())},
                     {"not_before", TimeText(certificate.not_before())},
                     {"not_after", TimeText(certificate.not_after())},
                     {"pem", certificate.ToPem()}});

@@ -31,12 +31,14 @@ std::vector<std::string> ValuesOf(const CaptureSetting& setting, const Arguments
 
 absl::StatusOr<CaptureRules> ParseRules(const Arguments& arguments, const CaptureEnvironment& environment) {
   CaptureRules rules;
+  std::vector<std::string> mistakes;
   for (const CaptureSetting& setting : CaptureSettings()) {
     for (const std::string& value : ValuesOf(setting, arguments)) {
       const absl::Status taken = setting.take(value, environment, rules);
-      if (!taken.ok()) return UsageError(absl::StrCat(setting.flag, ": ", taken.message()));
+      if (!taken.ok()) mistakes.push_back(absl::StrCat(setting.flag, ": ", taken.message()));
     }
   }
+  if (!mistakes.empty()) return UsageError(absl::StrJoin(mistakes, "; "));
   const absl::Status whole = CheckCaptureRules(rules);
   if (!whole.ok()) return UsageError(whole.message());
   return rules;
@@ -103,7 +105,7 @@ absl::Status Show(const Arguments&, Output& output) {
   if (output.json()) {
     nlohmann::ordered_json rules = nlohmann::ordered_json::array();
     nlohmann::ordered_json counters = nlohmann::ordered_json::object();
-    if (captured && (*found)->counters.empty()) {
+    if (captured && !(*found)->nftables_json.empty()) {
       rules = nlohmann::ordered_json::parse((*found)->nftables_json)["nftables"];
     }
     if (captured) {
@@ -116,7 +118,7 @@ absl::Status Show(const Arguments&, Output& output) {
     output.Text("not captured\n");
     return absl::OkStatus();
   }
-  if (!(*found)->counters.empty()) {
+  if ((*found)->nftables_json.empty()) {
     output.Text(absl::StrCat(CommandOf(**found), CountersOf(**found)));
     return absl::OkStatus();
   }
@@ -144,33 +146,10 @@ std::vector<Finding> SendProbes(const CaptureRules& rules, const std::vector<Tcp
   return findings;
 }
 
-// The parts that ask one thing of the kernel, and the judgement of each.
 absl::Status Check(const Arguments& arguments, Output& output) {
   const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
   if (!timeout.ok()) return timeout.status();
-  const CaptureEnvironment environment = SystemCaptureEnvironment();
-  const absl::StatusOr<std::optional<CaptureInForce>> found = FindCapture(environment);
-  CaptureRules tproxy;
-  tproxy.mode = CaptureMode::kTproxy;
-  std::vector<Finding> findings = JudgeCaptureRules(found, TryNftables(CaptureUpScript(CaptureRules())),
-                                                    TryNftables(CaptureUpScript(tproxy)));
-  const auto add = [&findings](std::vector<Finding> more) {
-    findings.insert(findings.end(), more.begin(), more.end());
-  };
-  if (found.ok() && found->has_value() && (*found)->shape == kCaptureShape) {
-    const CaptureRules& rules = (*found)->rules;
-    const absl::StatusOr<PolicyRoutes> routes = FindPolicyRoutes();
-    const bool has_v6 = !routes.ok() || routes->has_v6;
-    add(JudgeCaptureRoutes(rules, routes));
-    add(JudgeOtherTables(rules, TablesThatTakeConnections(ListNftablesRuleset().value_or(""))));
-    const std::vector<TcpSocket> sockets = ListTcpSockets();
-    add(JudgeCaptureListeners(rules, sockets, has_v6));
-    for (const bool v6 : {false, true}) {
-      if (v6 && !has_v6) continue;
-      add(SendProbes(rules, sockets, v6, environment.cgroup_mount, !arguments.Has(kOutboundOnlyFlag), *timeout));
-    }
-  }
-  return ReportFindings(findings, output);
+  return ReportFindings(CheckCapture(!arguments.Has(kOutboundOnlyFlag), *timeout), output);
 }
 
 std::vector<Flag> UpFlags() {
@@ -189,6 +168,32 @@ std::vector<Flag> UpFlags() {
 }
 
 }  // namespace
+
+// The parts that ask one thing of the kernel, and the judgement of each.
+std::vector<Finding> CheckCapture(bool inbound, absl::Duration timeout) {
+  const CaptureEnvironment environment = SystemCaptureEnvironment();
+  const absl::StatusOr<std::optional<CaptureInForce>> found = FindCapture(environment);
+  CaptureRules tproxy;
+  tproxy.mode = CaptureMode::kTproxy;
+  std::vector<Finding> findings = JudgeCaptureRules(found, TryNftables(CaptureUpScript(CaptureRules())),
+                                                    TryNftables(CaptureUpScript(tproxy)));
+  if (!found.ok() || !found->has_value() || (*found)->shape != kCaptureShape) return findings;
+  const auto add = [&findings](std::vector<Finding> more) {
+    findings.insert(findings.end(), more.begin(), more.end());
+  };
+  const CaptureRules& rules = (*found)->rules;
+  const absl::StatusOr<PolicyRoutes> routes = FindPolicyRoutes();
+  const bool has_v6 = !routes.ok() || routes->has_v6;
+  add(JudgeCaptureRoutes(rules, routes));
+  add(JudgeOtherTables(rules, TablesThatTakeConnections(ListNftablesRuleset().value_or(""))));
+  const std::vector<TcpSocket> sockets = ListTcpSockets();
+  add(JudgeCaptureListeners(rules, sockets, has_v6));
+  for (const bool v6 : {false, true}) {
+    if (v6 && !has_v6) continue;
+    add(SendProbes(rules, sockets, v6, environment.cgroup_mount, inbound, timeout));
+  }
+  return findings;
+}
 
 Command CaptureCommand() {
   Command up = {.name = "up",

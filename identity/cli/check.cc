@@ -18,6 +18,7 @@ namespace lanyard {
 namespace {
 
 constexpr int kBetweenLooksMs = 200;
+constexpr absl::Duration kProbeTimeout = absl::Seconds(2);
 
 const std::vector<std::string>& Parts() {
   static const auto& parts = *new std::vector<std::string>{"authority", "agent", "proxy", "capture"};
@@ -46,20 +47,39 @@ absl::Status CheckPart(const std::string& part, const Arguments& arguments, std:
     RegistryClient authority(arguments.Value(kAuthoritySocketFlag), *timeout);
     const absl::StatusOr<AuthorityStatus> status = authority.GetStatus();
     found = JudgeAuthority(status, SystemClock().Now());  // now, not before the wait for the answer
+    if (status.ok()) {
+      MeshRulesClient rules(arguments.Value(kAuthoritySocketFlag), *timeout);
+      found.push_back(
+          JudgeAgents(authority.ListAgents(), rules.ListBans().value_or(std::vector<Ban>()), SystemClock().Now()));
+    }
   } else if (part == "agent") {
     const absl::StatusOr<std::string> address = WorkloadApiAddress(arguments.Value(kWorkloadSocketFlag), "");
     if (!address.ok()) return UsageError(absl::StrCat(kWorkloadSocketFlag, ": ", address.status().message()));
     const Progress progress(absl::StrCat("waiting for the agent at ", *address));
-    found = JudgeIdentity(FetchWorkloadIdentity(*address, *timeout), *address, getuid(), SystemClock().Now());
+    const absl::StatusOr<WorkloadIdentity> identity = FetchWorkloadIdentity(*address, *timeout);
+    found = JudgeIdentity(identity, *address, getuid(), SystemClock().Now());
+    // Else nobody answers; an agent without a state of the authority answers, and has no identity for anybody yet.
+    if (found.front().level == Finding::Level::kGood || absl::IsUnavailable(identity.status())) {
+      const absl::StatusOr<NodeRecord> node = GetNodeStatus(*address, *timeout);
+      if (!absl::IsUnavailable(node.status())) found.push_back(JudgeNode(node, SystemClock().Now()));
+    }
   } else if (part == "proxy") {
     const std::string& address = arguments.Value("--proxy-admin");
     const Progress progress(absl::StrCat("waiting for the proxy at ", address));
     const absl::StatusOr<AdminAnswer> ready = GetAdminPage(address, "/ready", *timeout);
     found = {JudgeProxy(ready, address)};
-    if (ready.ok()) found.push_back(JudgeView(GetAdminPage(address, "/view", *timeout)));
+    if (ready.ok()) {
+      const absl::StatusOr<AdminAnswer> view = GetAdminPage(address, "/view", *timeout);
+      found.push_back(JudgeView(view));
+      for (Finding& finding : JudgeConfiguration(view)) found.push_back(std::move(finding));
+    }
   } else {
     const absl::StatusOr<std::optional<CaptureInForce>> capture = FindCapture(SystemCaptureEnvironment());
-    found = {JudgeCapture(capture.ok() ? absl::StatusOr<bool>(capture->has_value()) : capture.status())};
+    if (capture.ok() && capture->has_value()) {
+      found = JudgeCaptureInForce(CheckCapture(/*inbound=*/false, std::min(*timeout, kProbeTimeout)));
+    } else {
+      found = {JudgeCapture(capture.ok() ? absl::StatusOr<bool>(false) : capture.status())};
+    }
   }
   findings.insert(findings.end(), found.begin(), found.end());
   return absl::OkStatus();

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "identity/cli/command_line.h"
+#include "identity/cli/findings.h"
 #include "identity/cli/mesh_rules_client.h"
 #include "identity/cli/registry_client.h"
 
@@ -29,6 +30,9 @@ Command TapCommand();
 Command TokenCommand();
 Command UnbanCommand();
 Command VersionCommand();
+
+// What `lanyard capture check` finds; `inbound`: with a connection from outside.
+std::vector<Finding> CheckCapture(bool inbound, absl::Duration timeout);
 
 // "apply", the same below `policy` and `route`: a file may hold both.
 Command ApplyCommand(const std::string& noun);

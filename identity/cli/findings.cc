@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "identity/cli/output.h"
 #include "identity/spiffe/verify.h"
@@ -51,7 +52,10 @@ Finding JudgeSigning(const SigningAuthorityRecord& authority, absl::Time now) {
             absl::StrCat(what, " expires ", RelativeTime(authority.not_after, now), " and has not been replaced"),
             "see the authority's log for why it does not rotate"};
   }
-  return {Level::kGood, "signing", absl::StrCat(what, " expires ", RelativeTime(authority.not_after, now)), ""};
+  return {Level::kGood, "signing",
+          absl::StrCat(what, " expires ", RelativeTime(authority.not_after, now),
+                       authority.sha256.empty() ? "" : ", sha256 ", authority.sha256),
+          ""};
 }
 
 Finding JudgeSvid(const X509Svid& svid, const BundleSet& bundles, absl::Time now) {
@@ -62,6 +66,14 @@ Finding JudgeSvid(const X509Svid& svid, const BundleSet& bundles, absl::Time now
   }
   return {Level::kGood, "identity",
           absl::StrCat(svid.id().ToString(), " verifies, expires ", RelativeTime(svid.not_after(), now)), ""};
+}
+
+// Enough of them to go on with.
+std::string Several(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 5;
+  if (names.size() <= kShown) return absl::StrJoin(names, ", ");
+  return absl::StrCat(absl::StrJoin(names.begin(), names.begin() + kShown, ", "), " and ", names.size() - kShown,
+                      " more");
 }
 
 std::string LevelName(Finding::Level level) {
@@ -127,11 +139,57 @@ std::vector<Finding> JudgeAuthority(const absl::StatusOr<AuthorityStatus>& statu
   return findings;
 }
 
+Finding JudgeAgents(const absl::StatusOr<std::vector<AgentRecord>>& agents, const std::vector<Ban>& bans,
+                    absl::Time now) {
+  if (!agents.ok()) return {Level::kNote, "agents", Sentence(agents.status()), "ask again"};
+  const BanSet banned(bans);
+  std::vector<std::string> away, shut_out;
+  for (const AgentRecord& agent : *agents) {
+    const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(agent.spiffe_id);
+    if (id.ok() && banned.FindAgent(*id, agent.svid_serial, now) != nullptr) {
+      shut_out.push_back(agent.spiffe_id);
+    } else if (!agent.connected) {
+      away.push_back(agent.spiffe_id);
+    }
+  }
+  const std::string bans_text = shut_out.empty() ? "" : absl::StrCat("; banned: ", Several(shut_out));
+  if (!away.empty()) {
+    return {Level::kProblem, "agents",
+            absl::StrCat(away.size(), " of ", agents->size(), " not connected: ", Several(away), bans_text),
+            "see that lanyard-agent runs there and reaches this authority; one that is gone for good is forgotten by "
+            "`lanyard agent delete`"};
+  }
+  return {shut_out.empty() ? Level::kGood : Level::kNote, "agents",
+          absl::StrCat(agents->size() - shut_out.size(), " connected", bans_text),
+          shut_out.empty() ? "" : "see `lanyard bans` for why and until when"};
+}
+
+Finding JudgeNode(const absl::StatusOr<NodeRecord>& node, absl::Time now) {
+  if (absl::IsUnimplemented(node.status())) {
+    return {Level::kNote, "node", "the agent does not say how it stands with its authority",
+            "see its log, or use a lanyard-agent of this version"};
+  }
+  if (!node.ok()) return {Level::kProblem, "node", Sentence(node.status()), "see that lanyard-agent still runs"};
+  if (node->connected) {
+    return {Level::kGood, "node",
+            absl::StrCat(node->agent, " connected to the authority at ", node->authority, ", ",
+                         RelativeTime(node->since, now)),
+            ""};
+  }
+  return {Level::kProblem, "node",
+          absl::StrCat(node->agent.empty() ? "this node" : node->agent, " is not connected to the authority at ",
+                       node->authority, " (since ", TimeText(node->since), ")",
+                       node->last_error.empty() ? "" : ": ", node->last_error),
+          "nothing is renewed until it is: see that the authority runs, is reached at this address from here, and has "
+          "not banned or deleted this agent"};
+}
+
 std::vector<Finding> JudgeIdentity(const absl::StatusOr<WorkloadIdentity>& identity, const std::string& address,
                                    unsigned uid, absl::Time now) {
   if (absl::IsPermissionDenied(identity.status())) {
     return {{Level::kGood, "agent", absl::StrCat("answers at ", address), ""},
-            {Level::kNote, "identity", absl::StrCat("this process (uid ", uid, ") has none: no entry matches it"),
+            {Level::kNote, "identity",
+             absl::StrCat("this process (uid ", uid, ") has none: ", Sentence(identity.status())),
              "run this as the workload to check its SVID"}};
   }
   if (!identity.ok()) {
@@ -184,6 +242,27 @@ Finding JudgeView(const absl::StatusOr<AdminAnswer>& answer) {
             "ask again; if it stays so, a worker of the proxy hangs: see its log, and restart it"};
   }
   return {Level::kGood, "view", absl::StrCat("the proxy runs view ", has, " of the mesh"), ""};
+}
+
+std::vector<Finding> JudgeConfiguration(const absl::StatusOr<AdminAnswer>& answer) {
+  if (!answer.ok() || answer->code != 200) return {};  // JudgeView says so
+  const nlohmann::json view = nlohmann::json::parse(answer->body, nullptr, /*allow_exceptions=*/false);
+  if (!view.is_object() || !view.contains("configuration_refused")) return {};
+  const std::string refused = TextOf(view, "configuration_refused");
+  if (refused.empty()) return {{Level::kGood, "configuration", "the proxy's file is in force as it stands", ""}};
+  return {{Level::kProblem, "configuration",
+           absl::StrCat("the proxy refused its file as it stands now, and keeps what it read before: ", refused),
+           "mend the file: with it a restart would fail, or change what needs one"}};
+}
+
+std::vector<Finding> JudgeCaptureInForce(const std::vector<Finding>& findings) {
+  std::vector<Finding> judged;
+  for (const Finding& finding : findings) {
+    if (finding.level != Level::kProblem) continue;
+    judged.push_back({Level::kProblem, "capture", absl::StrCat(finding.subject, ": ", finding.detail), finding.remedy});
+  }
+  if (!judged.empty()) return judged;
+  return {{Level::kGood, "capture", "in force in this network namespace, and the proxy takes what it leads there", ""}};
 }
 
 Finding JudgeCapture(const absl::StatusOr<bool>& captured) {

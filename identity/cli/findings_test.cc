@@ -11,6 +11,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -67,6 +68,50 @@ TEST(JudgeAuthorityTest, WithoutAnActiveIntermediateNothingCanBeSigned) {
   EXPECT_THAT(JudgeAuthority(status, kNow), Contains(Problem("signing", "no active intermediate")));
 }
 
+AgentRecord Agent(const std::string& name, bool connected) {
+  AgentRecord agent;
+  agent.spiffe_id = "spiffe://example.org/lanyard/agent/" + name;
+  agent.connected = connected;
+  return agent;
+}
+
+Ban BanOf(const std::string& name) {
+  return {*BanSubject::Parse("agent:spiffe://example.org/lanyard/agent/" + name), "stolen", kNow};
+}
+
+TEST(JudgeAgentsTest, OneThatShouldBeConnectedAndIsNotIsAProblem) {
+  EXPECT_EQ(JudgeAgents(std::vector<AgentRecord>(), {}, kNow).level, Level::kGood);
+  EXPECT_EQ(JudgeAgents({{Agent("a", true), Agent("b", true)}}, {}, kNow).detail, "2 connected");
+  EXPECT_THAT(JudgeAgents({{Agent("a", true), Agent("b", false)}}, {}, kNow),
+              Problem("agents", "1 of 2 not connected: spiffe://example.org/lanyard/agent/b"));
+}
+
+TEST(JudgeAgentsTest, ABannedOneIsNotedConnectedOrNot) {
+  const Finding finding = JudgeAgents({{Agent("a", true), Agent("b", false)}}, {BanOf("b")}, kNow);
+  EXPECT_EQ(finding.level, Level::kNote);
+  EXPECT_THAT(finding.detail, HasSubstr("1 connected; banned: spiffe://example.org/lanyard/agent/b"));
+  EXPECT_THAT(JudgeAgents({{Agent("a", false), Agent("b", false)}}, {BanOf("b")}, kNow),
+              Problem("agents", "1 of 2 not connected"));
+}
+
+TEST(JudgeAgentsTest, ManyAreNamedInPart) {
+  std::vector<AgentRecord> agents;
+  for (int i = 0; i < 9; ++i) agents.push_back(Agent(absl::StrCat("n", i), false));
+  EXPECT_THAT(JudgeAgents(agents, {}, kNow).detail, HasSubstr("n4 and 4 more"));
+}
+
+NodeRecord Node(bool connected, const std::string& error) {
+  return {"1", "spiffe://example.org/lanyard/agent/a", "authority:7443", connected, kNow - absl::Seconds(20), error};
+}
+
+TEST(JudgeNodeTest, OnlyOneThatIsConnectedIsGood) {
+  EXPECT_EQ(JudgeNode(Node(true, ""), kNow).level, Level::kGood);
+  EXPECT_THAT(JudgeNode(Node(false, "it is banned"), kNow), Problem("node", "not connected to the authority"));
+  EXPECT_THAT(JudgeNode(Node(false, "it is banned"), kNow).detail, HasSubstr("): it is banned"));
+  EXPECT_THAT(JudgeNode(absl::DeadlineExceededError("too late"), kNow), Problem("node", "too late"));
+  EXPECT_EQ(JudgeNode(absl::UnimplementedError("who?"), kNow).level, Level::kNote);
+}
+
 class JudgeIdentityTest : public ::testing::Test {
  protected:
   std::vector<Finding> Judge(const absl::StatusOr<WorkloadIdentity>& identity) {
@@ -108,6 +153,23 @@ TEST(JudgeCaptureTest, AbsentRulesAreAProblemAndInvisibleOnesANote) {
   EXPECT_EQ(JudgeCapture(true).level, Level::kGood);
   EXPECT_THAT(JudgeCapture(false), Problem("capture", "bypass the proxy"));
   EXPECT_EQ(JudgeCapture(absl::PermissionDeniedError("")).level, Level::kNote);
+}
+
+TEST(JudgeConfigurationTest, AFileThatWasRefusedIsAProblemBeforeTheNextRestart) {
+  const auto judge = [](const std::string& body) { return JudgeConfiguration(AdminAnswer{200, body}); };
+  EXPECT_THAT(judge(R"({"configuration_refused": "routes[0]: mistaken"})"),
+              Contains(Problem("configuration", "routes[0]: mistaken")));
+  EXPECT_THAT(judge(R"({"configuration_refused": null})"), Contains(Field(&Finding::level, Level::kGood)));
+  EXPECT_THAT(judge("{}"), IsEmpty()) << "an older proxy does not say";
+  EXPECT_THAT(judge("<html>"), IsEmpty());
+  EXPECT_THAT(JudgeConfiguration(absl::UnavailableError("gone")), IsEmpty());
+}
+
+TEST(JudgeCaptureInForceTest, WhatCaptureCheckFindsIsSaidOrAllIsWell) {
+  const Finding good = {Level::kGood, "rules", "in force", ""}, note = {Level::kNote, "probe", "not tried", "x"},
+                bad = {Level::kProblem, "probe", "was refused", "start it"};
+  EXPECT_THAT(JudgeCaptureInForce({good, note}), Each(Field(&Finding::level, Level::kGood)));
+  EXPECT_THAT(JudgeCaptureInForce({good, bad, note}), ElementsAre(Problem("capture", "probe: was refused")));
 }
 
 Finding ViewFinding(const std::string& mesh,

@@ -1,4 +1,6 @@
 // lanyard proxy: orders to a running proxy.
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "identity/cli/admin_client.h"
 #include "identity/cli/commands.h"
@@ -25,6 +27,11 @@ absl::StatusOr<std::string> SocketOf(const Arguments& arguments) {
   return UpgradeSocketOf(page->body);
 }
 
+// The proxy's working directory is another.
+std::string FromHere(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
 absl::Status Upgrade(const Arguments& arguments, Output& output) {
   const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
   if (!timeout.ok()) return timeout.status();
@@ -33,7 +40,7 @@ absl::Status Upgrade(const Arguments& arguments, Output& output) {
   if (!socket.ok()) return socket.status();
   const Progress progress("waiting for the new proxy to be ready");
   const absl::StatusOr<pid_t> pid =
-      UpgradeProxy(*socket, {arguments.Value(kBinaryFlag), arguments.Value(kConfigFlag), *timeout});
+      UpgradeProxy(*socket, {FromHere(arguments.Value(kBinaryFlag)), FromHere(arguments.Value(kConfigFlag)), *timeout});
   if (!pid.ok()) return pid.status();
   if (output.json()) {
     output.Json({{"pid", *pid}});

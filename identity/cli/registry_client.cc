@@ -121,7 +121,8 @@ absl::StatusOr<AuthorityStatus> RegistryClient::GetStatus() {
   AuthorityStatus status{response->version(), response->trust_domain(), FromProto(response->now()), {}, 0, 0, ""};
   for (const v1::SigningAuthority& authority : response->authorities()) {
     status.authorities.push_back({authority.kind(), authority.state(), authority.serial(),
-                                  FromProto(authority.not_before()), FromProto(authority.not_after())});
+                                  FromProto(authority.not_before()), FromProto(authority.not_after()),
+                                  authority.sha256()});
   }
   status.entries = response->entries();
   status.agents = response->agents();

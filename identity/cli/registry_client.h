@@ -49,6 +49,7 @@ struct SigningAuthorityRecord {
   std::string serial;
   absl::Time not_before;
   absl::Time not_after;
+  std::string sha256 = "";  // of the certificate; "" of an older authority
 };
 
 struct AuthorityStatus {

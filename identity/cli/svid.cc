@@ -67,7 +67,7 @@ absl::Status Explain(const absl::Status& status, const std::string& address) {
   if (absl::IsPermissionDenied(status)) {
     return absl::PermissionDeniedError(
         absl::StrCat("the agent has no identity for this process (uid ", getuid(), "): ", status.message(),
-                     "; create an entry that matches it (`lanyard entry create --help`), or run this as the workload"));
+                     ", or run this as the workload"));
   }
   if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
     return absl::Status(

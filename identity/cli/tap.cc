@@ -71,6 +71,7 @@ absl::Status Tap(const Arguments& arguments, Output& output) {
     return left == 0 || --left > 0;
   });
   if (ended.ok()) return ended;
+  if (absl::IsInvalidArgument(ended)) return UsageError(absl::StrCat("the proxy refuses this: ", ended.message()));
   return absl::Status(ended.code(), absl::StrCat("the proxy at ", address, ": ", ended.message()));
 }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "api/lanyard/registry/registry.grpc.pb.h"
 #include "google/protobuf/util/time_util.h"
@@ -142,6 +143,7 @@ class RegistryService final : public v1::Registry::Service {
       message->set_kind(std::string(AuthorityKindName(authority.kind)));
       message->set_state(std::string(AuthorityStateName(authority.state)));
       message->set_serial(authority.certificate.serial());
+      message->set_sha256(absl::BytesToHexString(authority.certificate.fingerprint()));
       *message->mutable_not_before() = ToProto(authority.certificate.not_before());
       *message->mutable_not_after() = ToProto(authority.certificate.not_after());
     }

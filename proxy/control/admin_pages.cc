@@ -6,7 +6,10 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "identity/admin/metric_families.h"
+#include "identity/config/nearest_name.h"
 #include "proxy/control/connection_json.h"
 #include "proxy/control/observed_reporter.h"
 
@@ -100,7 +103,8 @@ std::string IdentityJson(const IdentityRotation& rotation) {
                {"bundles", std::move(bundles)}});
 }
 
-std::string ViewJson(const Publisher& publisher, const RulesInForce& rules, const MeshWatch& mesh) {
+std::string ViewJson(const Publisher& publisher, const RulesInForce& rules, const MeshWatch& mesh,
+                     const std::string& configuration_refused) {
   const MeshRules combined = rules.Combined();
   Json inbound = Json::array(), routes = Json::array(), bans = Json::array();
   for (const PolicyRule& rule : combined.inbound.rules()) {
@@ -118,6 +122,7 @@ std::string ViewJson(const Publisher& publisher, const RulesInForce& rules, cons
                {"routes", std::move(routes)},
                {"default_route", NameOf(combined.routes.fallback().action)},
                {"bans", std::move(bans)},
+               {"configuration_refused", configuration_refused.empty() ? Json(nullptr) : Json(configuration_refused)},
                {"mesh", MeshJson(rules, mesh)}});
 }
 
@@ -145,7 +150,8 @@ void AdminPages::Handle(const AdminRequest& request, AdminServer::Respond respon
     return respond({status, kJsonContentType, IdentityJson(*options_.identity)});
   }
   if (path == "/view") {
-    return respond({200, kJsonContentType, ViewJson(*options_.publisher, *options_.rules, *options_.mesh)});
+    return respond({200, kJsonContentType,
+                    ViewJson(*options_.publisher, *options_.rules, *options_.mesh, options_.configuration_refused())});
   }
   // Where to ask for an upgrade; whether one may, that socket knows.
   if (path == "/upgrade") {
@@ -188,6 +194,16 @@ void AdminPages::RespondObserved(AdminServer::Respond respond) const {
 void AdminPages::RespondTap(const std::string& query, AdminServer::Respond respond) const {
   const absl::StatusOr<TapFilter> filter = TapFilter::Parse(query);
   if (!filter.ok()) return respond({.status = 400, .body = std::string(filter.status().message()) + "\n"});
+  for (const std::string& reason : filter->reasons) {
+    const std::vector<std::string>& all = options_.close_reasons;
+    if (std::find(all.begin(), all.end(), reason) != all.end()) continue;
+    const std::string nearest = NearestName(reason, all);
+    return respond({.status = 400,
+                    .body = absl::StrCat("no connection closes for \"", reason, "\"",
+                                         nearest.empty() ? absl::StrCat(": write one of ", absl::StrJoin(all, ", "))
+                                                         : absl::StrCat(": did you mean ", nearest, "?"),
+                                         "\n")});
+  }
   const absl::StatusOr<std::shared_ptr<TapPage::Stream>> stream = options_.tap->Watch(*filter);
   if (!stream.ok()) return respond({.status = 503, .body = std::string(stream.status().message()) + "\n"});
   if (filter->existing) {

@@ -25,8 +25,10 @@ namespace lanyard {
 std::string IdentityJson(const IdentityRotation& rotation);
 
 // JSON of /view: the version published and acknowledged, where the rules come from, the rules of captured connections
-// and the bans, and what the agent says of the mesh.
-std::string ViewJson(const Publisher& publisher, const RulesInForce& rules, const MeshWatch& mesh);
+// and the bans, what the agent says of the mesh, and why the configuration file as it stands was refused (empty: it was
+// not).
+std::string ViewJson(const Publisher& publisher, const RulesInForce& rules, const MeshWatch& mesh,
+                     const std::string& configuration_refused);
 
 // JSON array of /connections.
 std::string ConnectionsJson(const std::vector<ConnectionRecord>& connections);
@@ -45,6 +47,8 @@ class AdminPages {
     std::function<absl::Status()> ready;  // not OK: 503 with its message
     std::function<ControlCounters()> counters;
     std::string upgrade_socket = {};      // empty: there is none
+    std::vector<std::string> close_reasons = {};  // all that a connection can close for
+    std::function<std::string()> configuration_refused = [] { return ""; };
     absl::Duration worker_timeout = kWorkerTimeout;  // a worker that takes longer is left out, and the answer is 504
   };
   explicit AdminPages(Options options) : options_(std::move(options)) {}

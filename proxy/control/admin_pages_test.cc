@@ -48,6 +48,7 @@ class AdminPagesTest : public testing::Test {
   ControlCounters counters_;
   RulesInForce rules_{{}, "unix:/agent", true};
   Publisher publisher_{{&a_, &b_}, {}, clock_};
+  std::string configuration_refused_;
   MeshWatch mesh_{{.address = "unix:/agent", .state_file = "", .clock = &clock_, .on_view = [](auto, auto) {}}, loop_};
   ConnectionTap tap_;
   TapPage tap_page_{loop_, tap_};
@@ -60,6 +61,8 @@ class AdminPagesTest : public testing::Test {
                      .tap = &tap_page_,
                      .ready = [this] { return ready_; },
                      .counters = [this] { return counters_; },
+                     .close_reasons = {"normal", "banned"},
+                     .configuration_refused = [this] { return configuration_refused_; },
                      .worker_timeout = absl::Milliseconds(100)}};
 };
 
@@ -136,6 +139,9 @@ TEST_F(AdminPagesTest, ViewShowsWhatIsInForceAndWhereItIsFrom) {
   EXPECT_EQ(view["default_route"], "pass_through");
   EXPECT_EQ(view["bans"][0]["subject"], "serial:0a");
   EXPECT_EQ(view["bans"][0]["expires_at"], "1970-01-01T00:00:00Z");
+  EXPECT_TRUE(view["configuration_refused"].is_null());
+  configuration_refused_ = "routes[0].peers: missing";
+  EXPECT_EQ(json::parse(Get("/view").body)["configuration_refused"], "routes[0].peers: missing");
 }
 
 TEST_F(AdminPagesTest, ConnectionsOfEveryWorker) {
@@ -225,17 +231,23 @@ TEST_F(AdminPagesTest, ATapIsAStreamOfWhatItsFilterSays) {
 }
 
 TEST_F(AdminPagesTest, ATapWithAMistakeSaysWhich) {
-  AdminResponse response;
-  absl::Notification done;
-  loop_.Post([&] {
-    pages_.Handle({"/tap", "port=http"}, [&](AdminResponse given) {
-      response = std::move(given);
-      done.Notify();
+  const std::vector<std::pair<std::string, std::string>> mistakes = {
+      {"port=http", "port"},
+      {"reason=bannd", "did you mean banned?"},
+      {"reason=zzzzzz", "write one of normal, banned"}};
+  for (const auto& [query, says] : mistakes) {
+    AdminResponse response;
+    absl::Notification done;
+    loop_.Post([&] {
+      pages_.Handle({"/tap", query}, [&](AdminResponse given) {
+        response = std::move(given);
+        done.Notify();
+      });
     });
-  });
-  ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(20)));
-  EXPECT_EQ(response.status, 400);
-  EXPECT_THAT(response.body, HasSubstr("port"));
+    ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(20)));
+    EXPECT_EQ(response.status, 400);
+    EXPECT_THAT(response.body, HasSubstr(says));
+  }
 }
 
 }  // namespace

@@ -59,9 +59,11 @@ def test(scope):
     pair.exchange()
     check.assertEqual(watchers(), 1, "a connection of somebody else was shown")
 
-    wrong = processes.run(["lanyard", "tap", "--port", "http"], namespace)
-    check.assertEqual(wrong.returncode, 1)
-    check.assertIn("port", wrong.stderr)
+    for option, value, says in (("--port", "http", "port"), ("--direction", "x", "inbound or outbound"),
+                                ("--reason", "plaintext_refusd", "did you mean plaintext_refused")):
+        wrong = processes.run(["lanyard", "tap", option, value], namespace)
+        check.assertEqual(wrong.returncode, 2)
+        check.assertIn(says, wrong.stderr)
     # Without its proxy it ends, and says so.
     proxy.process.stop()
     done = nobody()
