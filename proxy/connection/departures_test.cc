@@ -176,7 +176,7 @@ TEST_F(DeparturesTest, TheNextProcessKeepsHandshakesForItself) {
 
 // Each dial takes five seconds to fail: whoever has waited longest is next all the same.
 TEST_F(DeparturesTest, ThoseWhosePeersDoNotAnswerHoldUpNobodyForEver) {
-  constexpr int kStreams = 30;
+  constexpr int kStreams = 50;
   Calls(kStreams);
   Connect(web_);
   web_.Drain();

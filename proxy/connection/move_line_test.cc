@@ -65,6 +65,7 @@ class MoveLineTest : public testing::Test {
   std::unique_ptr<EventLoop> loop_ = EventLoop::Create(EpollPoller::Create().value(), &SystemClock()).value();
   Worker workers_[2];
   std::unique_ptr<Passage> other_;
+  std::pair<Passage, Passage> application_ = Passage::Pair().value();  // whose socket is passed
 };
 MoveLine* MoveLineTest::lines_[2];
 
@@ -138,7 +139,7 @@ TEST_F(MoveLineTest, TheEndOfTheOtherProcessIsToldToEveryWorker) {
 // The next process must not lose a socket that it was given, whatever becomes of who gave it.
 TEST_F(MoveLineTest, WhatWasHandedOverBeforeTheEndIsTakenThoughNothingCanBeSentAnyMore) {
   Open();
-  ASSERT_TRUE(other_->Send("yours\n257\n0\n1", other_->fd()).ok());
+  ASSERT_TRUE(other_->Send("yours\n257\n0\n1", application_.first.fd()).ok());
   other_.reset();
   workers_[0].line->Send({.kind = MoveKind::kReady, .id = 256});
   ASSERT_TRUE(Until([&] { return workers_[0].closed + workers_[1].closed == 2; }));
@@ -149,7 +150,7 @@ TEST_F(MoveLineTest, WhatWasHandedOverBeforeTheEndIsTakenThoughNothingCanBeSentA
 TEST_F(MoveLineTest, WhatWasHandedOverBeforeTheEndIsTakenThoughTheOtherProcessDidNotReadAll) {
   Open();
   workers_[0].line->Send({.kind = MoveKind::kReady, .id = 256});
-  ASSERT_TRUE(other_->Send("yours\n257\n0\n1", other_->fd()).ok());
+  ASSERT_TRUE(other_->Send("yours\n257\n0\n1", application_.first.fd()).ok());
   other_.reset();
   ASSERT_TRUE(Until([&] { return workers_[0].closed + workers_[1].closed == 2; }));
   ASSERT_EQ(workers_[1].received.size(), 1u);
@@ -167,7 +168,7 @@ TEST_F(MoveLineTest, DescriptorsThatTheKernelDoesNotTakeNowAreSentLater) {
   if (root) { ASSERT_EQ(seteuid(65534), 0); }
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &tight), 0);
   for (uint64_t id = 1; id <= kMessages; ++id) {
-    workers_[0].line->Send({.kind = MoveKind::kYours, .id = id << 8}, UniqueFd(dup(other_->fd())));
+    workers_[0].line->Send({.kind = MoveKind::kYours, .id = id << 8}, UniqueFd(dup(application_.first.fd())));
   }
   EXPECT_GT(workers_[0].line->queued(), 0u);
   for (uint64_t id = 1; id <= kMessages; ++id) {
@@ -208,7 +209,7 @@ TEST_F(MoveLineTest, WhatIsTooLongIsNotSent) {
 TEST_F(MoveLineTest, AWorkerThatEndsHearsNothingMore) {
   Open();
   workers_[1].line->Stop();
-  ASSERT_TRUE(other_->Send("yours\n257\n0\n1", other_->fd()).ok());
+  ASSERT_TRUE(other_->Send("yours\n257\n0\n1", application_.first.fd()).ok());
   ASSERT_TRUE(other_->Send("go\n256").ok());
   ASSERT_TRUE(Until([&] { return workers_[0].received.size() == 1; }));
   for (int turn = 0; turn < 3; ++turn) loop_->RunOnce(absl::ZeroDuration());
