@@ -2,17 +2,30 @@
 #include "absl/strings/str_cat.h"
 #include "identity/base/clock.h"
 #include "identity/cli/commands.h"
+#include "identity/cli/mesh_rules_client.h"
 #include "identity/cli/registry_client.h"
 #include "nlohmann/json.hpp"
 
 namespace lanyard {
 namespace {
 
+// Null: it is not banned.
+const Ban* BanOf(const AgentRecord& agent, const BanSet& bans, absl::Time now) {
+  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(agent.spiffe_id);
+  return id.ok() ? bans.FindAgent(*id, agent.svid_serial, now) : nullptr;
+}
+
 absl::Status List(const Arguments& arguments, Output& output) {
   const auto authority = AuthorityOf(arguments);
   if (!authority.ok()) return authority.status();
   const absl::StatusOr<std::vector<AgentRecord>> agents = (*authority)->ListAgents();
   if (!agents.ok()) return agents.status();
+  const auto rules = MeshRulesOf(arguments);
+  if (!rules.ok()) return rules.status();
+  absl::StatusOr<std::vector<Ban>> bans = (*rules)->ListBans();
+  if (!bans.ok()) return bans.status();
+  const BanSet banned(*std::move(bans));
+  const absl::Time now = SystemClock().Now();
   if (output.json()) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const AgentRecord& agent : *agents) {
@@ -21,16 +34,17 @@ absl::Status List(const Arguments& arguments, Output& output) {
                       {"attested_at", TimeText(agent.attested_at)},
                       {"svid_expires_at", TimeText(agent.svid_expires_at)},
                       {"svid_serial", agent.svid_serial},
-                      {"connected", agent.connected}});
+                      {"connected", agent.connected},
+                      {"banned", BanOf(agent, banned, now) != nullptr}});
     }
     output.Json({{"agents", list}});
     return absl::OkStatus();
   }
-  const absl::Time now = SystemClock().Now();
   std::vector<std::vector<std::string>> rows;
   for (const AgentRecord& agent : *agents) {
     rows.push_back({agent.spiffe_id, agent.attestation, RelativeTime(agent.attested_at, now),
-                    RelativeTime(agent.svid_expires_at, now), agent.connected ? "yes" : "no"});
+                    RelativeTime(agent.svid_expires_at, now),
+                    absl::StrCat(agent.connected ? "yes" : "no", BanOf(agent, banned, now) ? ", banned" : "")});
   }
   output.Table({"SPIFFE ID", "ATTESTED BY", "ATTESTED", "SVID EXPIRES", "CONNECTED"}, rows);
   return absl::OkStatus();

@@ -5,6 +5,7 @@
 #include "identity/cli/mesh_rules_client.h"
 #include "identity/cli/rules_file_proto.h"
 #include "identity/cli/rules_output.h"
+#include "identity/cli/warnings.h"
 #include "nlohmann/json.hpp"
 
 namespace lanyard {
@@ -19,6 +20,11 @@ absl::Status Apply(const Arguments& arguments, Output& output) {
   const absl::StatusOr<std::vector<AppliedRecord>> applied = (*rules)->Apply(*file, dry_run);
   if (!applied.ok()) return applied.status();
   ShowApplied(*applied, dry_run, output);
+  const auto authority = AuthorityOf(arguments);
+  if (!authority.ok()) return authority.status();
+  if (const absl::StatusOr<AuthorityStatus> status = (*authority)->GetStatus(); status.ok()) {
+    for (const std::string& odd : WarningsOfRules(*file, status->trust_domain)) output.Warn(odd);
+  }
   return absl::OkStatus();
 }
 

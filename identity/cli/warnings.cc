@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "identity/policy/policy.h"
 #include "identity/spiffe/spiffe_id.h"
@@ -20,6 +21,17 @@ bool SomeEntryGives(const PeerPattern& pattern, const std::vector<EntryRecord>& 
     const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(entry.spiffe_id);
     return id.ok() && pattern.Matches(*id);
   });
+}
+
+void AddIfForeign(absl::string_view kind, const std::string& name, const std::vector<PeerPattern>& workloads,
+                  const std::string& trust_domain, std::vector<std::string>& warnings) {
+  const std::string prefix = absl::StrCat("spiffe://", trust_domain, "/");
+  for (const PeerPattern& workload : workloads) {
+    if (absl::StartsWith(workload.ToString(), prefix)) return;
+  }
+  warnings.push_back(absl::StrCat(kind, " ", name, " names no workload of ", trust_domain,
+                                  ", the authority's trust domain, so that nobody ever gets it: see how ",
+                                  workloads.empty() ? "" : workloads.front().ToString(), " is written"));
 }
 
 }  // namespace
@@ -42,6 +54,17 @@ std::string WarningOfParent(const std::string& parent_id, const std::vector<Agen
   if (parent_id.empty() || Find(parent_id, agents) != nullptr) return "";
   return absl::StrCat("no agent ", parent_id, " has joined yet: until one does, this entry gives nobody an identity "
                       "(see `lanyard agent list`)");
+}
+
+std::vector<std::string> WarningsOfRules(const RulesFile& rules, const std::string& trust_domain) {
+  std::vector<std::string> warnings;
+  for (const WorkloadPolicy& policy : rules.policies) {
+    AddIfForeign("policy", policy.name, policy.workloads, trust_domain, warnings);
+  }
+  for (const WorkloadRoutes& set : rules.routes) {
+    AddIfForeign("route set", set.name, set.workloads, trust_domain, warnings);
+  }
+  return warnings;
 }
 
 std::string WarningOfToken(const std::string& agent_id, const std::vector<AgentRecord>& agents) {

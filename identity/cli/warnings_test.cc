@@ -48,6 +48,26 @@ TEST(Warnings, AnEntryOfAnAgentThatIsNotThereGivesNobodyAnything) {
   EXPECT_THAT(WarningOfParent(std::string(kWeb1) + "0", Agents()), HasSubstr("web-10 has joined yet"));
 }
 
+TEST(Warnings, RulesForWorkloadsOfElsewhereRuleNobody) {
+  const auto patterns = [](std::vector<std::string> texts) {
+    std::vector<PeerPattern> all;
+    for (const std::string& text : texts) all.push_back(*PeerPattern::Parse(text));
+    return all;
+  };
+  RulesFile rules;
+  rules.policies = {{"web", patterns({"spiffe://exmaple.org/web", "spiffe://example.org/web"}), {}},
+                    {"all", patterns({"spiffe://example.org/*"}), {}}};
+  rules.routes = {{"shop", patterns({"spiffe://example.org/shop"}), {}}};
+  EXPECT_TRUE(WarningsOfRules(rules, "example.org").empty());
+  rules.policies[0].workloads = patterns({"spiffe://exmaple.org/web"});
+  rules.routes[0].workloads = patterns({"spiffe://example.org.evil/*"});
+  const std::vector<std::string> warnings = WarningsOfRules(rules, "example.org");
+  ASSERT_EQ(warnings.size(), 2u);
+  EXPECT_THAT(warnings[0], HasSubstr("policy web names no workload of example.org"));
+  EXPECT_THAT(warnings[0], HasSubstr("spiffe://exmaple.org/web is written"));
+  EXPECT_THAT(warnings[1], HasSubstr("route set shop"));
+}
+
 TEST(Warnings, ATokenOfAnAgentThatIsConnectedMakesASecondOne) {
   EXPECT_THAT(WarningOfToken(kWeb1, Agents()), HasSubstr("is connected now"));
   EXPECT_EQ(WarningOfToken(kWeb1, Agents(false)), "");

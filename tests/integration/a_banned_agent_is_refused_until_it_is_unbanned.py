@@ -17,6 +17,8 @@ def test(scope):
     check.assertEqual(banned["subject"], "agent:spiffe://example.org/lanyard/agent/client")
     waiting.until(lambda: connected() == {"server"}, lambda: f"connected: {connected()}")
     waiting.until(lambda: "stolen machine" in mesh.client.agent.log(), lambda: "the banned agent is not told why")
+    banned = [agent["spiffe_id"].rpartition("/")[2] for agent in mesh.cli("agent", "list")["agents"] if agent["banned"]]
+    check.assertEqual(banned, ["client"])
 
     # Nothing new reaches it, and the other node does not notice.
     mesh.create_entry("spiffe://example.org/new", mesh.client, ["unix:uid:3001"])
