@@ -444,7 +444,8 @@ void MeshStream::FailOfMachine() {
   switch (machine_.failure()) {
     case StreamMachine::Failure::kRefused:
       return Fail(StreamError::kMeshRefused, absl::StrCat("the far proxy refused the stream: ",
-                                                          RefuseReasonName(refusal_->reason), ": ", refusal_->text));
+                                                          RefuseReasonName(refusal_->reason),
+                                                          refusal_->text.empty() ? "" : ": ", refusal_->text));
     case StreamMachine::Failure::kPeerReset:
       return Fail(StreamError::kReset,
                   absl::StrCat("the far proxy reset the stream: ", ResetReasonName(*reset_reason_)));

@@ -142,6 +142,15 @@ TEST_F(MeshStreamTest, OneLinkCarriesStreamAfterStream) {
   }
 }
 
+TEST_F(MeshStreamTest, ARefusalWithoutWordsEndsInItsReason) {
+  Start();
+  acceptor_->Refuse(RefuseReason::kNotAllowed, "");
+  acceptor_.reset();
+  StreamReader reader(opener_.get());
+  ASSERT_TRUE(harness_.TurnUntil([&] { return reader.Drain(); }));
+  EXPECT_EQ(opener_->error_text(), "the far proxy refused the stream: not allowed by policy");
+}
+
 TEST_F(MeshStreamTest, ARefusalSaysWhyAndLeavesTheLinkToOthers) {
   Start();
   Send(opener_.get(), "never wanted");
