@@ -10,6 +10,10 @@ CaEvent EventOf(CaEvent::What what, const CaAuthority& authority) {
   return {what, authority.kind, authority.certificate.serial(), authority.certificate.not_after()};
 }
 
+bool IsIntermediateToCome(const CaAuthority& authority, absl::Time now) {
+  return authority.kind == AuthorityKind::kIntermediate && now < authority.certificate.not_before();
+}
+
 }  // namespace
 
 absl::Duration CaLifetimes::LongestLeaf() const { return std::max(intermediate / 2, longest_svid); }
@@ -56,6 +60,7 @@ bool CaHierarchy::SuccessorHelps(const CaAuthority& active, absl::Time now) cons
 absl::StatusOr<std::vector<CaEvent>> CaHierarchy::Advance(absl::Time now, Random& random) {
   std::vector<CaEvent> events;
   DropExpired(now, events);
+  DiscardNotBegun(now, events);
   for (AuthorityKind kind : {AuthorityKind::kRoot, AuthorityKind::kIntermediate}) {
     if (absl::Status status = AdvanceKind(kind, now, random, events); !status.ok()) return status;
   }
@@ -67,6 +72,19 @@ void CaHierarchy::DropExpired(absl::Time now, std::vector<CaEvent>& events) {
     if (now >= authority.certificate.not_after()) events.push_back(EventOf(CaEvent::What::kExpired, authority));
   }
   std::erase_if(authorities_, [&](const CaAuthority& authority) { return now >= authority.certificate.not_after(); });
+}
+
+bool CaHierarchy::RootHasBegun(absl::Time now) const {
+  const CaAuthority* root = Find(AuthorityKind::kRoot, AuthorityState::kActive);
+  return root != nullptr && root->certificate.not_before() <= now;
+}
+
+void CaHierarchy::DiscardNotBegun(absl::Time now, std::vector<CaEvent>& events) {
+  if (!RootHasBegun(now)) return;
+  for (const CaAuthority& authority : authorities_) {
+    if (IsIntermediateToCome(authority, now)) events.push_back(EventOf(CaEvent::What::kDiscarded, authority));
+  }
+  std::erase_if(authorities_, [&](const CaAuthority& authority) { return IsIntermediateToCome(authority, now); });
 }
 
 absl::Status CaHierarchy::AdvanceKind(AuthorityKind kind, absl::Time now, Random& random,
@@ -121,7 +139,10 @@ void CaHierarchy::Activate(CaAuthority& prepared, absl::Time now, std::vector<Ca
 
 absl::Time CaHierarchy::NextChange(absl::Time now) const {
   absl::Time next = absl::InfiniteFuture();
-  for (const CaAuthority& authority : authorities_) next = std::min(next, authority.certificate.not_after());
+  for (const CaAuthority& authority : authorities_) {
+    if (IsIntermediateToCome(authority, now) && RootHasBegun(now)) return now;
+    next = std::min(next, authority.certificate.not_after());
+  }
   for (AuthorityKind kind : {AuthorityKind::kRoot, AuthorityKind::kIntermediate}) {
     const CaAuthority* active = Find(kind, AuthorityState::kActive);
     const CaAuthority* prepared = Find(kind, AuthorityState::kPrepared);

@@ -25,6 +25,9 @@ namespace lanyard {
 //
 // A root stops signing one intermediate's lifetime before its end, an intermediate one leaf's before its own, so
 // that whatever they sign lives its full time. A root is in the bundle from its preparation to its end.
+//
+// The clock may have been ahead for a while: an intermediate that begins after `now` is discarded, and another made
+// at once. A root never is: that the clock is behind now looks the same, and a new root would cut off everybody.
 struct CaLifetimes {
   absl::Duration root = absl::Hours(24 * 3652);
   absl::Duration intermediate = absl::Hours(24);
@@ -50,7 +53,7 @@ struct CaAuthority {
 
 // One thing that happened to one authority; a log line.
 struct CaEvent {
-  enum class What { kPrepared, kActivated, kRetired, kExpired };
+  enum class What { kPrepared, kActivated, kRetired, kExpired, kDiscarded };
   What what;
   AuthorityKind kind;
   std::string serial;
@@ -95,7 +98,10 @@ class CaHierarchy {
   // Whether a successor made at `now` would outlive the active one: not while the root holds both down.
   bool SuccessorHelps(const CaAuthority& active, absl::Time now) const;
 
+  // Begun, so that what it signs now can be valid.
+  bool RootHasBegun(absl::Time now) const;
   void DropExpired(absl::Time now, std::vector<CaEvent>& events);
+  void DiscardNotBegun(absl::Time now, std::vector<CaEvent>& events);
   absl::Status AdvanceKind(AuthorityKind kind, absl::Time now, Random& random, std::vector<CaEvent>& events);
   absl::Status Prepare(AuthorityKind kind, absl::Time now, Random& random, std::vector<CaEvent>& events);
   void Activate(CaAuthority& prepared, absl::Time now, std::vector<CaEvent>& events);

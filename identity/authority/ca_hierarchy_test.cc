@@ -225,6 +225,39 @@ TEST_F(CaHierarchyTest, ARootLateInItsLifeServesOnUntilItsSuccessorIsKnown) {
   }
 }
 
+TEST_F(CaHierarchyTest, AClockThatWasAheadForAWhileLeavesASignerBehind) {
+  Advance(kStart);
+  const std::string root = Active(hierarchy_, AuthorityKind::kRoot).certificate.serial();
+  // First past the intermediate's hand-over, then into the next one's preparation.
+  Advance(kStart + absl::Hours(13));
+  Advance(kStart + absl::Hours(24));
+  ASSERT_EQ(CountOf(hierarchy_, AuthorityKind::kIntermediate, AuthorityState::kPrepared), 1);
+  const absl::Time now = kStart + absl::Minutes(1);
+  CaHierarchy restored(Ours(), kLifetimes, hierarchy_.authorities());
+  for (CaHierarchy* hierarchy : {&hierarchy_, &restored}) {
+    EXPECT_EQ(hierarchy->NextChange(now), now);
+    ASSERT_TRUE(hierarchy->Advance(now, random_).ok());
+    ASSERT_TRUE(hierarchy->Signer().has_value());
+    EXPECT_LE(hierarchy->Signer()->certificate.not_before(), now);
+    EXPECT_GT(hierarchy->Signer()->certificate.not_after(), now + absl::Hours(23));
+    EXPECT_EQ(CountOf(*hierarchy, AuthorityKind::kIntermediate, AuthorityState::kPrepared), 0);
+    EXPECT_EQ(CountOf(*hierarchy, AuthorityKind::kIntermediate, AuthorityState::kActive), 1);
+    EXPECT_EQ(Active(*hierarchy, AuthorityKind::kRoot).certificate.serial(), root);
+    EXPECT_GT(hierarchy->NextChange(now), now);
+    EXPECT_TRUE(hierarchy->Advance(now, random_)->empty());
+  }
+}
+
+TEST_F(CaHierarchyTest, AClockFromBeforeTheRootChangesNothing) {
+  Advance(kStart);
+  const std::vector<AuthorityRecord> records = hierarchy_.Records();
+  const absl::Time long_ago = kStart - absl::Hours(24 * 365);
+  EXPECT_GT(hierarchy_.NextChange(long_ago), long_ago) << "the schedule would never rest";
+  EXPECT_TRUE(Advance(long_ago).empty());
+  EXPECT_EQ(hierarchy_.Records(), records);
+  EXPECT_TRUE(Advance(kStart + absl::Minutes(1)).empty());
+}
+
 TEST_F(CaHierarchyTest, ARestoredHierarchyGoesOnWhereItStood) {
   Advance(kStart);
   CaHierarchy restored(Ours(), kLifetimes, hierarchy_.authorities());

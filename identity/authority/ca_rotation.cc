@@ -38,6 +38,9 @@ void LogEvent(const CaEvent& event) {
       return Log(LogLevel::kInfo, "retired a signing authority", fields);
     case CaEvent::What::kExpired:
       return Log(LogLevel::kInfo, "a signing authority has expired", fields);
+    case CaEvent::What::kDiscarded:
+      return Log(LogLevel::kWarning,
+                 "discarded a signing authority that was made while the clock was ahead, or is set back now", fields);
   }
 }
 

@@ -23,11 +23,12 @@ absl::StatusOr<std::vector<Certificate>> Issuer::SignKey(const SpiffeId& id, EVP
                                                          const std::vector<std::string>& dns_names) const {
   const std::optional<SigningAuthority> signer = hierarchy_()->Signer();
   const absl::Time now = clock_.Now();
-  if (!signer || now < signer->certificate.not_before() || now >= signer->certificate.not_after()) {
-    return absl::UnavailableError(signer ? absl::StrCat("no signing authority is valid at ",
-                                                        absl::FormatTime(now, absl::UTCTimeZone()),
-                                                        "; check the authority's clock")
-                                         : "there is no signing authority yet; try again");
+  if (!signer) return absl::UnavailableError("there is no signing authority yet; try again");
+  // Not Unavailable: an agent would take the connection for broken, and could not make another while clocks are wrong.
+  if (now < signer->certificate.not_before() || now >= signer->certificate.not_after()) {
+    return absl::FailedPreconditionError(absl::StrCat("no signing authority is valid at ",
+                                                      absl::FormatTime(now, absl::UTCTimeZone()),
+                                                      "; check the authority's clock"));
   }
   absl::StatusOr<Certificate> leaf =
       SignLeaf(*signer, {id, key, now - lifetimes_.backdate, now + lifetime, dns_names}, random_);

@@ -33,8 +33,8 @@ class Issuer {
   Issuer(Hierarchy hierarchy, Permission permission, Lifetimes lifetimes, const Clock& clock, Random& random);
 
   // The chain, leaf first, without the root. `csr_der` is untrusted: InvalidArgument when malformed, badly
-  // signed or weak; what the permission says. Unavailable while no intermediate is valid by the clock. The lifetime is
-  // the entry's or the default one, never beyond the intermediate's.
+  // signed or weak; what the permission says. Unavailable before there is an intermediate, FailedPrecondition while it
+  // is not valid by the clock. The lifetime is the entry's or the default one, never beyond the intermediate's.
   absl::StatusOr<std::vector<Certificate>> SignWorkload(const Entry& entry, absl::string_view csr_der) const;
   absl::StatusOr<std::vector<Certificate>> SignNode(const SpiffeId& agent, absl::string_view csr_der) const;
   // The authority's own SVID, spiffe://<td>/lanyard/authority, with a new key; as long as a node's.

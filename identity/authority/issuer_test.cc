@@ -52,9 +52,9 @@ TEST(IssuerTest, SignsNothingWhenTheClockIsOutsideTheIntermediate) {
   const Entry entry = parts.CreateEntry("/web");
   const absl::Time start = parts.clock.Now();
   parts.clock.JumpTo(start - absl::Hours(1));
-  EXPECT_TRUE(absl::IsUnavailable(parts.issuer->SignWorkload(entry, NewCsr()).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(parts.issuer->SignWorkload(entry, NewCsr()).status()));
   parts.clock.JumpTo(start + absl::Hours(25));
-  EXPECT_TRUE(absl::IsUnavailable(parts.issuer->SignWorkload(entry, NewCsr()).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(parts.issuer->SignWorkload(entry, NewCsr()).status()));
   ASSERT_TRUE(parts.rotation->Step().ok());
   EXPECT_TRUE(parts.issuer->SignWorkload(entry, NewCsr()).ok());
 }

@@ -11,7 +11,7 @@ absl::Time OwnIdentity::NextRenewal() const { return renew_at_; }
 
 absl::StatusOr<std::shared_ptr<const TlsContext>> OwnIdentity::Refresh(const X509Bundle& bundle) {
   const absl::Time now = clock_.Now();
-  const bool renew = now >= renew_at_;
+  const bool renew = now >= renew_at_ || (svid_ && now < svid_->not_before());
   if (!renew && bundle_ == bundle) return nullptr;
   std::optional<X509Svid> svid = svid_;
   if (renew) {

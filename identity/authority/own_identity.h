@@ -19,8 +19,9 @@ class OwnIdentity {
  public:
   OwnIdentity(const Issuer& issuer, const Clock& clock);
 
-  // A new context when there is none, the SVID is past half its life, or `bundle` is another than before;
-  // null when the one given out last still holds. On an error the old one still holds.
+  // A new context when there is none, the SVID is past half its life or not valid yet (the clock was ahead when it
+  // was made), or `bundle` is another than before; null when the one given out last still holds. On an error the old
+  // one still holds.
   absl::StatusOr<std::shared_ptr<const TlsContext>> Refresh(const X509Bundle& bundle);
   // When the SVID is past half its life.
   absl::Time NextRenewal() const;

@@ -37,6 +37,25 @@ TEST(OwnIdentityTest, ANewBundleMakesANewContextForTheSameSvid) {
   EXPECT_NE((*second)->bundle_version(), (*first)->bundle_version());
 }
 
+TEST(OwnIdentityTest, AnSvidMadeWhileTheClockWasAheadIsReplaced) {
+  AuthorityParts parts;
+  OwnIdentity identity(*parts.issuer, parts.clock);
+  const X509Bundle bundle = parts.registry->snapshot()->bundle;
+  ASSERT_TRUE(identity.Refresh(bundle).ok());
+  const absl::Time now = parts.clock.Now();
+  const absl::Time renewal = identity.NextRenewal();
+  parts.clock.JumpTo(renewal + absl::Minutes(1));
+  const auto ahead = identity.Refresh(bundle);
+  ASSERT_TRUE(ahead.ok() && *ahead != nullptr);
+  ASSERT_GT((*ahead)->svid()->not_before(), now);
+  parts.clock.JumpTo(now);
+  const auto replaced = identity.Refresh(bundle);
+  ASSERT_TRUE(replaced.ok() && *replaced != nullptr) << "nobody could connect until that one begins";
+  EXPECT_LE((*replaced)->svid()->not_before(), now);
+  EXPECT_EQ(identity.NextRenewal(), renewal);
+  EXPECT_EQ(*identity.Refresh(bundle), nullptr);
+}
+
 TEST(OwnIdentityTest, AnErrorChangesNothing) {
   AuthorityParts parts;
   OwnIdentity identity(*parts.issuer, parts.clock);

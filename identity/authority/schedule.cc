@@ -47,8 +47,10 @@ void Schedule::Run(absl::Time next) {
 bool Schedule::WaitUntil(absl::Time time) {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!stopping_) {
-    const absl::Duration left = std::min(std::min(time, run_by_) - clock_.Now(), kMaxWait);
-    if (left <= absl::ZeroDuration()) {
+    const absl::Time now = clock_.Now();
+    const bool set_back = now < std::exchange(last_seen_, now);
+    const absl::Duration left = std::min(std::min(time, run_by_) - now, kMaxWait);
+    if (set_back || left <= absl::ZeroDuration()) {
       run_by_ = absl::InfiniteFuture();  // whoever calls RunBy from now on is heard after this run
       return false;
     }

@@ -15,7 +15,8 @@
 namespace lanyard {
 
 // Calls `work` again and again: when the time it gave has come (the wall clock is looked at every
-// kMaxWait at least, as it may jump), or, after an error, with backoff. An error is logged.
+// kMaxWait at least, as it may jump), when the clock was set back (what was planned or made by the time before may
+// be no good now), or, after an error, with backoff. An error is logged.
 class Schedule {
  public:
   static constexpr absl::Duration kMaxWait = absl::Seconds(10);
@@ -34,7 +35,7 @@ class Schedule {
 
  private:
   void Run(absl::Time next);
-  // Until `time`, or RunBy's. True when it is time to stop.
+  // Until `time`, or RunBy's, or the clock is set back. True when it is time to stop.
   bool WaitUntil(absl::Time time);
   const Work work_;
   const Clock& clock_;
@@ -43,6 +44,7 @@ class Schedule {
   std::condition_variable changed_;
   bool stopping_ = false;
   absl::Time run_by_ = absl::InfiniteFuture();
+  absl::Time last_seen_ = absl::InfinitePast();  // by the clock; the thread's own
   std::thread thread_;
 };
 

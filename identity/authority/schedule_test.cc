@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "gtest/gtest.h"
+#include "identity/base/fake_clock.h"
 #include "identity/base/fake_random.h"
 
 namespace lanyard {
@@ -90,6 +91,23 @@ TEST(ScheduleTest, RunsEarlierWhenSomethingIsDueEarlier) {
   schedule.RunBy(clock.Now() + absl::Milliseconds(20));
   schedule.RunBy(absl::InfiniteFuture());
   EXPECT_TRUE(runs.WaitFor(2)) << "the earliest counts";
+}
+
+TEST(ScheduleTest, RunsWhenTheClockWasSetBack) {
+  FakeRandom random;
+  FakeClock clock;
+  Runs runs;
+  const absl::Time start = clock.Now();
+  Schedule schedule(
+      [&]() -> absl::StatusOr<absl::Time> {
+        runs.Add();
+        return start + absl::Hours(1);
+      },
+      start, clock, random);
+  ASSERT_TRUE(runs.WaitFor(1));
+  clock.JumpTo(start - absl::Hours(1));
+  schedule.RunBy(start + absl::Minutes(1));  // it looks at the clock, and that is not due
+  EXPECT_TRUE(runs.WaitFor(2));
 }
 
 TEST(ScheduleTest, NothingRunsOnceItHasStopped) {
