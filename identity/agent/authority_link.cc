@@ -187,7 +187,7 @@ absl::Status AuthorityLink::Stay() {
   backoff_.Reset();
   Use(*connection);
   Log(LogLevel::kInfo, "connected to the authority", {});
-  absl::Time retry_at = absl::InfinitePast();
+  absl::Duration retry_at = -absl::InfiniteDuration();
   while (WaitUntilDue(*connection, retry_at)) {
     absl::Status status = RenewIfDue(*connection->client);
     if (status.ok()) status = Switch(connection);
@@ -197,7 +197,7 @@ absl::Status AuthorityLink::Stay() {
     }
     const absl::Duration wait = std::min(backoff_.Next(), options_.longest_wait());
     Log(LogLevel::kWarning, "node SVID not renewed", {{"error", status}, {"retry_in", absl::FormatDuration(wait)}});
-    retry_at = clock_.Now() + wait;
+    retry_at = clock_.Monotonic() + wait;
   }
   {
     absl::MutexLock lock(&mutex_);
@@ -300,17 +300,20 @@ absl::Time AuthorityLink::DueTime() const {
   return node_->obtained_at + (node_->svid.not_after() - node_->obtained_at) * phase_;
 }
 
-bool AuthorityLink::IsDue() const { return renew_now_ || clock_.Now() >= DueTime(); }
+bool AuthorityLink::IsDue() const {
+  const absl::Time now = clock_.Now();
+  return renew_now_ || now >= DueTime() || now < node_->obtained_at;
+}
 
-bool AuthorityLink::WaitUntilDue(const Connection& connection, absl::Time retry_at) const {
+bool AuthorityLink::WaitUntilDue(const Connection& connection, absl::Duration retry_at) const {
   absl::MutexLock lock(&mutex_);
   const auto over = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || connection.ended; };
   while (!over()) {
-    const absl::Time now = clock_.Now();
     const bool stale = connection.as_obtained_at != node_->obtained_at;
-    const absl::Time due = std::max(IsDue() || stale ? now : DueTime(), retry_at);
-    if (due <= now) return true;
-    mutex_.AwaitWithTimeout(absl::Condition(&over), std::clamp(due - now, absl::Milliseconds(1), kLongestWait));
+    const absl::Duration until_due = IsDue() || stale ? absl::ZeroDuration() : DueTime() - clock_.Now();
+    const absl::Duration wait = std::max(until_due, retry_at - clock_.Monotonic());
+    if (wait <= absl::ZeroDuration()) return true;
+    mutex_.AwaitWithTimeout(absl::Condition(&over), std::clamp(wait, absl::Milliseconds(1), kLongestWait));
   }
   return false;
 }

@@ -28,7 +28,8 @@ namespace lanyard {
 
 // One thread decides; one more a connection reads its stream. A renewed node SVID is used by a new connection, which
 // is made and read from before the old one is dropped. Without a valid identity it attests; with one it does so only
-// when the authority does not know the node any more, or is not known itself. Borrows clock and random.
+// when the authority does not know the node any more, or is not known itself. The wall clock may jump: waits between
+// tries do not hang on it, and a node SVID obtained later than now is renewed. Borrows clock and random.
 class AuthorityLink {
  public:
   struct Options {
@@ -81,7 +82,8 @@ class AuthorityLink {
   absl::Status Disconnect(std::unique_ptr<Connection> connection);  // why its stream ended
   void Deliver(uint64_t connection_number, NodeState state);
   // True when the node SVID is due, or is newer than the connection; false when that ended or Stop was called.
-  bool WaitUntilDue(const Connection& connection, absl::Time retry_at) const;
+  // `retry_at`: not before then, by the monotonic clock.
+  bool WaitUntilDue(const Connection& connection, absl::Duration retry_at) const;
   absl::Status RenewIfDue(AuthorityClient& client);
   absl::Status Switch(std::unique_ptr<Connection>& connection);
   absl::Status Adopt(const PrivateKey& key, Grant grant);

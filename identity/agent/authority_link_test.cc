@@ -12,6 +12,17 @@ namespace {
 
 constexpr absl::Duration kLong = absl::Seconds(30);
 
+// The machine's, whose wall clock is set wrong and right again.
+class ShiftedClock : public Clock {
+ public:
+  absl::Time Now() const override { return SystemClock().Now() + absl::Seconds(shift_s_.load()); }
+  absl::Duration Monotonic() const override { return SystemClock().Monotonic(); }
+  void ShiftBy(absl::Duration shift) { shift_s_ = absl::ToInt64Seconds(shift); }
+
+ private:
+  std::atomic<int64_t> shift_s_ = 0;
+};
+
 // Real time: the link is threads that wait.
 class AuthorityLinkTest : public testing::Test {
  protected:
@@ -44,14 +55,14 @@ class AuthorityLinkTest : public testing::Test {
             },
         .longest_wait = [] { return absl::Milliseconds(200); },
         .backoff = {.initial = absl::Milliseconds(10), .max = absl::Milliseconds(100), .factor = 2.0}};
-    link_ = std::make_unique<AuthorityLink>(std::move(options), std::move(node), SystemClock(), SystemRandom());
+    link_ = std::make_unique<AuthorityLink>(std::move(options), std::move(node), clock_, SystemRandom());
   }
   absl::StatusOr<std::shared_ptr<AuthorityClient>> Dial(const NodeIdentity& as) {
     absl::MutexLock lock(&mutex_);
     dialled_.push_back(as.svid.leaf().serial());
     if (unreachable_) return absl::UnavailableError("no route");
     // As the real authority does on a connection.
-    const auto verified = VerifySvid(as.svid.chain(), authority_.bundles(), SystemClock().Now());
+    const auto verified = VerifySvid(as.svid.chain(), authority_.bundles(), clock_.Now());
     if (!verified.ok()) return verified.status();
     return std::shared_ptr<AuthorityClient>(NewFakeAuthorityClient(authority_, as.svid.id()));
   }
@@ -69,7 +80,9 @@ class AuthorityLinkTest : public testing::Test {
     return true;
   }
 
-  FakeAuthority authority_{SystemClock()};
+  ShiftedClock clock_;           // this node's
+  ShiftedClock authoritys_clock_;
+  FakeAuthority authority_{authoritys_clock_};
   const std::string token_ = "n1";
   absl::Mutex mutex_;
   bool unreachable_ = false;
@@ -146,6 +159,37 @@ TEST_F(AuthorityLinkTest, RenewsAtHalfTimeOverANewConnectionMadeBeforeTheOldIsDr
   EXPECT_NE(dialled_[0], dialled_[1]);
   EXPECT_EQ(dialled_[1], kept_.back().svid.leaf().serial());
   EXPECT_NE(kept_.back().svid.key().public_key_der(), "");
+}
+
+TEST_F(AuthorityLinkTest, AFailureWhileTheClockWasAheadDoesNotPutOffTheNextTry) {
+  authority_.SetLifetimes(absl::Hours(1), absl::Hours(1));
+  Start(Node(absl::Seconds(10)));
+  ASSERT_TRUE(WaitUntil([this] { return connected_ == 1; }));
+  // What the authority signs by the right time has expired here.
+  clock_.ShiftBy(absl::Hours(24));
+  ASSERT_TRUE(WaitUntil([this] { return authority_.renewed() >= 2; }));
+  {
+    absl::MutexLock lock(&mutex_);
+    ASSERT_TRUE(kept_.empty());
+  }
+  clock_.ShiftBy(absl::ZeroDuration());
+  EXPECT_TRUE(WaitUntil([this] { return connected_ == 2; })) << "the node SVID expires";
+  EXPECT_EQ(authority_.attested(), 0);
+}
+
+TEST_F(AuthorityLinkTest, ANodeSvidObtainedWhileTheClocksWereAheadIsReplaced) {
+  authority_.SetLifetimes(absl::Hours(1), absl::Hours(1));
+  Start(Node(absl::Hours(1)));
+  ASSERT_TRUE(WaitUntil([this] { return connected_ == 1; }));
+  authoritys_clock_.ShiftBy(absl::Minutes(40));
+  clock_.ShiftBy(absl::Minutes(40));
+  ASSERT_TRUE(WaitUntil([this] { return connected_ == 2; }));
+  authoritys_clock_.ShiftBy(absl::ZeroDuration());
+  clock_.ShiftBy(absl::ZeroDuration());
+  ASSERT_TRUE(WaitUntil([this] { return connected_ == 3; })) << "that one is not valid for 40 minutes";
+  absl::MutexLock lock(&mutex_);
+  EXPECT_LE(kept_.back().svid.not_before(), SystemClock().Now());
+  EXPECT_EQ(authority_.attested(), 0);
 }
 
 TEST_F(AuthorityLinkTest, SurvivesTheAuthorityGoingAwayAndComingBack) {

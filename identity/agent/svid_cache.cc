@@ -67,6 +67,7 @@ SvidCache::Identity SvidCache::NewIdentity(std::shared_ptr<const WorkloadEntry> 
   return Identity{.entry = std::move(entry),
                   .svid = std::nullopt,
                   .obtained_at = absl::InfinitePast(),
+                  .planned_at = clock_.Now(),
                   .due = clock_.Now(),
                   .generation = ++generations_,
                   .taken = false,
@@ -77,8 +78,7 @@ SvidCache::Identity SvidCache::NewIdentity(std::shared_ptr<const WorkloadEntry> 
 void SvidCache::Change(Identity& identity, std::shared_ptr<const WorkloadEntry> entry) {
   if (NeedsNewSvid(*identity.entry, *entry)) {
     if (identity.entry->spiffe_id != entry->spiffe_id) identity.svid.reset();
-    identity.due = clock_.Now();
-    identity.taken = false;
+    Plan(identity, clock_.Now());
     identity.failed = false;
     identity.generation = ++generations_;
     identity.backoff.Reset();
@@ -92,7 +92,7 @@ void SvidCache::DropUnverifiable() {
   for (auto& [id, identity] : identities_) {
     if (!identity.svid.has_value() || VerifySvid(identity.svid->chain(), bundles_, now).ok()) continue;
     identity.svid.reset();
-    identity.due = now;
+    identity.planned_at = identity.due = now;
   }
 }
 
@@ -133,10 +133,9 @@ std::vector<SvidCache::Task> SvidCache::TakeDue(size_t max) {
   const absl::Time now = clock_.Now();
   std::vector<Identity*> due;
   for (auto& [id, identity] : identities_) {
-    // A wall clock that was set back must not leave an SVID standing that is not valid yet; a retry that
-    // is already planned stays planned.
-    const bool not_yet_valid = identity.svid.has_value() && now < identity.svid->not_before();
-    const bool is_due = identity.due <= now || (not_yet_valid && identity.due - now > kRetry.max);
+    // A wall clock that was set back must not leave an SVID standing that is not valid yet, nor a retry that was
+    // planned for a time far ahead.
+    const bool is_due = identity.due <= now || now < identity.planned_at;
     if (!identity.taken && is_due) due.push_back(&identity);
   }
   const auto end_of = [](const Identity* i) { return i->svid ? i->svid->not_after() : absl::InfinitePast(); };
@@ -194,10 +193,15 @@ void SvidCache::Publish() {
   on_change_();
 }
 
+void SvidCache::Plan(Identity& identity, absl::Time due) {
+  identity.planned_at = clock_.Now();
+  identity.due = due;
+  identity.taken = false;
+}
+
 void SvidCache::Hold(Identity& identity, X509Svid svid, absl::Time obtained_at) {
   identity.obtained_at = obtained_at;
-  identity.due = obtained_at + (svid.not_after() - obtained_at) * identity.phase;
-  identity.taken = false;
+  Plan(identity, obtained_at + (svid.not_after() - obtained_at) * identity.phase);
   identity.failed = false;
   identity.svid = std::move(svid);
   unseen_ = true;
@@ -212,8 +216,7 @@ void SvidCache::Fail(const Task& task) {
     const absl::Duration lifetime = identity->svid->not_after() - identity->obtained_at;
     wait = std::min(wait, std::max(kRetry.initial, lifetime / 10));
   }
-  identity->due = clock_.Now() + wait;
-  identity->taken = false;
+  Plan(*identity, clock_.Now() + wait);
   unseen_ |= !std::exchange(identity->failed, true);
 }
 

@@ -36,7 +36,8 @@ struct KeptWorkloads {
   std::vector<KeptSvid> svids;
 };
 
-// Thread-safe. Borrows clock and random.
+// Thread-safe. Borrows clock and random. The wall clock may jump: what was planned by a time that has not come yet, by
+// the clock as it is now, is due at once.
 class SvidCache {
  public:
   // Renewal is due when this share of the time from obtaining an SVID to its end has passed: drawn once
@@ -91,6 +92,7 @@ class SvidCache {
     std::shared_ptr<const WorkloadEntry> entry;
     std::optional<X509Svid> svid;
     absl::Time obtained_at;
+    absl::Time planned_at;  // when `due` was decided
     absl::Time due;
     uint64_t generation = 0;
     bool taken = false;
@@ -103,6 +105,7 @@ class SvidCache {
   Identity NewIdentity(std::shared_ptr<const WorkloadEntry> entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Change(Identity& identity, std::shared_ptr<const WorkloadEntry> entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropUnverifiable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Plan(Identity& identity, absl::Time due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Hold(Identity& identity, X509Svid svid, absl::Time obtained_at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Identity* Find(const Task& task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MakeView() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

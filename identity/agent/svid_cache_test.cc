@@ -294,6 +294,33 @@ TEST_F(SvidCacheTest, AClockSetBackMakesWhatIsNotYetValidDue) {
   ASSERT_EQ(cache_.TakeDue(10).size(), 1u);
 }
 
+TEST_F(SvidCacheTest, AFailureWhileTheClockWasAheadDoesNotPutOffTheNextTry) {
+  Set({Entry("a", "/a")});
+  RenewDue(absl::Hours(1));
+  const absl::Time now = clock_.Now();
+  clock_.JumpTo(now + absl::Hours(24));
+  // What the authority signs by the right time has expired by this clock.
+  const std::vector<SvidCache::Task> tasks = cache_.TakeDue(10);
+  ASSERT_EQ(tasks.size(), 1u);
+  cache_.Fail(tasks[0]);
+  clock_.JumpTo(now);
+  clock_.Advance(absl::Minutes(40));
+  EXPECT_EQ(RenewDue(absl::Hours(1)), 1u) << "the SVID would expire";
+  EXPECT_EQ(cache_.TakeDue(10).size(), 0u);
+  EXPECT_GT(cache_.NextDue(), clock_.Now());
+}
+
+TEST_F(SvidCacheTest, AfterTheClockWasSetBackFailuresAreRetriedWithABackoff) {
+  Set({Entry("a", "/a")});
+  RenewDue(absl::Hours(1));
+  clock_.JumpTo(clock_.Now() - absl::Hours(24));
+  const std::vector<SvidCache::Task> tasks = cache_.TakeDue(10);
+  ASSERT_EQ(tasks.size(), 1u);
+  cache_.Fail(tasks[0]);
+  EXPECT_TRUE(cache_.TakeDue(10).empty());
+  EXPECT_LE(cache_.NextDue() - clock_.Now(), absl::Seconds(1));
+}
+
 TEST_F(SvidCacheTest, WhatTheMeshKnowsIsKeptUntilSomethingNewIsSaid) {
   Set({});
   EXPECT_EQ(cache_.view()->mesh, nullptr);
