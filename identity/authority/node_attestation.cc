@@ -61,6 +61,13 @@ absl::StatusOr<SpiffeId> NodeAttestation::Recognise(const std::optional<Verified
         absl::StrCat(peer->id.ToString(), " is not, or no longer, registered; attest it again with a join token"));
   }
   if (!node.ok()) return node.status();
+  // Of the path, that is of the leaf: the issuer lets none begin before what signs it.
+  if (peer->not_before < node->min_not_before) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "the SVID ", peer->serial, " of ", peer->id.ToString(), " is older than the node's last attestation, at ",
+        absl::FormatTime(node->attested_at, absl::UTCTimeZone()),
+        "; if this is the right node, attest it again with a join token"));
+  }
   return node->id;
 }
 

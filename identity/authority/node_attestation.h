@@ -33,7 +33,8 @@ class NodeAttestation {
   absl::StatusOr<std::vector<Certificate>> Renew(const SpiffeId& node, absl::string_view csr_der);
 
   // The node behind a verified connection. Unauthenticated without an SVID; PermissionDenied when it is no node's,
-  // or the node's that the registry does not, or no longer, know, or one that is banned.
+  // or the node's that the registry does not, or no longer, know, or one that is banned, or older than the node's last
+  // attestation: who deletes a node whose key was stolen, and attests it again, is rid of the thief.
   absl::StatusOr<SpiffeId> Recognise(const std::optional<VerifiedSvid>& peer);
 
  private:

@@ -90,6 +90,34 @@ TEST_F(NodeAttestationTest, RecognisesOnlyRegisteredNodes) {
   EXPECT_TRUE(absl::IsPermissionDenied(parts_.attestation->Recognise(node).status()));
 }
 
+TEST_F(NodeAttestationTest, AttestingADeletedNodeAgainDoesNotReviveItsOldSvid) {
+  const VerifiedSvid stolen = parts_.AttestedNode("n1");
+  parts_.clock.Advance(absl::Minutes(10));
+  ASSERT_TRUE(parts_.registry->DeleteNode(stolen.id).ok());
+  const VerifiedSvid node = parts_.AttestedNode("n1");
+  const absl::Status refused = parts_.attestation->Recognise(stolen).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  EXPECT_NE(refused.message().find("older than the node's last attestation"), absl::string_view::npos) << refused;
+  EXPECT_EQ(*parts_.attestation->Recognise(node), node.id);
+}
+
+TEST_F(NodeAttestationTest, ARenewalWhoseAnswerIsLostLeavesTheSvidBefore) {
+  const VerifiedSvid node = parts_.AttestedNode("n1");
+  parts_.clock.Advance(absl::Minutes(30));
+  ASSERT_TRUE(parts_.attestation->Renew(node.id, NewCsr()).ok());
+  EXPECT_TRUE(parts_.attestation->Recognise(node).ok());
+}
+
+TEST_F(NodeAttestationTest, ANodeAttestedWhileTheClockWasAheadIsRenewedWhenItIsRight) {
+  const absl::Time now = parts_.clock.Now();
+  parts_.clock.JumpTo(now + absl::Minutes(40));
+  const VerifiedSvid ahead = parts_.AttestedNode("n1");
+  parts_.clock.JumpTo(now);
+  const auto renewed = parts_.attestation->Renew(*parts_.attestation->Recognise(ahead), NewCsr());
+  ASSERT_TRUE(renewed.ok()) << renewed.status();
+  EXPECT_TRUE(parts_.attestation->Recognise(*parts_.Verify(*renewed)).ok());
+}
+
 TEST_F(NodeAttestationTest, AFailingStoreIsNotARefusal) {
   const VerifiedSvid node = parts_.AttestedNode("n1");
   parts_.store.FailWith(absl::UnavailableError("I/O error"));

@@ -80,13 +80,15 @@ absl::Status FakeStore::AttestNode(const std::string& token_hash, const Node& no
   return absl::OkStatus();
 }
 
-absl::Status FakeStore::UpdateNodeSvid(const SpiffeId& id, const std::string& serial, absl::Time expires_at) {
+absl::Status FakeStore::UpdateNodeSvid(const SpiffeId& id, const std::string& serial, absl::Time not_before,
+                                       absl::Time expires_at) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (!error_.ok()) return error_;
   const auto found = nodes_.find(id);
   if (found == nodes_.end()) return NoNode(id);
   found->second.svid_serial = serial;
   found->second.svid_expires_at = expires_at;
+  found->second.min_not_before = std::min(found->second.min_not_before, not_before);
   return absl::OkStatus();
 }
 

@@ -22,7 +22,8 @@ class FakeStore : public Store {
   absl::Status CreateJoinToken(const JoinToken& token) override;
   absl::StatusOr<JoinToken> FindJoinToken(const std::string& hash) override;
   absl::Status AttestNode(const std::string& token_hash, const Node& node) override;
-  absl::Status UpdateNodeSvid(const SpiffeId& id, const std::string& serial, absl::Time expires_at) override;
+  absl::Status UpdateNodeSvid(const SpiffeId& id, const std::string& serial, absl::Time not_before,
+                              absl::Time expires_at) override;
   absl::StatusOr<Node> GetNode(const SpiffeId& id) override;
   absl::Status DeleteNode(const SpiffeId& id) override;
   absl::StatusOr<std::vector<Node>> ListNodes() override;

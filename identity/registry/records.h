@@ -18,6 +18,9 @@ struct Node {
   absl::Time attested_at;
   std::string svid_serial;  // of the newest node SVID
   absl::Time svid_expires_at;
+  // Of the SVID it was attested with last, to the second: one that begins earlier is of a life before, and may be
+  // stolen. Earlier where one that was renewed began so, by a clock that had been set back.
+  absl::Time min_not_before = absl::UnixEpoch();
 
   friend bool operator==(const Node&, const Node&) = default;
 };

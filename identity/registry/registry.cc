@@ -163,11 +163,11 @@ absl::Status Registry::AttestNode(const std::string& token_text, const SpiffeId&
                                   const Certificate& node_svid) {
   return store_.AttestNode(HashOfToken(token_text),
                            Node{agent_id, "join_token", absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now())),
-                                node_svid.serial(), node_svid.not_after()});
+                                node_svid.serial(), node_svid.not_after(), node_svid.not_before()});
 }
 
 absl::Status Registry::RenewNode(const SpiffeId& id, const Certificate& node_svid) {
-  return store_.UpdateNodeSvid(id, node_svid.serial(), node_svid.not_after());
+  return store_.UpdateNodeSvid(id, node_svid.serial(), node_svid.not_before(), node_svid.not_after());
 }
 
 absl::Status Registry::PublishAuthorities(std::vector<AuthorityRecord> authorities) {

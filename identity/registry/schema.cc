@@ -88,6 +88,10 @@ CREATE TABLE issuances (
 CREATE INDEX issuances_by_agent ON issuances (agent_id);
 CREATE INDEX issuances_by_end ON issuances (not_after);
 )sql",
+    // Of nodes attested before nothing is known: every SVID of theirs counts until they are attested anew.
+    R"sql(
+ALTER TABLE nodes ADD COLUMN min_not_before INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 }  // namespace

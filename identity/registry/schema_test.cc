@@ -37,14 +37,17 @@ TEST_F(SchemaTest, AFileOfTheFirstVersionKeepsItsRecords) {
   // As the first version left it.
   ASSERT_TRUE(database_
                   ->Execute("DROP TABLE mesh; DROP TABLE mesh_rules; DROP TABLE bans; DROP TABLE issuances;"
+                            "ALTER TABLE nodes DROP COLUMN min_not_before;"
+                            "INSERT INTO nodes VALUES ('spiffe://example.org/n1', 'join_token', 1, '1f', 2);"
                             "UPDATE revision SET value = 7; PRAGMA user_version=1")
                   .ok());
   ASSERT_TRUE(MigrateRegistrySchema(*database_).ok());
   EXPECT_EQ(Version(), RegistrySchemaVersion());
-  Statement read = database_->Prepare("SELECT revision.value, mesh.version FROM revision, mesh");
+  Statement read = database_->Prepare("SELECT revision.value, mesh.version, min_not_before FROM revision, mesh, nodes");
   ASSERT_TRUE(*read.Step());
   EXPECT_EQ(read.Int(0), 7);
   EXPECT_EQ(read.Int(1), 0);
+  EXPECT_EQ(read.Int(2), 0) << "no SVID of a node attested before is too old";
 }
 
 TEST_F(SchemaTest, LeavesAFileOfThisVersionAlone) {

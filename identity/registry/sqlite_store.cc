@@ -172,17 +172,22 @@ absl::Status SqliteStore::AttestNode(const std::string& token_hash, const Node& 
     if (absl::Status used = use.Bind(absl::ToUnixMicros(node.attested_at)).BindBlob(token_hash).Run(); !used.ok()) {
       return used;
     }
-    Statement insert = database_->Prepare("INSERT OR REPLACE INTO nodes VALUES (?1, ?2, ?3, ?4, ?5)");
+    Statement insert = database_->Prepare("INSERT OR REPLACE INTO nodes VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
     insert.Bind(node.id.ToString()).Bind(node.attestation).Bind(absl::ToUnixMicros(node.attested_at));
-    return insert.Bind(node.svid_serial).Bind(absl::ToUnixMicros(node.svid_expires_at)).Run();
+    insert.Bind(node.svid_serial).Bind(absl::ToUnixMicros(node.svid_expires_at));
+    return insert.Bind(absl::ToUnixMicros(node.min_not_before)).Run();
   });
 }
 
-absl::Status SqliteStore::UpdateNodeSvid(const SpiffeId& id, const std::string& serial, absl::Time expires_at) {
+absl::Status SqliteStore::UpdateNodeSvid(const SpiffeId& id, const std::string& serial, absl::Time not_before,
+                                         absl::Time expires_at) {
   std::lock_guard<std::mutex> lock(mutex_);
   return database_->InTransaction([&]() -> absl::Status {
-    Statement update = database_->Prepare("UPDATE nodes SET svid_serial = ?1, svid_expires_at = ?2 WHERE id = ?3");
-    absl::Status status = update.Bind(serial).Bind(absl::ToUnixMicros(expires_at)).Bind(id.ToString()).Run();
+    Statement update = database_->Prepare(
+        "UPDATE nodes SET svid_serial = ?1, svid_expires_at = ?2, min_not_before = min(min_not_before, ?3) "
+        "WHERE id = ?4");
+    update.Bind(serial).Bind(absl::ToUnixMicros(expires_at)).Bind(absl::ToUnixMicros(not_before));
+    absl::Status status = update.Bind(id.ToString()).Run();
     if (!status.ok()) return status;
     return database_->Changes() == 1 ? absl::OkStatus() : NoNode(id);
   });
@@ -192,7 +197,7 @@ absl::StatusOr<Node> SqliteStore::ReadNode(const Statement& row) const {
   absl::StatusOr<SpiffeId> id = SpiffeId::Parse(row.Text(0));
   if (!id.ok()) return DamagedRow("nodes", id.status());
   return Node{*std::move(id), row.Text(1), absl::FromUnixMicros(row.Int(2)), row.Text(3),
-              absl::FromUnixMicros(row.Int(4))};
+              absl::FromUnixMicros(row.Int(4)), absl::FromUnixMicros(row.Int(5))};
 }
 
 absl::StatusOr<Node> SqliteStore::GetNode(const SpiffeId& id) {

@@ -43,8 +43,9 @@ class Store {
   // when the token is unknown, used, expired at `node.attested_at`, or made for another agent:
   // of any number of callers with one token exactly one succeeds.
   virtual absl::Status AttestNode(const std::string& token_hash, const Node& node) = 0;
-  // NotFound names the node.
-  virtual absl::Status UpdateNodeSvid(const SpiffeId& id, const std::string& serial, absl::Time expires_at) = 0;
+  // Of the SVID that it has now; min_not_before is lowered to `not_before` if that is earlier. NotFound names the node.
+  virtual absl::Status UpdateNodeSvid(const SpiffeId& id, const std::string& serial, absl::Time not_before,
+                                      absl::Time expires_at) = 0;
   virtual absl::StatusOr<Node> GetNode(const SpiffeId& id) = 0;
   virtual absl::Status DeleteNode(const SpiffeId& id) = 0;
   // By ID.

@@ -57,7 +57,7 @@ class StoreContract : public testing::TestWithParam<Implementation> {
     return {hash, Agent(agent), kNow, kNow + absl::Minutes(10), std::nullopt};
   }
   static Node MakeNode(const std::string& name, const std::string& serial = "1f") {
-    return {Agent(name), "join_token", kNow + absl::Seconds(1), serial, kNow + absl::Hours(1)};
+    return {Agent(name), "join_token", kNow + absl::Seconds(1), serial, kNow + absl::Hours(1), kNow};
   }
   uint64_t Revision() { return *store_->Revision(); }
 
@@ -171,17 +171,21 @@ TEST_P(StoreContract, UpdatesListsAndDeletesNodes) {
     ASSERT_TRUE(store_->CreateJoinToken(Token(name, name)).ok());
     ASSERT_TRUE(store_->AttestNode(name, MakeNode(name)).ok());
   }
-  ASSERT_TRUE(store_->UpdateNodeSvid(Agent("n1"), "2e", kNow + absl::Hours(2)).ok());
+  ASSERT_TRUE(store_->UpdateNodeSvid(Agent("n1"), "2e", kNow + absl::Hours(1), kNow + absl::Hours(2)).ok());
   const auto nodes = store_->ListNodes();
   ASSERT_EQ(nodes->size(), 2u);
   EXPECT_EQ((*nodes)[0].id, Agent("n1"));
   EXPECT_EQ((*nodes)[0].svid_serial, "2e");
   EXPECT_EQ((*nodes)[0].svid_expires_at, kNow + absl::Hours(2));
+  EXPECT_EQ((*nodes)[0].min_not_before, kNow) << "the one before is not stolen";
   EXPECT_EQ((*nodes)[1], MakeNode("n2"));
+  const absl::Time earlier = kNow - absl::Hours(1);
+  ASSERT_TRUE(store_->UpdateNodeSvid(Agent("n1"), "3c", earlier, kNow).ok());
+  EXPECT_EQ(store_->GetNode(Agent("n1"))->min_not_before, earlier) << "it is the node's own, whatever the clock says";
   ASSERT_TRUE(store_->DeleteNode(Agent("n1")).ok());
   EXPECT_TRUE(absl::IsNotFound(store_->GetNode(Agent("n1")).status()));
   EXPECT_TRUE(absl::IsNotFound(store_->DeleteNode(Agent("n1"))));
-  EXPECT_TRUE(absl::IsNotFound(store_->UpdateNodeSvid(Agent("n1"), "3d", kNow)));
+  EXPECT_TRUE(absl::IsNotFound(store_->UpdateNodeSvid(Agent("n1"), "3d", kNow, kNow)));
 }
 
 TEST_P(StoreContract, ReplacesAuthoritiesWhole) {
