@@ -3,9 +3,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "identity/authority/authority_testing.h"
+#include "identity/policy/rules_proto.h"
 
 namespace lanyard {
 namespace {
@@ -104,12 +106,41 @@ TEST_F(NodeStateMessageTest, ShowsTheBansInForce) {
   EXPECT_EQ(Update().bans(0).agent(), other.ToString());
   EXPECT_EQ(Update().bans(1).spiffe_id(), "spiffe://example.org/web");
   EXPECT_EQ(Update().bans(2).serial(), "0a");
-  EXPECT_EQ(Update().bans(2).reason(), "stolen");
+  EXPECT_EQ(Update().bans(2).reason(), "") << "it would be told once for each SVID";
   EXPECT_EQ(Update().mesh_version(), 2u);
   parts_.clock.Advance(absl::Seconds(10));
   EXPECT_EQ(Update().bans_size(), 2) << "one has ended, dropped or not";
   ASSERT_TRUE(parts_.mesh->RemoveBan(*BanSubject::Parse("agent:" + other.ToString())).ok());
   EXPECT_EQ(Update().bans_size(), 0);
+}
+
+TEST_F(NodeStateMessageTest, AsManySerialsAsMayBeBannedFitIntoAMessage) {
+  const SpiffeId other = *AgentId(parts_.trust_domain, "n2");
+  std::vector<Issuance> issuances;
+  for (size_t i = 0; i < MeshRegistry::kMaxIssuedBans; ++i) {
+    issuances.push_back({absl::StrCat("ff", absl::Hex(i, absl::kZeroPad16), "00112233445566"),
+                         *SpiffeId::Parse("spiffe://example.org/db"), other, parts_.clock.Now() + absl::Hours(1)});
+  }
+  ASSERT_TRUE(parts_.mesh->RecordIssuances(issuances).back().ok());
+  const std::string reason(Ban::kMaxReasonSizeBytes, 'x');
+  const auto banned =
+      parts_.mesh->AddBan(*BanSubject::Parse("agent:" + other.ToString()), reason, absl::ZeroDuration());
+  ASSERT_TRUE(banned.ok()) << banned.status();
+  ASSERT_EQ(Update().bans_size(), static_cast<int>(MeshRegistry::kMaxIssuedBans) + 1);
+  EXPECT_LT(Update().ByteSizeLong(), MeshRegistry::kMaxBansBytes);
+}
+
+TEST(BanSizeTest, ABanTakesNoMoreInAMessageThanTheRegistryCounts) {
+  const std::string id = absl::StrCat("spiffe://example.org/", std::string(SpiffeId::kMaxSizeBytes - 21, 'x'));
+  const absl::Time time = absl::FromUnixSeconds(4'000'000'000) + absl::Nanoseconds(999'999'000);
+  for (const std::string& subject : {id, "agent:" + id, "serial:" + std::string(40, 'f'), std::string("serial:0a")}) {
+    for (const size_t reason_size : {size_t{0}, Ban::kMaxReasonSizeBytes}) {
+      const Ban ban = {*BanSubject::Parse(subject), std::string(reason_size, 'y'), time, time + MeshRegistry::kMaxBan};
+      authority::v1::NodeState state;
+      *state.add_bans() = ToProto(ban);
+      EXPECT_LE(state.ByteSizeLong(), BanSizeBytes(ban)) << subject.substr(0, 20) << ", reason " << reason_size;
+    }
+  }
 }
 
 }  // namespace

@@ -39,6 +39,21 @@ absl::Status CheckThere(const Records& records, const std::vector<std::string>& 
 
 absl::Status Refused(const Ban& ban) { return absl::PermissionDeniedError(ban.Explanation()); }
 
+// Of a ban in a message, beside its texts: two times, and what frames the fields.
+constexpr size_t kBanFramingBytes = 40;
+
+absl::Status CheckSize(const MeshSnapshot& snapshot) {
+  size_t size = 0;
+  for (const Ban& ban : snapshot.bans->all()) size += BanSizeBytes(ban);
+  for (const auto& [agent, serials] : *snapshot.issued) {
+    for (const Ban& ban : serials) size += BanSizeBytes(ban);
+  }
+  if (size <= MeshRegistry::kMaxBansBytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "with this one the bans would take ", size, " bytes of each message to an agent, more than ",
+      MeshRegistry::kMaxBansBytes, "; unban some first, write shorter reasons, or ban all IDs below a path at once"));
+}
+
 std::vector<Ban> Without(const std::vector<Ban>& bans, const BanSubject& subject) {
   std::vector<Ban> rest = bans;
   std::erase_if(rest, [&](const Ban& ban) { return ban.subject == subject; });
@@ -46,6 +61,8 @@ std::vector<Ban> Without(const std::vector<Ban>& bans, const BanSubject& subject
 }
 
 }  // namespace
+
+size_t BanSizeBytes(const Ban& ban) { return ban.subject.text().size() + ban.reason.size() + kBanFramingBytes; }
 
 absl::StatusOr<std::unique_ptr<MeshRegistry>> MeshRegistry::Open(TrustDomain trust_domain, Store& store,
                                                                  const Clock& clock) {
@@ -171,8 +188,7 @@ absl::StatusOr<std::shared_ptr<const IssuedBans>> MeshRegistry::IssuedOf(const B
       for (const Issuance& issuance : *stored) {
         absl::StatusOr<BanSubject> serial = BanSubject::Parse(absl::StrCat("serial:", issuance.serial));
         if (!serial.ok()) return serial.status();
-        serials.push_back(
-            {*std::move(serial), ban.reason, ban.created_at, std::min(ban.expires_at, issuance.not_after)});
+        serials.push_back({*std::move(serial), "", ban.created_at, std::min(ban.expires_at, issuance.not_after)});
       }
     }
     count += serials.size();
@@ -197,6 +213,8 @@ absl::Status MeshRegistry::ChangeBans(MeshChange change, std::vector<Ban> bans) 
   auto issued = IssuedOf(*next.bans, known);
   if (!issued.ok()) return issued.status();
   next.issued = *std::move(issued);
+  // Taking bans away is never refused.
+  if (absl::Status fits = CheckSize(next); !fits.ok() && !change.put_bans.empty()) return fits;
   if (absl::Status stored = store_.ChangeMesh(change); !stored.ok()) return stored;
   Publish(std::move(next));
   return absl::OkStatus();

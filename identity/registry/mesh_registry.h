@@ -25,8 +25,11 @@
 namespace lanyard {
 
 // For each banned agent the SVIDs that were issued through it and still live, as bans of their serials, which end with
-// the ban or the SVID.
+// the ban or the SVID. Without its reason: there may be very many of them.
 using IssuedBans = std::map<SpiffeId, std::vector<Ban>>;
+
+// At most what a ban takes in a message to an agent or a proxy.
+size_t BanSizeBytes(const Ban& ban);
 
 // One moment; immutable. What did not change is shared with the moment before: a ban copies no rules.
 struct MeshSnapshot {
@@ -53,6 +56,8 @@ class MeshRegistry {
   static constexpr size_t kMaxRouteSets = 10'000;
   static constexpr size_t kMaxBans = 10'000;
   static constexpr size_t kMaxIssuedBans = 100'000;  // SVIDs of all banned agents together
+  // What all bans take in a message to an agent or a proxy: half of what these receive, for the rest they are told.
+  static constexpr size_t kMaxBansBytes = 8 << 20;
   static constexpr size_t kMaxUnrecorded = 10'000;   // SVIDs handed out while the store could not be written
   static constexpr absl::Duration kMaxBan = absl::Hours(24 * 3652);
 

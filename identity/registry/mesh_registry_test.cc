@@ -175,6 +175,25 @@ TEST_F(MeshRegistryTest, ABanSharesTheRules) {
   EXPECT_EQ(mesh_->snapshot()->rules, before->rules);
 }
 
+TEST_F(MeshRegistryTest, BansThatWouldFitInNoMessageAreRefused) {
+  // As an earlier program may have stored them.
+  MeshChange change{.version = 1};
+  for (size_t i = 0, size = 0; size <= MeshRegistry::kMaxBansBytes; ++i) {
+    const std::string path = absl::StrCat("/", i, std::string(1900, 'x'));
+    change.put_bans.push_back({Subject(Id(path).ToString()), std::string(200, 'y'), clock_.Now()});
+    size += BanSizeBytes(change.put_bans.back());
+  }
+  ASSERT_TRUE(store_.ChangeMesh(change).ok());
+  Reopen();
+  const absl::Status refused = mesh_->AddBan(Subject("serial:0a"), "", absl::ZeroDuration()).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("unban some first"));
+  EXPECT_EQ(Version(), 1u);
+  EXPECT_EQ(store_.ListMeshRecords()->version, 1u);
+  for (size_t i : {0, 1}) ASSERT_TRUE(mesh_->RemoveBan(change.put_bans[i].subject).ok()) << "that always fits";
+  EXPECT_TRUE(mesh_->AddBan(Subject("serial:0a"), "", absl::ZeroDuration()).ok());
+}
+
 TEST_F(MeshRegistryTest, AgentsAreBannedAsAgents) {
   const absl::Status by_id =
       mesh_->AddBan(Subject("spiffe://example.org/lanyard/agent/n1"), "", absl::ZeroDuration()).status();
