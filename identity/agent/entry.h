@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "identity/policy/ban.h"
 #include "identity/policy/policy.h"
 #include "identity/spiffe/bundle.h"
 #include "identity/spiffe/spiffe_id.h"
@@ -39,6 +40,7 @@ struct NodeMesh {
   uint64_t version = 0;                // grows with every change in the registry; 0: it never held anything
   std::vector<WorkloadRules> rules;    // policies by name, then route sets in the order in which they match
   std::string bans;                    // in force; likewise a piece of a View
+  BanSet ban_set = {};                 // the same, as far as this agent can read them: whom it hands nothing out
 
   friend bool operator==(const NodeMesh&, const NodeMesh&) = default;
 };

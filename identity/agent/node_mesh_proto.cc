@@ -6,6 +6,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "identity/config/config_problems.h"
+#include "identity/policy/rules_proto.h"
 #include "identity/policy/workload_rules.h"
 
 namespace lanyard {
@@ -79,7 +81,15 @@ absl::StatusOr<std::shared_ptr<const NodeMesh>> ReadNodeMesh(const authority::v1
     if (!ban.has_agent()) *bans.add_bans() = ban;
   }
   mesh->bans = Piece(bans);
+  mesh->ban_set = ReadBans(mesh->bans);
   return mesh;
+}
+
+BanSet ReadBans(const std::string& piece) {
+  mesh::v1::View view;
+  if (!view.ParseFromString(piece)) return {};
+  ConfigProblems unreadable;
+  return BanSet(BansFromProto("bans", view.bans(), unreadable));
 }
 
 absl::StatusOr<mesh::v1::View> ViewOf(const MeshAnswer& answer) {

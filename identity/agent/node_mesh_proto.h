@@ -7,6 +7,7 @@
 #include "api/lanyard/authority/authority.pb.h"
 #include "api/lanyard/mesh/mesh.pb.h"
 #include "identity/agent/mesh_answer.h"
+#include "identity/policy/ban.h"
 
 namespace lanyard {
 
@@ -14,6 +15,10 @@ namespace lanyard {
 // a proxy knows their SVIDs by serial. InvalidArgument when some workload pattern cannot be read: without it nobody
 // could say whom the rules concern.
 absl::StatusOr<std::shared_ptr<const NodeMesh>> ReadNodeMesh(const authority::v1::NodeState& message);
+
+// NodeMesh::ban_set of NodeMesh::bans. A ban that cannot be read, as of a newer authority, is left out: proxies refuse
+// a View with it, and nothing more is issued to whom it names.
+BanSet ReadBans(const std::string& piece);
 
 // DataLoss when the pieces are no View.
 absl::StatusOr<mesh::v1::View> ViewOf(const MeshAnswer& answer);

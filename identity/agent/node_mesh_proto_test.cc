@@ -59,6 +59,21 @@ TEST(NodeMeshProtoTest, BansReachEveryWorkloadButThoseOfAgents) {
   ASSERT_EQ(view->bans_size(), 2);
   EXPECT_EQ(view->bans(0).spiffe_id(), "spiffe://example.org/mallory");
   EXPECT_EQ(view->bans(1).serial(), "0a0b");
+  const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
+  EXPECT_NE((*mesh)->ban_set.FindId(*SpiffeId::Parse("spiffe://example.org/mallory"), now), nullptr);
+  EXPECT_NE((*mesh)->ban_set.FindSerial("0a0b", now), nullptr);
+  EXPECT_EQ((*mesh)->ban_set.all().size(), 2u);
+  EXPECT_EQ(ReadBans((*mesh)->bans), (*mesh)->ban_set);
+}
+
+TEST(NodeMeshProtoTest, ABanThatCannotBeReadLeavesTheOthers) {
+  pb::NodeState state = State();
+  state.add_bans()->set_serial("no serial");
+  const auto mesh = ReadNodeMesh(state);
+  ASSERT_TRUE(mesh.ok()) << mesh.status();
+  EXPECT_EQ((*mesh)->ban_set.all().size(), 2u);
+  EXPECT_EQ(ViewOf(MeshAnswerFor(**mesh, {}))->bans_size(), 3);
+  EXPECT_TRUE(ReadBans("no view").all().empty());
 }
 
 TEST(NodeMeshProtoTest, APolicyWithoutRulesIsARule) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "identity/agent/node_mesh_proto.h"
 #include "identity/agent/saved_state.pb.h"
 
 namespace lanyard {
@@ -105,6 +106,7 @@ absl::StatusOr<std::shared_ptr<const NodeMesh>> ReadMesh(const agent::SavedMesh&
     }
   }
   mesh->bans = saved.bans();
+  mesh->ban_set = ReadBans(mesh->bans);
   return mesh;
 }
 

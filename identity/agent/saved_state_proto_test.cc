@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "api/lanyard/mesh/mesh.pb.h"
 #include "identity/agent/fake_authority.h"
 #include "identity/base/fake_clock.h"
 
@@ -48,6 +49,19 @@ TEST_F(SavedStateProtoTest, WorkloadsComeBackWhole) {
   EXPECT_EQ(back->svids[0].entry_id, "e1");
   EXPECT_EQ(back->svids[0].svid.chain(), kept.svids[0].svid.chain());
   EXPECT_EQ(back->svids[0].obtained_at, clock_.Now());
+}
+
+TEST_F(SavedStateProtoTest, BansHoldAfterARestart) {
+  mesh::v1::View bans;
+  bans.add_bans()->set_spiffe_id("spiffe://example.org/web");
+  bans.mutable_bans(0)->mutable_created_at()->set_seconds(1);
+  KeptWorkloads kept;
+  kept.state.bundles = authority_.bundles();
+  kept.state.mesh = std::make_shared<const NodeMesh>(
+      NodeMesh{.version = 9, .rules = {}, .bans = bans.SerializeAsString(), .ban_set = {}});
+  const auto back = DecodeWorkloads(EncodeWorkloads(kept).bytes());
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_NE(back->state.mesh->ban_set.FindId(*SpiffeId::Parse("spiffe://example.org/web"), clock_.Now()), nullptr);
 }
 
 TEST_F(SavedStateProtoTest, NothingKnownOfTheMeshStaysNothing) {

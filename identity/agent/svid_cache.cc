@@ -59,6 +59,7 @@ absl::Status SvidCache::Replace(NodeState state) {
   bundles_ = std::move(state.bundles);
   if (SaysMoreOfTheMesh(mesh_.get(), state.mesh.get())) mesh_ = std::move(state.mesh);
   if (bundles_changed) DropUnverifiable();
+  DropBanned();
   MakeView();
   return absl::OkStatus();
 }
@@ -86,13 +87,27 @@ void SvidCache::Change(Identity& identity, std::shared_ptr<const WorkloadEntry> 
   identity.entry = std::move(entry);
 }
 
+void SvidCache::Drop(Identity& identity) {
+  identity.svid.reset();
+  identity.planned_at = identity.due = clock_.Now();
+}
+
 // A peer with the new bundles would refuse these: handing them out only hides that.
 void SvidCache::DropUnverifiable() {
   const absl::Time now = clock_.Now();
   for (auto& [id, identity] : identities_) {
     if (!identity.svid.has_value() || VerifySvid(identity.svid->chain(), bundles_, now).ok()) continue;
-    identity.svid.reset();
-    identity.planned_at = identity.due = now;
+    Drop(identity);
+  }
+}
+
+// Of one SVID, not of its ID: its workload gets another.
+void SvidCache::DropBanned() {
+  if (mesh_ == nullptr || mesh_->ban_set.all().empty()) return;
+  const absl::Time now = clock_.Now();
+  for (auto& [id, identity] : identities_) {
+    if (!identity.svid.has_value()) continue;
+    if (mesh_->ban_set.FindSerial(identity.svid->leaf().serial(), now) != nullptr) Drop(identity);
   }
 }
 
@@ -108,6 +123,7 @@ absl::Status SvidCache::Restore(KeptWorkloads kept) {
       if (!VerifySvid(one.svid.chain(), bundles_, now).ok()) continue;
       Hold(found->second, std::move(one.svid), one.obtained_at);
     }
+    DropBanned();
     MakeView();
   }
   on_change_();

@@ -56,8 +56,9 @@ class SvidCache {
 
   // Replaces entries, bundles, and what the mesh knows unless nothing is said of it.
   // A new entry, one whose ID, lifetime or DNS names changed, and one whose SVID the
-  // new bundles no longer verify are due at once; the SVID of a removed entry, of a changed ID, and one that
-  // no longer verifies are dropped. ResourceExhausted (nothing changes) beyond kMaxEntries.
+  // new bundles no longer verify or whose serial is banned are due at once; the SVID of a removed entry, of a changed
+  // ID, and one that no longer verifies or is banned by its serial are dropped. ResourceExhausted (nothing changes)
+  // beyond kMaxEntries.
   absl::Status SetState(NodeState state);
   // What an earlier process kept; SVIDs that do not verify now are left out. Before SetState.
   absl::Status Restore(KeptWorkloads kept);
@@ -104,7 +105,9 @@ class SvidCache {
   absl::Status Replace(NodeState state);
   Identity NewIdentity(std::shared_ptr<const WorkloadEntry> entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Change(Identity& identity, std::shared_ptr<const WorkloadEntry> entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Drop(Identity& identity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropUnverifiable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropBanned() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Plan(Identity& identity, absl::Time due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Hold(Identity& identity, X509Svid svid, absl::Time obtained_at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Identity* Find(const Task& task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -287,6 +287,28 @@ TEST_F(SvidCacheTest, WhatExpiredMeanwhileIsNotRestored) {
   EXPECT_EQ(restarted.TakeDue(10).size(), 1u);
 }
 
+TEST_F(SvidCacheTest, ABannedSerialIsReplacedAndABannedIdIsNot) {
+  Set({Entry("a", "/a"), Entry("b", "/b")});
+  RenewDue(absl::Hours(1));
+  const KeptWorkloads kept = cache_.Keep();
+  auto mesh = std::make_shared<NodeMesh>();
+  mesh->version = 1;
+  mesh->ban_set = BanSet(std::vector<Ban>{{*BanSubject::Parse("serial:" + *SerialOf(0)), "", clock_.Now()},
+                                          {*BanSubject::Parse("spiffe://example.org/b"), "", clock_.Now()}});
+  mesh_ = mesh;
+  Set({Entry("a", "/a"), Entry("b", "/b")});
+  EXPECT_FALSE(SerialOf(0).has_value());
+  EXPECT_TRUE(SerialOf(1).has_value()) << "it is handed out again once the ban is lifted";
+  SvidCache restarted(*TrustDomain::Parse("example.org"), clock_, random_);
+  KeptWorkloads both = kept;
+  both.state.mesh = mesh_;
+  ASSERT_TRUE(restarted.Restore(std::move(both)).ok());
+  EXPECT_FALSE(restarted.view()->items[0].svid.has_value());
+  EXPECT_TRUE(restarted.view()->items[1].svid.has_value());
+  EXPECT_EQ(RenewDue(absl::Hours(1)), 1u);
+  EXPECT_TRUE(SerialOf(0).has_value());
+}
+
 TEST_F(SvidCacheTest, AClockSetBackMakesWhatIsNotYetValidDue) {
   Set({Entry("a", "/a")});
   RenewDue(absl::Hours(1));

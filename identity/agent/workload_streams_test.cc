@@ -182,6 +182,31 @@ TEST_F(WorkloadStreamsTest, ARevokedEntryReducesTheAnswerAndTheLastEndsTheCall) 
   EXPECT_EQ(call->WaitForEnd(), absl::StatusCode::kPermissionDenied);
 }
 
+TEST_F(WorkloadStreamsTest, ABannedIdLeavesTheAnswerAndTheLastEndsTheCall) {
+  Start();
+  Put("a", {me_});
+  Put("b", {me_});
+  Publish();
+  const auto call = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  const auto ban = [this](const std::string& subject) {
+    auto mesh = std::make_shared<NodeMesh>();
+    mesh->ban_set = BanSet(std::vector<Ban>{{*BanSubject::Parse(subject), "", SystemClock().Now()}});
+    mesh_ = std::move(mesh);
+    Publish();
+  };
+  ban("spiffe://example.org/a");
+  ASSERT_TRUE(call->WaitForAnswers(2));
+  ASSERT_EQ(call->last()->identities.size(), 1u);
+  EXPECT_EQ(call->last()->identities[0].svid.id().path(), "/b");
+  ban("spiffe://example.org/*");
+  EXPECT_EQ(call->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Call()->WaitForEnd(), absl::StatusCode::kPermissionDenied);
+  mesh_ = nullptr;
+  Publish();
+  EXPECT_TRUE(Call()->WaitForAnswers(1)) << "unbanned, it is served again";
+}
+
 TEST_F(WorkloadStreamsTest, WaitsForAnSvidThatIsBeingFetched) {
   Start();
   Put("web", {me_}, absl::ZeroDuration());

@@ -36,6 +36,10 @@ bool AsksForSha256(const WorkloadEntry& entry) {
   return std::any_of(entry.selectors.begin(), entry.selectors.end(), IsSha256);
 }
 
+const Ban* BanOf(const WorkloadView& view, const SpiffeId& id, absl::Time now) {
+  return view.mesh == nullptr ? nullptr : view.mesh->ban_set.FindId(id, now);
+}
+
 bool ValidAt(const X509Svid& svid, absl::Time now) { return svid.not_before() <= now && now < svid.not_after(); }
 
 }  // namespace
@@ -75,9 +79,14 @@ absl::StatusOr<std::vector<SpiffeId>> IdsFor(const WorkloadView& view, const Sel
 absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const SelectorSet& caller, absl::Time now) {
   WorkloadAnswer answer{.identities = {}, .complete = true, .trust_domain = view.trust_domain, .bundles = view.bundles};
   bool entitled = false;
+  const Ban* banned = nullptr;
   absl::flat_hash_set<std::string> hints;
   for (const WorkloadView::Item& item : view.items) {
     if (!Matches(*item.entry, caller)) continue;
+    if (const Ban* ban = BanOf(view, item.entry->spiffe_id, now); ban != nullptr) {
+      banned = ban;
+      continue;
+    }
     entitled = true;
     if (!item.svid.has_value() || !ValidAt(*item.svid, now)) {
       answer.complete = answer.complete && item.failed;
@@ -86,7 +95,7 @@ absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const Selecto
     const bool unused = hints.insert(item.entry->hint).second;
     answer.identities.push_back({item.entry->id, *item.svid, unused ? item.entry->hint : ""});
   }
-  if (!entitled) return NoEntry(caller);
+  if (!entitled) return banned == nullptr ? NoEntry(caller) : absl::PermissionDeniedError(banned->Explanation());
   return answer;
 }
 

@@ -59,8 +59,9 @@ struct WorkloadAnswer {
 // The IDs of every entry that matches the caller, with or without an SVID, in the entries' order. Errors as AnswerFor.
 absl::StatusOr<std::vector<SpiffeId>> IdsFor(const WorkloadView& view, const SelectorSet& caller);
 
-// PermissionDenied when no entry matches the caller. An entry matches when the caller has every one of its
-// selectors; an entry without selectors matches nobody. SVIDs that are not valid at `now` are left out.
+// PermissionDenied when no entry matches the caller, or only such whose ID is banned at `now`: then it says why. An
+// entry matches when the caller has every one of its selectors; an entry without selectors matches nobody. SVIDs that
+// are not valid at `now`, and those of banned IDs, are left out: not everybody who would accept one hears of bans.
 absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const SelectorSet& caller, absl::Time now);
 
 }  // namespace lanyard

@@ -22,6 +22,11 @@ class WorkloadViewTest : public testing::Test {
     if (lifetime > absl::ZeroDuration()) svid = authority_.Mint(entry->spiffe_id.ToString(), lifetime);
     view_.items.push_back({std::move(entry), std::move(svid)});
   }
+  void AddBan(const std::string& subject, absl::Time expires_at = absl::InfiniteFuture()) {
+    NodeMesh mesh;
+    mesh.ban_set = BanSet(std::vector<Ban>{{*BanSubject::Parse(subject), "leaked key", clock_.Now(), expires_at}});
+    view_.mesh = std::make_shared<const NodeMesh>(std::move(mesh));
+  }
   absl::StatusOr<WorkloadAnswer> Answer(const SelectorSet& caller) { return AnswerFor(view_, caller, clock_.Now()); }
 
   FakeClock clock_;
@@ -87,6 +92,33 @@ TEST_F(WorkloadViewTest, AllIdentitiesInTheEntriesOrder) {
   ASSERT_EQ(answer->identities.size(), 2u);
   EXPECT_EQ(answer->identities[0].entry_id, "b");
   EXPECT_EQ(answer->identities[1].entry_id, "a");
+}
+
+TEST_F(WorkloadViewTest, ABannedIdIsLeftOutAndNotWaitedFor) {
+  Add("a", {"unix:uid:1"}, absl::Hours(1), "internal");
+  Add("b", {"unix:uid:1"}, absl::Hours(1), "internal");
+  Add("c", {"unix:uid:1"}, absl::ZeroDuration());
+  AddBan("spiffe://example.org/a", clock_.Now() + absl::Minutes(1));
+  auto answer = Answer({"unix:uid:1"});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  ASSERT_EQ(answer->identities.size(), 1u);
+  EXPECT_EQ(answer->identities[0].entry_id, "b");
+  EXPECT_EQ(answer->identities[0].hint, "internal");
+  EXPECT_FALSE(answer->complete);
+  EXPECT_EQ(IdsFor(view_, {"unix:uid:1"})->size(), 3u) << "its proxy hears of bans all the same";
+  view_.items.pop_back();
+  EXPECT_TRUE(Answer({"unix:uid:1"})->complete);
+  clock_.Advance(absl::Minutes(1));
+  EXPECT_EQ(Answer({"unix:uid:1"})->identities.size(), 2u);
+}
+
+TEST_F(WorkloadViewTest, WhoHasOnlyBannedIdsIsToldWhy) {
+  Add("ns/a", {"unix:uid:1"}, absl::Hours(1));
+  Add("ns/b", {"unix:uid:1"}, absl::ZeroDuration());
+  AddBan("spiffe://example.org/ns/*");
+  const absl::Status refused = Answer({"unix:uid:1"}).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  EXPECT_NE(refused.message().find("is banned until it is unbanned: leaked key"), absl::string_view::npos) << refused;
 }
 
 TEST_F(WorkloadViewTest, WhatIsMissingOrExpiredIsLeftOutAndSaid) {

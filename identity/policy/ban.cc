@@ -118,7 +118,11 @@ const Ban *BanSet::FindId(const SpiffeId &id, absl::Time now) const {
 }
 
 const Ban *BanSet::Find(const SpiffeId &id, absl::string_view serial, absl::Time now) const {
-  if (const Ban *ban = FindId(id, now)) return ban;
+  const Ban *ban = FindId(id, now);
+  return ban != nullptr ? ban : FindSerial(serial, now);
+}
+
+const Ban *BanSet::FindSerial(absl::string_view serial, absl::Time now) const {
   return bans_.empty() ? nullptr : Exact(absl::StrCat(kSerialPrefix, serial), now);
 }
 

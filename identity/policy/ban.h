@@ -75,8 +75,9 @@ class BanSet {
   // or of the SVID that it shows. Wildcards are for workloads: agents must stay
   // to hear of the ban.
   const Ban *FindAgent(const SpiffeId &agent, absl::string_view serial, absl::Time now) const;
-  // The ban of the ID alone, of one not yet issued anything.
+  // The ban of the ID alone, of one not yet issued anything; of the one SVID alone.
   const Ban *FindId(const SpiffeId &id, absl::Time now) const;
+  const Ban *FindSerial(absl::string_view serial, absl::Time now) const;
   // Of exactly this subject.
   const Ban *FindSubject(const BanSubject &subject, absl::Time now) const;
 

@@ -60,6 +60,8 @@ TEST(BanSet, FindsBySerial) {
   EXPECT_NE(bans.Find(Id("spiffe://td/a"), "0a1b", kNow), nullptr);
   EXPECT_EQ(bans.Find(Id("spiffe://td/a"), "0a1c", kNow), nullptr);
   EXPECT_EQ(bans.FindId(Id("spiffe://td/a"), kNow), nullptr);
+  EXPECT_NE(bans.FindSerial("0a1b", kNow), nullptr);
+  EXPECT_EQ(bans.FindSerial("0b", kNow), nullptr);
 }
 
 TEST(BanSet, ABannedAgentsOwnIdIsBanned) {
