@@ -118,9 +118,21 @@ absl::Status AuthorityLink::AttestAndStay() {
   return Stay();
 }
 
-bool AuthorityLink::HasValidIdentity() const {
-  absl::MutexLock lock(&mutex_);
-  return node_.has_value() && VerifySvid(node_->svid.chain(), node_->bundles, clock_.Now()).ok();
+bool AuthorityLink::IsValid(const std::optional<NodeIdentity>& node) const {
+  return node.has_value() && VerifySvid(node->svid.chain(), node->bundles, clock_.Now()).ok();
+}
+
+bool AuthorityLink::HasValidIdentity() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (IsValid(node_)) return true;
+    if (!node_.has_value() || clock_.Now() >= node_->svid.not_before() || !IsValid(previous_)) return false;
+    Log(LogLevel::kWarning, "the node SVID is not valid yet, as after a clock that was ahead: the one before is used",
+        {{"expires", UtcTime(previous_->svid.not_after())}});
+    std::swap(node_, previous_);
+  }
+  Keep();
+  return true;
 }
 
 absl::Status AuthorityLink::Attest() {
@@ -159,7 +171,7 @@ absl::Status AuthorityLink::Adopt(const PrivateKey& key, Grant grant) {
   }
   {
     absl::MutexLock lock(&mutex_);
-    node_ = NodeIdentity{*std::move(svid), std::move(grant.bundles), clock_.Now()};
+    previous_ = std::exchange(node_, NodeIdentity{*std::move(svid), std::move(grant.bundles), clock_.Now()});
     renew_now_ = false;
   }
   Keep();

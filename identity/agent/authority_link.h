@@ -29,7 +29,8 @@ namespace lanyard {
 // One thread decides; one more a connection reads its stream. A renewed node SVID is used by a new connection, which
 // is made and read from before the old one is dropped. Without a valid identity it attests; with one it does so only
 // when the authority does not know the node any more, or is not known itself. The wall clock may jump: waits between
-// tries do not hang on it, and a node SVID obtained later than now is renewed. Borrows clock and random.
+// tries do not hang on it, a node SVID obtained later than now is renewed, and until that is possible the one before
+// is used. Borrows clock and random.
 class AuthorityLink {
  public:
   struct Options {
@@ -89,7 +90,9 @@ class AuthorityLink {
   absl::Status Adopt(const PrivateKey& key, Grant grant);
   void Learn(const BundleSet& bundles);
   void Keep();
-  bool HasValidIdentity() const;
+  // Of node_, or of the one before, which then is node_ again.
+  bool HasValidIdentity();
+  bool IsValid(const std::optional<NodeIdentity>& node) const;
   absl::Time DueTime() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   bool IsDue() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void WaitBeforeRetry(const absl::Status& why);
@@ -111,6 +114,7 @@ class AuthorityLink {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool renew_now_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<NodeIdentity> node_ ABSL_GUARDED_BY(mutex_);
+  std::optional<NodeIdentity> previous_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<AuthorityClient> client_ ABSL_GUARDED_BY(mutex_);
   absl::Time since_ ABSL_GUARDED_BY(mutex_);         // connected, or not
   std::string last_error_ ABSL_GUARDED_BY(mutex_);   // of the last try, while not connected

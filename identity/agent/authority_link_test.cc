@@ -192,6 +192,24 @@ TEST_F(AuthorityLinkTest, ANodeSvidObtainedWhileTheClocksWereAheadIsReplaced) {
   EXPECT_EQ(authority_.attested(), 0);
 }
 
+TEST_F(AuthorityLinkTest, ANodeSvidObtainedWhileTheClocksWereAheadGivesWayToTheOneBefore) {
+  authority_.SetLifetimes(absl::Hours(1), absl::Hours(1));
+  Start(Node(absl::Hours(1)));
+  ASSERT_TRUE(WaitUntil([this] { return connected_ == 1; }));
+  authoritys_clock_.ShiftBy(absl::Minutes(40));
+  clock_.ShiftBy(absl::Minutes(40));
+  ASSERT_TRUE(WaitUntil([this] { return connected_ == 2; }));
+  authority_.SetAway(true);  // so that it cannot be renewed over the connection that is there
+  ASSERT_TRUE(WaitUntil([this] { return link_->client() == nullptr; }));
+  authoritys_clock_.ShiftBy(absl::ZeroDuration());
+  clock_.ShiftBy(absl::ZeroDuration());
+  authority_.SetAway(false);
+  ASSERT_TRUE(WaitUntil([this] { return connected_ == 3; })) << "there is no token for another attestation";
+  EXPECT_EQ(authority_.attested(), 0);
+  absl::MutexLock lock(&mutex_);
+  EXPECT_LE(kept_.back().svid.not_before(), SystemClock().Now());
+}
+
 TEST_F(AuthorityLinkTest, SurvivesTheAuthorityGoingAwayAndComingBack) {
   Start(Node(absl::Hours(1)));
   ASSERT_TRUE(WaitUntil([this] { return connected_ == 1; }));

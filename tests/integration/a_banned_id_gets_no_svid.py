@@ -11,7 +11,7 @@ def test(scope):
     check.assertIsNone(banned["expires_at"])
 
     # Its renewals stop, and with the SVID it has it ends; the other goes on.
-    waiting.until(lambda: "leaked key" in mesh.authority.log(), lambda: "the authority refuses nothing")
+    waiting.until(lambda: "refused an X.509-SVID" in mesh.authority.log(), lambda: "the authority refuses nothing")
     waiting.until(lambda: mesh.fetch(mesh.client, mesh.client.uid).returncode != 0,
                   lambda: "the banned workload still has an SVID")
     refused = [line for line in mesh.authority.log().splitlines() if "refused an X.509-SVID" in line]
