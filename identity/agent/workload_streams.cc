@@ -164,7 +164,7 @@ void WorkloadStreams::Begin(uint64_t id, Stream stream) {
   Recognize(id, added->second);
 }
 
-void WorkloadStreams::Recognize(uint64_t id, Stream& stream) {
+bool WorkloadStreams::Recognize(uint64_t id, Stream& stream) {
   stream.recognizing = true;
   stream.deadline = absl::InfiniteDuration();
   const bool submitted = recognition_->Submit(
@@ -176,12 +176,13 @@ void WorkloadStreams::Recognize(uint64_t id, Stream& stream) {
         }
         watch_->Wake();
       });
-  if (submitted) return;
+  if (submitted) return true;
   {
     absl::MutexLock lock(&mutex_);
     ++stats_.refused_limit;
   }
   End(id, absl::UnavailableError("too many callers at once; try again"));
+  return false;
 }
 
 void WorkloadStreams::AnswerAll() {
@@ -203,16 +204,17 @@ void WorkloadStreams::AnswerAll() {
 void WorkloadStreams::Answer(uint64_t id, Stream& stream) {
   // An entry that asks for the caller's hash came after the caller did. That holds back the first answer only.
   const bool answered = stream.sent.has_value() || stream.sent_mesh.has_value();
+  const bool lacks_hash = wants_sha256_ && !stream.hashed && WantsSha256(*current_, *stream.selectors);
+  if (!stream.recognizing && lacks_hash && !Recognize(id, stream)) return;
   if (stream.recognizing && !answered) return;
-  if (!stream.recognizing && wants_sha256_ && !stream.hashed && WantsSha256(*current_, *stream.selectors)) {
-    return Recognize(id, stream);
-  }
   if (stream.kind == Kind::kMesh) return AnswerMesh(id, stream);
   absl::StatusOr<WorkloadAnswer> answer = AnswerFor(*current_, *stream.selectors, clock_.Now());
+  if (!answer.ok() && stream.recognizing) return;  // what it has may be its own by the hash
   if (!answer.ok()) return End(id, answer.status());
   const bool has_something = stream.kind == Kind::kBundles || !answer->identities.empty();
   const bool worth_waiting = stream.kind == Kind::kSvids && !answer->complete && !stream.sent.has_value();
   if (has_something && !worth_waiting) return Deliver(stream, *std::move(answer));
+  if (stream.recognizing) return;
 
   const absl::Duration now = clock_.Monotonic();
   if (stream.deadline == absl::InfiniteDuration()) stream.deadline = now + options_.answer_timeout;
@@ -223,6 +225,7 @@ void WorkloadStreams::Answer(uint64_t id, Stream& stream) {
 
 void WorkloadStreams::AnswerMesh(uint64_t id, Stream& stream) {
   const absl::StatusOr<std::vector<SpiffeId>> ids = IdsFor(*current_, *stream.selectors);
+  if (!ids.ok() && stream.recognizing) return;
   if (!ids.ok() && !stream.sent_mesh.has_value()) return End(id, ids.status());
   if (current_->mesh == nullptr) {
     return End(id, absl::UnavailableError("nothing is known of policies, routes and bans yet; try again"));

@@ -100,7 +100,8 @@ class WorkloadStreams {
   void Run();
   void TakeInbox();
   void Begin(uint64_t id, Stream stream);
-  void Recognize(uint64_t id, Stream& stream);
+  // False: it was ended, as too many wait.
+  bool Recognize(uint64_t id, Stream& stream);
   void AnswerAll();
   void Answer(uint64_t id, Stream& stream);
   void AnswerMesh(uint64_t id, Stream& stream);
