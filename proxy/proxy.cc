@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
+#include "identity/base/bell.h"
 #include "identity/base/logging.h"
 #include "proxy/close_reason_names.h"
 #include "proxy/config_reload.h"
@@ -168,6 +169,7 @@ struct Proxy::State {
 
   absl::Mutex latch;
   int busy_workers ABSL_GUARDED_BY(latch) = 0;
+  Bell worker_done;
   bool drain_begun ABSL_GUARDED_BY(latch) = false;
 };
 
@@ -418,6 +420,7 @@ void Proxy::State::BeginDrain() {
     worker->worker().Drain([this] {
       absl::MutexLock idle(&latch);
       --busy_workers;
+      worker_done.Ring();
     });
   }
 }
@@ -487,7 +490,7 @@ bool Proxy::Drain() {
     absl::MutexLock lock(&state->latch);
     state->latch.Await(absl::Condition(&state->drain_begun));
     const auto done = [state]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state->latch) { return state->busy_workers == 0; };
-    idle = state->latch.AwaitWithTimeout(absl::Condition(&done), state->settings.drain_deadline);
+    idle = state->worker_done.AwaitFor(state->latch, state->settings.drain_deadline, done);
   }
   StopAll(state->workers);
   Log(LogLevel::kInfo, "drained", {{"all_connections_finished", idle}});

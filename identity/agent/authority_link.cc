@@ -58,6 +58,7 @@ void AuthorityLink::Stop() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
+    changed_.Ring();
     client = client_;
   }
   if (client != nullptr) client->Cancel();
@@ -264,16 +265,18 @@ absl::StatusOr<std::unique_ptr<AuthorityLink::Connection>> AuthorityLink::Connec
       Deliver(borrowed->number, std::move(state));
       absl::MutexLock lock(&mutex_);
       borrowed->has_state = true;
+      changed_.Ring();
     });
     absl::MutexLock lock(&mutex_);
     borrowed->ended = true;
     borrowed->why = why.ok() ? absl::UnavailableError("the authority ended the stream") : why;
+    changed_.Ring();
   });
   bool works = false;
   {
     absl::MutexLock lock(&mutex_);
     const auto decided = [&] { return borrowed->has_state || borrowed->ended || stopping_; };
-    mutex_.AwaitWithTimeout(absl::Condition(&decided), kFirstStateTimeout);
+    changed_.AwaitFor(mutex_, kFirstStateTimeout, decided);
     works = borrowed->has_state && !borrowed->ended && !stopping_;
   }
   if (works) return connection;
@@ -325,7 +328,7 @@ bool AuthorityLink::WaitUntilDue(const Connection& connection, absl::Duration re
     const absl::Duration until_due = IsDue() || stale ? absl::ZeroDuration() : DueTime() - clock_.Now();
     const absl::Duration wait = std::max(until_due, retry_at - clock_.Monotonic());
     if (wait <= absl::ZeroDuration()) return true;
-    mutex_.AwaitWithTimeout(absl::Condition(&over), std::clamp(wait, absl::Milliseconds(1), kLongestWait));
+    changed_.AwaitFor(mutex_, std::clamp(wait, absl::Milliseconds(1), kLongestWait), over);
   }
   return false;
 }
@@ -358,7 +361,7 @@ void AuthorityLink::WaitBeforeRetry(const absl::Status& why) {
       {{"error", why}, {"code", absl::StatusCodeToString(why.code())}, {"retry_in", absl::FormatDuration(wait)}});
   absl::MutexLock lock(&mutex_);
   last_error_ = std::string(why.message());
-  mutex_.AwaitWithTimeout(absl::Condition(&stopping_), wait);
+  changed_.AwaitFor(mutex_, wait, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
 }
 
 }  // namespace lanyard

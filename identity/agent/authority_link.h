@@ -20,6 +20,7 @@
 #include "identity/agent/node_identity.h"
 #include "identity/agent/node_status.h"
 #include "identity/base/backoff.h"
+#include "identity/base/bell.h"
 #include "identity/base/clock.h"
 #include "identity/base/random.h"
 #include "identity/spiffe/private_key.h"
@@ -111,6 +112,7 @@ class AuthorityLink {
   absl::Mutex keep_mutex_;             // taken before mutex_
 
   mutable absl::Mutex mutex_;
+  mutable Bell changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool renew_now_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<NodeIdentity> node_ ABSL_GUARDED_BY(mutex_);

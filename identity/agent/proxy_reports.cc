@@ -14,6 +14,7 @@ ProxyReports::~ProxyReports() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
+    changed_.Ring();
   }
   thread_.join();
 }
@@ -62,6 +63,7 @@ void ProxyReports::LeaveOut(size_t reports) {
 void ProxyReports::Connected() {
   absl::MutexLock lock(&mutex_);
   ++connections_;
+  changed_.Ring();
   if (!reports_.empty()) ++changes_;
 }
 
@@ -89,7 +91,7 @@ void ProxyReports::Run() {
   };
   for (;;) {
     mutex_.Await(absl::Condition(&news));
-    mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.gather);
+    changed_.AwaitFor(mutex_, options_.gather, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
     if (stopping_) return;
     const std::vector<std::string> all = TakeAll();
     const uint64_t sending = changes_;
@@ -102,7 +104,7 @@ void ProxyReports::Run() {
       continue;
     }
     Log(LogLevel::kDebug, "proxies not reported to the authority", {{"error", status}});
-    mutex_.AwaitWithTimeout(absl::Condition(&connected), options_.retry);
+    changed_.AwaitFor(mutex_, options_.retry, connected);
   }
 }
 

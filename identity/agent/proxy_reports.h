@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "identity/base/bell.h"
 
 namespace lanyard {
 
@@ -48,6 +49,7 @@ class ProxyReports {
 
   const Options options_;
   mutable absl::Mutex mutex_;
+  Bell changed_;
   std::map<uint64_t, std::string> reports_ ABSL_GUARDED_BY(mutex_);
   uint64_t streams_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;

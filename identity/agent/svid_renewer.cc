@@ -41,11 +41,13 @@ SvidRenewer::~SvidRenewer() {
 void SvidRenewer::Wake() {
   absl::MutexLock lock(&mutex_);
   woken_ = true;
+  changed_.Ring();
 }
 
 void SvidRenewer::Stop() {
   absl::MutexLock lock(&mutex_);
   stopping_ = true;
+  changed_.Ring();
 }
 
 void SvidRenewer::Run() {
@@ -69,7 +71,7 @@ void SvidRenewer::WaitForWork() {
   if (view != nullptr && view->version != kept_version_) wait = std::min(wait, kKeepInterval);
   absl::MutexLock lock(&mutex_);
   const auto something = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || woken_; };
-  mutex_.AwaitWithTimeout(absl::Condition(&something), std::max(wait, absl::ZeroDuration()));
+  changed_.AwaitFor(mutex_, wait, something);
 }
 
 void SvidRenewer::RenewDue() {

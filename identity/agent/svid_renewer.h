@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "identity/agent/authority_client.h"
 #include "identity/agent/svid_cache.h"
+#include "identity/base/bell.h"
 #include "identity/base/clock.h"
 
 namespace lanyard {
@@ -63,6 +64,7 @@ class SvidRenewer {
   absl::Duration kept_at_ = -absl::InfiniteDuration();
 
   absl::Mutex mutex_;
+  Bell changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
+#include "identity/base/bell.h"
 #include "identity/base/random.h"
 #include "identity/workload/endpoint_address.h"
 #include "identity/workload/workload_client.h"
@@ -35,6 +36,7 @@ struct WorkloadWatch::State {
   const Callbacks callbacks;
   Backoff backoff;                                                 // the watch's thread only
   absl::Mutex mutex;
+  Bell changed;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   std::unique_ptr<WorkloadStream> stream ABSL_GUARDED_BY(mutex);   // replaced by the watch's thread only
   std::thread thread;
@@ -63,7 +65,7 @@ absl::Status WorkloadWatch::State::ReadStream(WorkloadStream& current) {
 
 bool WorkloadWatch::State::Wait(absl::Duration wait) {
   absl::MutexLock lock(&mutex);
-  return !mutex.AwaitWithTimeout(absl::Condition(&stopping), wait);
+  return !changed.AwaitFor(mutex, wait, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return stopping; });
 }
 
 void WorkloadWatch::State::Run() {
@@ -89,6 +91,7 @@ WorkloadWatch::~WorkloadWatch() {
   {
     absl::MutexLock lock(&state_->mutex);
     state_->stopping = true;
+    state_->changed.Ring();
     if (state_->stream != nullptr) state_->stream->Cancel();
   }
   state_->thread.join();
