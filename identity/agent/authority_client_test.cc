@@ -14,6 +14,7 @@
 #include "absl/synchronization/notification.h"
 #include "identity/agent/fake_authority.h"
 #include "identity/agent/fake_authority_service.h"
+#include "identity/agent/node_mesh_proto.h"
 #include "identity/base/clock.h"
 #include "identity/spiffe/csr.h"
 #include "identity/spiffe/verify.h"
@@ -127,7 +128,8 @@ NodeMesh SomeMesh() {
   const std::vector<PeerPattern> workloads = {*PeerPattern::Parse("spiffe://example.org/*")};
   return {.version = 5,
           .rules = {{"p", workloads, policy.SerializeAsString()}, {"r", workloads, routes.SerializeAsString()}},
-          .bans = bans.SerializeAsString()};
+          .bans = bans.SerializeAsString(),
+          .ban_set = ReadBans(bans.SerializeAsString())};
 }
 
 TEST_P(AuthorityClientContract, WatchesWhatTheMeshKnows) {
