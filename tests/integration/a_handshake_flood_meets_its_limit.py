@@ -37,7 +37,8 @@ def test(scope):
             return not refused
         waiting.until(all_refused, "handshakes beyond the limit are not refused")
         proxy.wait_for_closed(direction="inbound", close_reason="limit_handshakes", count=BEYOND)
-        check.assertEqual(proxy.metric("lanyard_proxy_limit_reached_total", limit="max_handshakes"), BEYOND)
+        # A link that the other proxy makes ahead of need may be among those refused.
+        check.assertGreaterEqual(proxy.metric("lanyard_proxy_limit_reached_total", limit="max_handshakes"), BEYOND)
         check.assertEqual(proxy.metric("lanyard_proxy_handshakes_in_flight"), LIMIT)
         check.assertFalse(any(has_ended(connection) for connection in held), "those within the limit were ended too")
         is_served()
