@@ -70,6 +70,17 @@ class AuthorityLinkTest : public testing::Test {
     return {authority_.Mint("spiffe://example.org/lanyard/agent/n1", lifetime), authority_.bundles(),
             SystemClock().Now()};
   }
+  void ShiftBothClocks(absl::Duration by) {
+    authoritys_clock_.ShiftBy(by);
+    clock_.ShiftBy(by);
+  }
+  void RenewWhileTheClocksAreAhead() {
+    authority_.SetLifetimes(absl::Hours(1), absl::Hours(1));
+    Start(Node(absl::Hours(1)));
+    ASSERT_TRUE(WaitUntil([this] { return connected_ == 1; }));
+    ShiftBothClocks(absl::Minutes(40));
+    ASSERT_TRUE(WaitUntil([this] { return connected_ == 2; }));
+  }
   bool WaitUntil(const std::function<bool()>& condition) {
     absl::MutexLock lock(&mutex_);
     const absl::Time deadline = SystemClock().Now() + kLong;
@@ -178,30 +189,18 @@ TEST_F(AuthorityLinkTest, AFailureWhileTheClockWasAheadDoesNotPutOffTheNextTry) 
 }
 
 TEST_F(AuthorityLinkTest, ANodeSvidObtainedWhileTheClocksWereAheadIsReplaced) {
-  authority_.SetLifetimes(absl::Hours(1), absl::Hours(1));
-  Start(Node(absl::Hours(1)));
-  ASSERT_TRUE(WaitUntil([this] { return connected_ == 1; }));
-  authoritys_clock_.ShiftBy(absl::Minutes(40));
-  clock_.ShiftBy(absl::Minutes(40));
-  ASSERT_TRUE(WaitUntil([this] { return connected_ == 2; }));
-  authoritys_clock_.ShiftBy(absl::ZeroDuration());
-  clock_.ShiftBy(absl::ZeroDuration());
+  ASSERT_NO_FATAL_FAILURE(RenewWhileTheClocksAreAhead());
+  ShiftBothClocks(absl::ZeroDuration());
   ASSERT_TRUE(WaitUntil([this] { return connected_ == 3; })) << "that one is not valid for 40 minutes";
   EXPECT_TRUE(WaitUntil([this] { return kept_.back().svid.not_before() <= SystemClock().Now(); }));
   EXPECT_EQ(authority_.attested(), 0);
 }
 
 TEST_F(AuthorityLinkTest, ANodeSvidObtainedWhileTheClocksWereAheadGivesWayToTheOneBefore) {
-  authority_.SetLifetimes(absl::Hours(1), absl::Hours(1));
-  Start(Node(absl::Hours(1)));
-  ASSERT_TRUE(WaitUntil([this] { return connected_ == 1; }));
-  authoritys_clock_.ShiftBy(absl::Minutes(40));
-  clock_.ShiftBy(absl::Minutes(40));
-  ASSERT_TRUE(WaitUntil([this] { return connected_ == 2; }));
+  ASSERT_NO_FATAL_FAILURE(RenewWhileTheClocksAreAhead());
   authority_.SetAway(true);  // so that it cannot be renewed over the connection that is there
   ASSERT_TRUE(WaitUntil([this] { return link_->client() == nullptr; }));
-  authoritys_clock_.ShiftBy(absl::ZeroDuration());
-  clock_.ShiftBy(absl::ZeroDuration());
+  ShiftBothClocks(absl::ZeroDuration());
   authority_.SetAway(false);
   ASSERT_TRUE(WaitUntil([this] { return connected_ == 3; })) << "there is no token for another attestation";
   EXPECT_EQ(authority_.attested(), 0);

@@ -53,6 +53,16 @@ class ServerConnectionTest : public testing::Test {
     EXPECT_EQ(connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
     return socket;
   }
+  // A call whose second answer never comes: returns when the connection is closed.
+  static void HoldUntilClosed(const ChannelClient& client) {
+    const auto stub = SpiffeWorkloadAPI::NewStub(client.channel());
+    grpc::ClientContext call;
+    const auto held = stub->FetchX509SVID(&call, {});
+    X509SVIDResponse message;
+    EXPECT_TRUE(held->Read(&message));
+    EXPECT_FALSE(held->Read(&message));
+    EXPECT_EQ(held->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  }
   // Reads until the server closes; false if it does not in time.
   static bool ClosedByServer(const Descriptor& socket) {
     pollfd poll_for = {socket.get(), POLLIN, 0};
@@ -106,13 +116,7 @@ TEST_F(ServerConnectionTest, AnSvidThatExpiresEndsItsConnection) {
   const auto lasting = Dial(Context("spiffe://example.org/lasting"));
   const auto brief = Dial(Context("spiffe://example.org/brief", {.not_after = SystemClock().Now() + absl::Seconds(2)}));
   ASSERT_TRUE(lasting.ok() && brief.ok()) << brief.status();
-  const auto stub = SpiffeWorkloadAPI::NewStub((*brief)->channel());
-  grpc::ClientContext call;
-  const auto held = stub->FetchX509SVID(&call, {});
-  X509SVIDResponse message;
-  ASSERT_TRUE(held->Read(&message));
-  EXPECT_FALSE(held->Read(&message));   // returns when the connection is closed
-  EXPECT_EQ(held->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  HoldUntilClosed(**brief);
   service_.Release();
   ASSERT_TRUE(service_.AwaitStreamsEnded(1));
   EXPECT_EQ(service_.who_at_end(), "nobody");
@@ -126,13 +130,7 @@ TEST_F(ServerConnectionTest, AnAnonymousClientHasItsTimeAndNoMore) {
       Dial(*TlsContext::CreateAnonymousClient(root_.Bundles(), std::make_shared<VerifyCache>(), SystemClock(),
                                               {.alpn = {"h2"}, .alpn_required = true}));
   ASSERT_TRUE(lasting.ok() && anonymous.ok()) << anonymous.status();
-  const auto stub = SpiffeWorkloadAPI::NewStub((*anonymous)->channel());
-  grpc::ClientContext call;
-  const auto held = stub->FetchX509SVID(&call, {});
-  X509SVIDResponse message;
-  ASSERT_TRUE(held->Read(&message));
-  EXPECT_FALSE(held->Read(&message));   // returns when the connection is closed
-  EXPECT_EQ(held->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  HoldUntilClosed(**anonymous);
   EXPECT_EQ(server_->stats().ended_anonymous, 1u);
   EXPECT_TRUE(Echo((*lasting)->channel(), "x", nullptr).ok());
   service_.Release();
