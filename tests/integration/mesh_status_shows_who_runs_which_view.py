@@ -12,10 +12,12 @@ def test(scope):
 
     def all_run_the_newest():
         status, by_id = proxies()
-        return len(by_id) == 2 and all(proxy["view_version"] == status["view_version"] for proxy in by_id.values())
+        # A proxy may run its view a moment before it has its first SVID, or says so.
+        newest = status["view_version"]
+        return set(by_id) == {CLIENT_ID, SERVER_ID} and all(
+            proxy["view_version"] == newest for proxy in by_id.values())
     waiting.until(all_run_the_newest, lambda: f"`lanyard mesh status` says {mesh.cli('mesh', 'status')}")
     before, by_id = proxies()
-    check.assertEqual(set(by_id), {CLIENT_ID, SERVER_ID})
     check.assertTrue(by_id[SERVER_ID]["agent"].endswith("/server"))
 
     mesh.cli("ban", "spiffe://example.org/nobody")
