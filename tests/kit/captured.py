@@ -7,16 +7,19 @@ import pathlib
 import socket
 
 from kit import namespaces, processes, sockets, waiting
+from kit.binaries import PATIENCE
 from kit.scope import check
 
 PROXY_UID, OTHER_UID = 21001, 21003
 NEAR = ("10.78.0.1", "fd78::1")
 FAR = ("10.78.0.2", "fd78::2")
+# For an answer; and until none is taken for silence.
+ANSWER_S, SILENCE_S = 30 * PATIENCE, 2
 _IP_TRANSPARENT, _IPV6_TRANSPARENT = 19, 75
 
 _CONNECT = """import socket, sys
 try:
-    with socket.create_connection((sys.argv[1], int(sys.argv[2])), 2) as connection:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])) as connection:
         print(connection.recv(100).decode())
 except TimeoutError:
     print("silence")
@@ -46,9 +49,9 @@ class Captured:
                     server.listener.setsockopt(socket.SOL_IP, _IP_TRANSPARENT, 1)
                     server.listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_TRANSPARENT, 1)
 
-    def hear(self, address, port, namespace=None, uid=OTHER_UID, cgroup=None, gid=None):
+    def hear(self, address, port, namespace=None, uid=OTHER_UID, cgroup=None, gid=None, wait_s=ANSWER_S):
         """Who answers a connection that `uid` makes, in `cgroup` (a path; then as root)."""
-        command = ["/usr/bin/python3", "-c", _CONNECT, address, port]
+        command = ["/usr/bin/python3", "-c", _CONNECT, address, port, wait_s]
         if cgroup:
             command, uid = in_cgroup(cgroup, command), None
         if gid is not None:
@@ -66,7 +69,9 @@ class Captured:
 
     def expect(self, table, **options):
         for (address, port, namespace, uid), who in table.items():
-            check.assertEqual(self.hear(address, port, namespace, uid, **options), who, f"{address}:{port} by {uid}")
+            wait_s = SILENCE_S if who == "silence" else ANSWER_S
+            check.assertEqual(self.hear(address, port, namespace, uid, wait_s=wait_s, **options), who,
+                              f"{address}:{port} by {uid}")
 
     def listen_in(self, cgroup, port):
         """A server of `near` in a cgroup."""

@@ -48,7 +48,7 @@ class Holdings:
     def __init__(self, *proxies):
         self._before = [(proxy, descriptors(proxy.process), pss_bytes(proxy.process)) for proxy in proxies]
 
-    def wait_until_given_back(self, memory_bytes=16 << 20, timeout_s=30):
+    def wait_until_given_back(self, memory_bytes=16 << 20, timeout_s=90):
         """No connection and no handshake, no descriptors but those of idle links, and no more than `memory_bytes` of
         memory more: the allocator keeps some of what was freed, and a sanitizer a multiple of it."""
         for proxy, descriptors_before, pss_before in self._before:

@@ -39,7 +39,8 @@ class Node:
         path.write_text(json.dumps(configuration, indent=1))
         self.agent = processes.Process(self.mesh.scope, f"{self.name}-agent",
                                        ["lanyard-agent", "run", "--config", path], self.namespace)
-        waiting.until(self.socket.exists, lambda: f"the agent made no socket:\n{self.agent.tail()}")
+        # Its socket is there before it has attested, and answers otherwise until then.
+        self.agent.wait_for_record(lambda record: record["message"] == "serving", "word from the authority")
 
     def start_proxy(self, configuration, wait=True, **options):
         kept = self.mesh.folder / f"{self.name}-proxy"
@@ -129,6 +130,18 @@ class Mesh:
         """Until its agent gives the proxy's user an SVID."""
         waiting.until(lambda: self.fetch(node, node.uid).returncode == 0,
                       lambda: f"the agent gives no SVID:\n{node.agent.tail()}")
+
+    def wait_until_in_force(self, *ids):
+        """Until the proxies of these identities, by default of both nodes, say that every worker has looked at its
+        connections by the registry's newest version."""
+        def proxies():
+            status = self.cli("mesh", "status")
+            return {proxy["spiffe_id"]: proxy["view_version"] >= status["view_version"] for proxy in status["proxies"]}
+
+        def current():
+            found = proxies()
+            return all(found.get(spiffe_id) for spiffe_id in ids or (CLIENT_ID, SERVER_ID))
+        waiting.until(current, lambda: f"not every proxy runs the newest view: {self.cli('mesh', 'status')}")
 
     def run_cli(self, *words, **options):
         """`lanyard`, told where the authority is."""

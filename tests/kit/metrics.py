@@ -2,13 +2,19 @@
 
 import re
 
-from kit import sockets
+from kit import sockets, waiting
 
 _SAMPLE_SUFFIXES = ("", "_bucket", "_sum", "_count")
 
 
 def read(port, namespace):
-    status, text = sockets.get(port, "/metrics", namespace)
+    """The page, once somebody listens there."""
+    def page():
+        try:
+            return sockets.get(port, "/metrics", namespace)
+        except ConnectionRefusedError:
+            return None
+    status, text = waiting.until(page, f"nobody listens at port {port}")
     assert status == 200, f"/metrics at port {port} answered {status}"
     return text
 

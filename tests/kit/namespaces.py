@@ -6,6 +6,8 @@ import itertools
 import os
 import subprocess
 
+from kit import waiting
+
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
@@ -58,3 +60,10 @@ def join(first, second, first_addresses, second_addresses):
             ip("-n", namespace.name, "address", "add", address, "dev", "eth0",
                *(["nodad"] if ":" in address else []))
         ip("-n", namespace.name, "link", "set", "eth0", "up")
+    for namespace in (first, second):  # what is sent before the link has come up is lost
+        waiting.until(lambda namespace=namespace: _is_up(namespace), "a link does not come up")
+
+
+def _is_up(namespace):
+    done = subprocess.run(["ip", "-n", namespace.name, "-o", "link", "show", "eth0"], capture_output=True, text=True)
+    return " state UP " in done.stdout

@@ -84,7 +84,7 @@ class Process:
                     continue  # a line that is being written
         return found
 
-    def wait_for_record(self, matches, what, timeout_s=15):
+    def wait_for_record(self, matches, what, timeout_s=waiting.TIMEOUT_S):
         """The first log record for which `matches` is true."""
         return waiting.until(lambda: next((record for record in self.records() if matches(record)), None),
                              lambda: f"{self.name} logged no {what}; its last lines:\n{self.tail()}", timeout_s)
@@ -95,11 +95,11 @@ class Process:
     def signal(self, number):
         self.popen.send_signal(number)
 
-    def wait(self, timeout_s=15):
+    def wait(self, timeout_s=waiting.TIMEOUT_S):
         """Its exit status."""
         return self.popen.wait(timeout_s * binaries.PATIENCE)
 
-    def stop(self, timeout_s=15):
+    def stop(self, timeout_s=waiting.TIMEOUT_S):
         """SIGTERM; its exit status."""
         if self.alive():
             self.signal(signal.SIGTERM)
@@ -116,7 +116,7 @@ class Process:
             pass
 
 
-def run(command, namespace=None, uid=None, environment=None, stdin="", timeout_s=30):
+def run(command, namespace=None, uid=None, environment=None, stdin="", timeout_s=waiting.TIMEOUT_S):
     """Runs to the end: a CompletedProcess with text output. A failure is the caller's to judge."""
     command = [str(part) for part in command]
     if command[0].startswith("lanyard"):

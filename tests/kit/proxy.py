@@ -2,7 +2,7 @@
 
 import json
 
-from kit import processes, sockets, waiting
+from kit import metrics, processes, sockets, waiting
 
 ADMIN_PORT = 15000
 
@@ -26,14 +26,18 @@ class Proxy:
     def get(self, path):
         return sockets.get(self.admin_port, path, self.namespace)
 
-    def is_ready(self):
+    def answer(self, path):
+        """As get(), and (0, "") while nobody listens at the admin address yet."""
         self.process.check_alive()
         try:
-            return self.get("/ready")[0] == 200
+            return self.get(path)
         except OSError:
-            return False
+            return 0, ""
 
-    def wait_until_ready(self, timeout_s=15):
+    def is_ready(self):
+        return self.answer("/ready")[0] == 200
+
+    def wait_until_ready(self, timeout_s=waiting.TIMEOUT_S):
         waiting.until(self.is_ready, lambda: f"{self.process.name} is not ready:\n{self.process.tail()}", timeout_s)
 
     def metric(self, name, **labels):
@@ -44,6 +48,37 @@ class Proxy:
                 return float(value)
         return 0.0
 
+    def wait_for_metric(self, value, name, **labels):
+        """Until the sample is exactly that. What a log says of a connection may be a moment ahead of what counts it."""
+        waiting.until(lambda: self.metric(name, **labels) == value, lambda: f"{self.process.name}: {name} {labels} is "
+                      f"{self.metric(name, **labels)} instead of {value}")
+
+    def views(self):
+        """(the newest view published, the newest that every worker has in force)"""
+        page = self.get("/metrics")[1]
+        return tuple(metrics.value(page, f"lanyard_proxy_{name}")
+                     for name in ("view_version", "view_acknowledged_version"))
+
+    def wait_until_in_force(self):
+        """Until every worker has looked at its connections by the newest view. /ready is true before."""
+        waiting.until(lambda: len(set(self.views())) == 1, lambda: f"{self.process.name}: a view is not taken up: "
+                      f"{self.views()}")
+
+    def change_configuration(self, **fields):
+        """Rewrites these fields of its file, and waits until every worker has them in force."""
+        def applied():
+            return self.metric("lanyard_proxy_config_reloads_total", result="applied")
+        before, whole = applied(), json.loads(self.config_path.read_text())
+        self.config_path.write_text(json.dumps({**whole, **fields}))
+        waiting.until(lambda: applied() > before, lambda: f"the file is not taken up:\n{self.process.tail()}")
+        self.wait_until_in_force()
+
+    def wait_until_links_are_gone(self):
+        """Until it has heard that the proxies it opened links to have ended. A call on a link whose end it has not
+        seen yet would fail."""
+        waiting.until(lambda: self.metric("lanyard_proxy_idle_links", side="opened") == 0,
+                      lambda: f"{self.process.name} keeps links to a proxy that has ended")
+
     def connections(self):
         return json.loads(self.get("/connections")[1])
 
@@ -52,7 +87,7 @@ class Proxy:
         return [record for record in self.process.records() if "close_reason" in record
                 and all(record.get(key) == value for key, value in fields.items())]
 
-    def wait_for_closed(self, timeout_s=15, count=1, **fields):
+    def wait_for_closed(self, timeout_s=waiting.TIMEOUT_S, count=1, **fields):
         """The last of at least `count` finished connections with these fields."""
         def enough():
             found = self.closed(**fields)

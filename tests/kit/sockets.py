@@ -8,7 +8,7 @@ import threading
 
 from kit.binaries import PATIENCE
 
-TIMEOUT_S = 20 * PATIENCE
+TIMEOUT_S = 45 * PATIENCE
 
 
 def connect(address, port, namespace=None, timeout_s=TIMEOUT_S, receive_buffer=None, source=None):

@@ -245,7 +245,7 @@ class Streams:
         command = [_PYTHON, "-B", pathlib.Path(__file__)]
         self.streams = streams
         self.server = processes.Process(mesh.scope, "streams-server", [*command, "serve"], mesh.server.namespace)
-        ports = self.server.wait_for_record(lambda record: "ports" in record, "ports", timeout_s=30)["ports"]
+        ports = self.server.wait_for_record(lambda record: "ports" in record, "ports")["ports"]
         self.client = processes.Process(
             mesh.scope, "streams-client", [*command, "call", address, json.dumps(ports), json.dumps(streams)],
             mesh.client.namespace)
@@ -257,7 +257,7 @@ class Streams:
             ended = [record for record in process.records() if "error" in record]
             assert not ended, f"{process.name}: streams have ended: {ended[:5]}"
 
-    def finish(self, timeout_s=60):
+    def finish(self, timeout_s=120):
         """Ends every stream: (records of the client's end, of the server's). The server stops sending first."""
         from kit import waiting
         self.server.signal(signal.SIGTERM)

@@ -2,7 +2,7 @@
 
 import datetime
 
-# Between the proxy's answer and our look at the clock.
+# Between a look at the clock and the proxy's answer, or the timer that would have ended it.
 _SLACK = datetime.timedelta(seconds=1)
 
 
@@ -16,9 +16,9 @@ class StreamWatch:
     def look(self):
         self.looks += 1
         for number, proxy in enumerate(self._proxies):
+            now = datetime.datetime.now(datetime.timezone.utc)  # before it is asked: we may be late with its answer
             streams = [record for record in proxy.connections()
                        if record["state"] == "relaying" and record["protocol"] == "lanyard/1"]
-            now = datetime.datetime.now(datetime.timezone.utc)
             self._open[number] = len(streams)
             for record in streams:
                 expiry = datetime.datetime.fromisoformat(record["peer_not_after"].replace("Z", "+00:00"))

@@ -32,5 +32,5 @@ def upgrade(scope, proxy, *words):
     return pid
 
 
-def wait_until_gone(pid, timeout_s=15):
+def wait_until_gone(pid, timeout_s=waiting.TIMEOUT_S):
     waiting.until(lambda: not alive(pid), f"process {pid} is still there", timeout_s)
