@@ -1,8 +1,6 @@
 """A ban closes the banned identity's open connections with its own reason, lets nobody of it in again, and leaves
 everybody else's alone; lifted, it lets in."""
 
-import json
-
 from kit import sockets, waiting
 from kit.mesh import CLIENT_ID, CLIENT_UID, SERVER_ID, SERVER_UID, SERVER_V4, TRUST_DOMAIN, Mesh
 from kit.proxy import Proxy
@@ -47,12 +45,9 @@ def test(scope):
         except (OSError, AssertionError):
             return False
 
-    def apply(bans):
-        whole = json.loads(proxy.config_path.read_text())
-        proxy.config_path.write_text(json.dumps({**whole, "bans": bans}))
     banned = [connect(9001) for _ in range(STREAMS)]
     spared = [connect(9002) for _ in range(STREAMS)]
-    apply([{"spiffe_id": CLIENT_ID, "reason": "a test"}])
+    proxy.change_configuration(bans=[{"spiffe_id": CLIENT_ID, "reason": "a test"}])
     record = proxy.wait_for_closed(count=STREAMS, peer_id=CLIENT_ID, close_reason="banned")
     check.assertIn("a test", record["detail"])
     for connection in banned:
@@ -64,7 +59,7 @@ def test(scope):
         exchange(connection)
     check.assertTrue(is_let_in(9002))
     check.assertEqual(proxy.closed(peer_id=OTHER_ID, close_reason="banned"), [])
-    apply([])
+    proxy.change_configuration(bans=[])
     waiting.until(lambda: is_let_in(9001), "a lifted ban goes on")
     for connection in spared:
         exchange(connection)

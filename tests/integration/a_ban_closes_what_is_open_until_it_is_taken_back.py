@@ -7,15 +7,9 @@ def test(scope):
     mesh = Mesh(scope)
     server = mesh.serve()
     mesh.apply_rules()
-
-    def proxies():
-        status = mesh.cli("mesh", "status")
-        return {proxy["spiffe_id"]: proxy["view_version"] >= status["view_version"] for proxy in status["proxies"]}
-
-    waiting.until(lambda: proxies() == {CLIENT_ID: True, SERVER_ID: True}, lambda: f"not current: {proxies()}")
     for subject in (CLIENT_ID, "spiffe://example.org/*", "agent:client"):
+        mesh.wait_until_in_force()
         connection = mesh.connect(server.port)
-        connection.settimeout(10)
         connection.sendall(b"x")
         check.assertEqual(connection.recv(1), b"x")
         mesh.cli("ban", subject, "--reason", "a test")

@@ -1,4 +1,4 @@
-from kit import processes
+from kit import processes, waiting
 from kit.mesh import CLIENT_ID, SERVER_ID, Mesh
 from kit.scope import check
 
@@ -16,9 +16,10 @@ def test(scope):
                          uid=mesh.client.uid)
     check.assertEqual(done.returncode, 1, done.stdout)
     check.assertIn(f"no identity for this process (uid {mesh.client.uid})", done.stderr)
-    check.assertFalse(mesh.client.proxy.is_ready())
+    waiting.until(lambda: mesh.client.proxy.answer("/ready")[0] == 503, "the proxy does not say that it waits")
     # The proxy waits for its first identity, and the caller with it: nothing is let past.
-    with mesh.connect(server.port, timeout_s=1) as connection:
+    with mesh.connect(server.port) as connection:
+        connection.settimeout(1)
         connection.sendall(b"hello")
         with check.assertRaises(TimeoutError):
             connection.recv(1)
@@ -26,5 +27,5 @@ def test(scope):
 
     # It was the entry that was missing.
     mesh.create_entry(CLIENT_ID, mesh.client)
-    mesh.client.proxy.wait_until_ready(timeout_s=40)
+    mesh.client.proxy.wait_until_ready()
     mesh.exchange(server.port)

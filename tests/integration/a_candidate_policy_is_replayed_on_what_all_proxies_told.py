@@ -5,7 +5,7 @@ from kit.mesh import CLIENT_ID, SERVER_ID, SERVER_V4, Mesh
 from kit.scope import check
 
 # Proxies look every ten seconds at what they observed, and agents gather for two.
-TOLD_S = 40
+TOLD_S = 120
 
 
 def test(scope):

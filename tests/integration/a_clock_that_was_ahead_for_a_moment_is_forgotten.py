@@ -6,7 +6,7 @@ from kit.shifted_clock import ShiftedClock
 # Past the time at which the authority hands over to another intermediate: half a day.
 JUMP_S = 13 * 3600
 # The authority looks at its clock every ten seconds at least.
-NOTICED_S = 30
+NOTICED_S = 90
 
 
 def test(scope):

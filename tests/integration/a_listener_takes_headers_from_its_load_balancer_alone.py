@@ -21,7 +21,7 @@ def test(scope):
     serving = Proxy(scope, "server-proxy", {"identity": from_files(server), "listeners": [{"name": "in", "inbound": {
         "address": f"{FAR}:{IN}", "destination": f"127.0.0.1:{APPLICATION}", "peers": [client.spiffe_id],
         "proxy_protocol": "V1",
-        "accept_proxy_protocol": {"from": [f"{FAR}/32"], "timeout": "1s"}}}]}, far)
+        "accept_proxy_protocol": {"from": [f"{FAR}/32"], "timeout": "5s"}}}]}, far)
     # Before the client's: HAProxy.
     calling = Proxy(scope, "client-proxy", {"identity": from_files(client), "listeners": [
         *({"name": f"by-{port}", "outbound": {"address": f"127.0.0.1:{port}", "destination": f"{FAR}:{balancer}",

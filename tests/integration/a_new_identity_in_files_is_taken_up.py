@@ -32,14 +32,16 @@ def test(scope):
                                        "peers": [live.spiffe_id]}}]}, namespace)
 
     def serial_in_use():
-        before = len(proxy.closed(direction="inbound"))
+        ended = dict(direction="inbound", close_reason="normal")
+        before = len(proxy.closed(**ended))
         sockets.exchange("127.0.0.1", 9001, namespace)
-        return proxy.wait_for_closed(direction="inbound", count=before + 1)["local_serial"]
+        return proxy.wait_for_closed(count=before + 1, **ended)["local_serial"]
 
     check.assertEqual(serial_in_use(), first.serial())
     # A key that does not belong to the certificate changes nothing.
     shutil.copyfile(second.key, f"{live.key}.new")
     os.rename(f"{live.key}.new", live.key)
+    waiting.until(lambda: proxy.metric("lanyard_proxy_identity_failures_total") > 0, "the wrong key is not noticed")
     check.assertEqual(serial_in_use(), first.serial())
     install(second)
     waiting.until(lambda: serial_in_use() == second.serial(), "the new SVID is not taken up")

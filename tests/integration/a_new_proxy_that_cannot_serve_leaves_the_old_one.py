@@ -37,7 +37,7 @@ def test(scope):
         other.write_text(json.dumps({**good, "workers": -1, "limit": {}}))
         fails("--config", str(other), says=["workers:", "limit:"])
         other.write_text(json.dumps({**good, "identity": {"workload_api": f"unix://{scope.folder}/nobody.sock"}}))
-        fails("--config", str(other), "--timeout", "2s", says=["not ready within 2s", "first identity"])
+        fails("--config", str(other), "--timeout", "6s", says=["not ready within 6s", "first identity"])
         sockets.Server(scope, sockets.echo, 9777, "127.0.0.1", pair.server.namespace)
         taken = {"name": "more", "inbound": {"address": "127.0.0.1:9777", "destination": "127.0.0.1:9100",
                                              "peers": [pair.client.svid.spiffe_id]}}

@@ -21,10 +21,10 @@ def test(scope):
 
     # Nobody has spoken of these workloads yet: nothing passes, and /ready says why.
     def waits():
-        status, body = mesh.server.proxy.get("/ready")
+        status, body = mesh.server.proxy.answer("/ready")
         return status == 503 and "captured connections are refused" in body
-    waiting.until(waits, lambda: f"/ready says {mesh.server.proxy.get('/ready')}")
-    waiting.until(lambda: mesh.client.proxy.get("/view")[0] == 200, "the client's proxy shows no view")
+    waiting.until(waits, lambda: f"/ready says {mesh.server.proxy.answer('/ready')}")
+    waiting.until(lambda: mesh.client.proxy.answer("/view")[0] == 200, "the client's proxy shows no view")
     check.assertTrue(sockets.is_refused(SERVER_V4, opened.port, mesh.client.namespace))
 
     pids = [node.proxy.process.pid for node in (mesh.server, mesh.client)]
@@ -33,6 +33,7 @@ def test(scope):
                [{"name": "client", "workloads": [CLIENT_ID], **mesh.client_rules()}])
     for node in (mesh.server, mesh.client):
         node.proxy.wait_until_ready()
+    mesh.wait_until_in_force()
     mesh.exchange(opened.port)
     check.assertTrue(sockets.is_refused(SERVER_V4, shut.port, mesh.client.namespace))
     line = mesh.server.proxy.wait_for_closed(direction="inbound", peer_id=CLIENT_ID, rule="server/client")
@@ -48,6 +49,7 @@ def test(scope):
         check.assertEqual(connection.recv(1), b"x")
         mesh.apply([{"name": "server", "workloads": [SERVER_ID], "rules": []}])
         check.assertTrue(has_ended(connection))
+    mesh.wait_until_in_force()
     check.assertTrue(sockets.is_refused(SERVER_V4, opened.port, mesh.client.namespace))
     check.assertEqual(pids, [node.proxy.process.pid for node in (mesh.server, mesh.client)])
     for node in (mesh.server, mesh.client):

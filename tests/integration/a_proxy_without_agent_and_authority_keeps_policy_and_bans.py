@@ -35,10 +35,12 @@ def test(scope):
     mesh.client.start_proxy({**mesh.client_rules(), "mesh": {"disabled": True}})
     mesh.client.capture()
     mesh.exchange(server.port)
+    mesh.wait_until_in_force(SERVER_ID)  # the ban too
 
     check.assertEqual(mesh.server.agent.stop(), 0)
     check.assertEqual(mesh.authority.stop(), 0)
     check.assertEqual(mesh.server.proxy.process.stop(), 0)
+    mesh.client.proxy.wait_until_links_are_gone()
     mesh.server.proxy.process.start()
     mesh.server.proxy.wait_until_ready()
     view = json.loads(mesh.server.proxy.get("/view")[1])

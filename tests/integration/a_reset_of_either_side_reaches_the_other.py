@@ -7,6 +7,8 @@ from kit.scope import check
 
 def test(scope):
     def wait_for_reset(connection):
+        sockets.receive_exactly(connection, 5)
+        heard.set()
         try:
             sockets.receive_all(connection)
             ends.append("end")
@@ -14,12 +16,12 @@ def test(scope):
             ends.append("reset")
         told.set()
 
-    ends, told = [], threading.Event()
+    ends, heard, told = [], threading.Event(), threading.Event()
     mesh = Mesh(scope)
     server = mesh.serve(wait_for_reset)
     connection = mesh.connect(server.port)
     connection.sendall(b"hello")
-    mesh.server.proxy.process.check_alive()
+    check.assertTrue(heard.wait(sockets.TIMEOUT_S), "the server does not hear its client")
     sockets.reset(connection)
     mesh.client.proxy.wait_for_closed(direction="outbound", close_reason="app_reset")
     check.assertTrue(told.wait(sockets.TIMEOUT_S), "the server never learned that its client is gone")

@@ -18,6 +18,7 @@ def test(scope):
 
     route(action="mutual_tls", peers=[SERVER_ID])
     mesh.client.proxy.wait_until_ready()
+    mesh.wait_until_in_force()
     mesh.exchange(server.port)
     mesh.client.proxy.wait_for_closed(direction="outbound", rule="client/server", peer_id=SERVER_ID)
 
@@ -26,6 +27,7 @@ def test(scope):
 
     # What answers must be whom the route names.
     route(action="mutual_tls", peers=[CLIENT_ID])
+    mesh.wait_until_in_force()
     check.assertTrue(sockets.is_refused(SERVER_V4, server.port, mesh.client.namespace))
     route(action="mutual_tls", peers=[SERVER_ID])
 

@@ -32,6 +32,7 @@ def test(scope):
                 for _ in range(3):
                     check.assertEqual(seen(v6), caller if preserve else own, f"{mode}, preserve {preserve}")
             mesh.server.proxy.process.stop()
+            mesh.client.proxy.wait_until_links_are_gone()
 
     # Whoever may not have others' addresses is told at the start.
     capture = {"outbound_address": ":15001", "inbound_address": ":15006", "preserve_source": True}

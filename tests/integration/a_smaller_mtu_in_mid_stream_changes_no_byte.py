@@ -3,8 +3,6 @@ from kit.flow import Flow
 from kit.holdings import Holdings
 from kit.pair import Pair
 
-SIZE = 32 << 20
-
 
 def set_mtu(pair, mtu):
     for side in (pair.client, pair.server):
@@ -15,7 +13,7 @@ def test(scope):
     pair = Pair(scope)
     pair.exchange()
     holdings = Holdings(*pair.proxies)
-    flow = Flow(scope, pair, SIZE)
+    flow = Flow(scope, pair)
     flow.wait_until_moved(1 << 20)
     set_mtu(pair, 576)
     flow.wait_until_moved(2 << 20)
@@ -24,5 +22,5 @@ def test(scope):
     set_mtu(pair, 1500)
     flow.finish()
     for proxy, direction in zip(pair.proxies, ("outbound", "inbound")):
-        proxy.wait_for_closed(direction=direction, bytes_sent=SIZE, bytes_received=SIZE)
+        proxy.wait_for_closed(direction=direction, bytes_sent=flow.sent, bytes_received=flow.sent)
     holdings.wait_until_given_back()

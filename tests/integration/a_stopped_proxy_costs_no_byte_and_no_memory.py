@@ -7,9 +7,8 @@ from kit.holdings import Holdings, resident_bytes
 from kit.pair import Pair
 from kit.scope import check
 
-SIZE = 48 << 20
 MOST_BUFFERED = 4 << 20
-TIMEOUT_S = 2 * PATIENCE
+TIMEOUT_S = 6 * PATIENCE
 
 
 def refuse_in_time(pair):
@@ -28,7 +27,7 @@ def test(scope):
     pair = Pair(scope, limits={"handshake_timeout": f"{TIMEOUT_S:g}s"})
     pair.exchange()
     holdings = Holdings(*pair.proxies)
-    flow = Flow(scope, pair, SIZE)
+    flow = Flow(scope, pair)
     try:
         for stopped, other in (pair.proxies, reversed(pair.proxies)):
             flow.wait_until_moved(2 << 20)

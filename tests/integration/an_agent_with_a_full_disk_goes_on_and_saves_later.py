@@ -8,7 +8,7 @@ KEPT = ("node.sealed", "workloads.sealed")
 
 def test(scope):
     disk = SmallDisk(scope, scope.folder / "client-agent")
-    mesh = Mesh(scope, lifetimes={"intermediate": "300s", "x509_svid": "6s", "node_svid": "16s", "backdate": "2s"})
+    mesh = Mesh(scope, lifetimes={"intermediate": "300s", "x509_svid": "12s", "node_svid": "24s", "backdate": "2s"})
     agent, server = mesh.client.agent, mesh.serve()
     mesh.exchange(server.port)
 
@@ -19,11 +19,11 @@ def test(scope):
         return {record["serial"] for record in agent.records() if record["message"] == "SVID handed out"}
 
     disk.fill()
-    before, serials = kept(), handed_out()
     error = agent.wait_for_record(lambda record: record["message"].startswith("workloads not kept for a restart"),
                                   "failure to write")
     check.assertIn("No space left on device", error["error"])
     check.assertIn(str(disk.folder), error["error"])
+    before, serials = kept(), handed_out()  # what was about to be kept when the disk was filled is kept by now
     waiting.until(lambda: len(handed_out() - serials) > 1, "no SVID is renewed while the disk is full")
     check.assertEqual(kept(), before, "what was kept is damaged")
     mesh.exchange(server.port)

@@ -31,4 +31,4 @@ def test(scope):
 
     # What was missing comes as soon as it may be had.
     mesh.cli("unban", banned)
-    waiting.until(lambda: fetch() == [banned, one], lambda: f"unbanned, uid {UID} has {fetch()}", timeout_s=40)
+    waiting.until(lambda: fetch() == [banned, one], lambda: f"unbanned, uid {UID} has {fetch()}")

@@ -13,7 +13,7 @@ def test(scope):
     node = mesh.client
 
     def run_check(*words, namespace=node.namespace):
-        done = processes.run(["lanyard", "capture", "check", "-o", "json", *words], namespace)
+        done = processes.run(["lanyard", "capture", "check", "-o", "json", "--timeout", "8s", *words], namespace)
         report = json.loads(done.stdout)
         problems = {finding["subject"]: finding for finding in report["findings"] if finding["level"] == "problem"}
         for finding in report["findings"]:

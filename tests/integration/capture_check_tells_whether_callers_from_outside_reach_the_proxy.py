@@ -34,8 +34,8 @@ class Machine:
 
     def probe(self, *words, before=()):
         """What `capture check` finds of connections from outside."""
-        done = processes.run([*before, binaries.path_of("lanyard"), "capture", "check", "-o", "json", *words],
-                             self.near)
+        done = processes.run([*before, binaries.path_of("lanyard"), "capture", "check", "-o", "json", "--timeout",
+                              "8s", *words], self.near)
         links = processes.run(["ip", "-o", "link", "show"], self.near).stdout
         check.assertNotIn("lanyard-probe", links, "an interface was left behind")
         return [finding for finding in json.loads(done.stdout)["findings"] if finding["subject"] == "inbound probe"]

@@ -18,7 +18,7 @@ while True:
 _ASK = """import socket, sys
 address = sys.argv[1]
 with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as question:
-    question.settimeout(5)
+    question.settimeout(30)
     question.connect((address, int(sys.argv[2])))
     try:
         try:

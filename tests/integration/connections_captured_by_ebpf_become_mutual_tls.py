@@ -33,6 +33,7 @@ def test(scope):
     mesh.server.proxy.process.kill()
     check.assertTrue(sockets.is_refused(SERVER_V4, server.port, mesh.client.namespace))
     check.assertEqual(server.accepted, 0)
+    mesh.client.proxy.wait_until_links_are_gone()
     mesh.server.proxy.process.start()
     mesh.server.proxy.wait_until_ready()
     mesh.exchange(server.port)

@@ -20,7 +20,7 @@ global
     ssl-default-server-options ssl-min-ver TLSv1.3
 defaults
     mode tcp
-    timeout connect 10s
+    timeout connect 60s
     timeout client 60s
     timeout server 60s
 listen peer
@@ -71,7 +71,7 @@ def nginx(scope, name, side, address, destination, dials):
 
 def transfer(pair, port, seed, errors):
     choices, sent, received = random.Random(seed), hashlib.sha256(), hashlib.sha256()
-    with sockets.connect("127.0.0.1", port, pair.client.namespace, timeout_s=30 * PATIENCE) as connection:
+    with sockets.connect("127.0.0.1", port, pair.client.namespace, timeout_s=60 * PATIENCE) as connection:
         def send():
             left = TOTAL_BYTES
             while left > 0:

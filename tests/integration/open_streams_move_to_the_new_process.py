@@ -111,8 +111,9 @@ def test(scope):
             upgrade.wait_until_gone(before, timeout_s=60)
             for transfer in transfers:
                 transfer.wait_for_more()
-            open_here = [record for record in proxy.connections() if record.get("protocol")]
-            check.assertEqual(len(open_here), streams)
+            def open_here(proxy=proxy):
+                return [record for record in proxy.connections() if record.get("protocol")]
+            waiting.until(lambda: len(open_here()) == streams, lambda: f"open: {open_here()}")
 
     for transfer in transfers:
         transfer.finish()

@@ -15,6 +15,7 @@ def test(scope):
         "identity": {"workload_api": f"unix://{mesh.server.socket}"},
         "listeners": [{"name": "in", "inbound": {"address": "0.0.0.0:9443", "destination": f"127.0.0.1:{server.port}",
                                                  "peers": [CLIENT_ID]}}]}, mesh.server.namespace, mesh.server.uid)
+    mesh.wait_for_agent(mesh.client)
     folder = scope.folder / "home" / "svid"
     folder.parent.mkdir()
     folder.parent.chmod(0o777)

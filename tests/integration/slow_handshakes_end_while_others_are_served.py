@@ -8,7 +8,7 @@ from kit.pair import IN_PORT, SERVER_V4, Pair
 from kit.scope import check
 
 EACH = 20
-TIMEOUT_S = 2 * PATIENCE
+TIMEOUT_S = 6 * PATIENCE
 
 
 def test(scope):
@@ -41,12 +41,12 @@ def test(scope):
         for kind in (silent, halfway, trickling):
             kind[:] = [connection for connection in kind if not has_ended(connection)]
         return not (silent or halfway or trickling)
-    waiting.until(all_ended, "slow handshakes do not end", timeout_s=20)
+    waiting.until(all_ended, "slow handshakes do not end")
     check.assertGreaterEqual(time.monotonic() - began, TIMEOUT_S, "they ended before handshake_timeout")
     check.assertLess(slowest[0], TIMEOUT_S, "others waited for the slow ones")
     pair.server.proxy.wait_for_closed(direction="inbound", close_reason="handshake_timeout", count=3 * EACH)
     ages = [record["duration_ms"] for record in pair.server.proxy.closed(close_reason="handshake_timeout")]
     check.assertGreaterEqual(min(ages), TIMEOUT_S * 900, ages)
-    check.assertEqual(pair.server.proxy.metric("lanyard_proxy_connections_closed_total", direction="inbound",
-                                               reason="handshake_timeout"), 3 * EACH)
+    pair.server.proxy.wait_for_metric(3 * EACH, "lanyard_proxy_connections_closed_total", direction="inbound",
+                                      reason="handshake_timeout")
     holdings.wait_until_given_back()

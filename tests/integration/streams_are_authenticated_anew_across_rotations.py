@@ -17,7 +17,7 @@ AT_LEAST = 4  # re-authentications a stream
 
 
 def test(scope):
-    mesh = Mesh(scope, lifetimes={"intermediate": "120s", "x509_svid": "8s", "node_svid": "30s", "backdate": "2s"})
+    mesh = Mesh(scope, lifetimes={"intermediate": "120s", "x509_svid": "12s", "node_svid": "40s", "backdate": "2s"})
     stop = threading.Event()
 
     def serve(connection):
@@ -81,7 +81,7 @@ def test(scope):
         often = len(serials) == len(streams) and all(len(each) > AT_LEAST for each in serials.values())
         return failures or often
     try:
-        waiting.until(renewed, lambda: f"serials seen: {serials}", timeout_s=90)
+        waiting.until(renewed, lambda: f"serials seen: {serials}", timeout_s=200)
     finally:
         stop.set()
         for thread in threads:
@@ -94,7 +94,9 @@ def test(scope):
     check.assertEqual(server.errors, [])
     for node in (mesh.client, mesh.server):
         node.proxy.wait_for_closed(count=len(streams), close_reason="normal")
-        check.assertEqual([record for record in node.proxy.closed() if record["close_reason"] != "normal"], [])
+        # A link made ahead of need may be given up in its handshake, when keys rotate: it has no peer, and no stream.
+        check.assertEqual([record for record in node.proxy.closed()
+                           if record["peer_id"] and record["close_reason"] != "normal"], [])
     total = sum(mesh.client.proxy.metric("lanyard_proxy_reauthentications_total", cause=cause)
                 for cause in ("own_rotation", "peer_asked", "expiry_near"))
     check.assertGreaterEqual(total, len(streams) * AT_LEAST)

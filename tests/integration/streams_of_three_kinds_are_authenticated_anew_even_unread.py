@@ -11,7 +11,7 @@ AT_LEAST = 4
 
 
 def test(scope):
-    mesh = Mesh(scope, lifetimes={"intermediate": "120s", "x509_svid": "8s", "node_svid": "30s", "backdate": "2s"})
+    mesh = Mesh(scope, lifetimes={"intermediate": "120s", "x509_svid": "12s", "node_svid": "40s", "backdate": "2s"})
     plan = mixed(12, stalled=2, stall_s=20)
     streams, watch = Streams(mesh, SERVER_V4, plan), StreamWatch(mesh)
 
@@ -21,7 +21,7 @@ def test(scope):
         return watch.open() == len(plan) and watch.least() >= AT_LEAST and watch.put_off() > 0
 
     waiting.until(renewed, lambda: f"{watch.open()} streams, authenticated anew {watch.least()} to {watch.most()} times, "
-                  f"{watch.put_off()} put off", timeout_s=90)
+                  f"{watch.put_off()} put off", timeout_s=200)
     check.assertEqual(watch.expired, [])
     ends = streams.finish()
     client, server = ends

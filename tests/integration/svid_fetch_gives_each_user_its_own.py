@@ -18,11 +18,12 @@ def test(scope):
     elsewhere, by_group = f"spiffe://{TRUST_DOMAIN}/elsewhere", f"spiffe://{TRUST_DOMAIN}/group"
     mesh.create_entry(one, mesh.client, ["unix:uid:3001"])
     mesh.create_entry(two, mesh.client, ["unix:uid:3002"])
-    mesh.create_entry(by_group, mesh.client, ["unix:uid:3002", "unix:gid:3002"])
     mesh.create_entry(elsewhere, mesh.server, ["unix:uid:3001"])  # another node's
     mesh.create_entry(f"spiffe://{TRUST_DOMAIN}/both", mesh.client, ["unix:uid:3001", "unix:gid:3002"])
+    # The last one: an agent that knows it knows the others.
+    mesh.create_entry(by_group, mesh.client, ["unix:uid:3002", "unix:gid:3002"])
     waiting.until(lambda: fetch(3002) == sorted([two, by_group]), lambda: f"uid 3002 has {fetch(3002)}")
-    check.assertEqual(fetch(3001), [one])
+    waiting.until(lambda: fetch(3001) == [one], lambda: f"uid 3001 has {fetch(3001)}")
     check.assertIn("no identity for this process (uid 3003)", fetch(3003))
 
     # An entry taken back is gone for the next who asks.

@@ -15,7 +15,8 @@ def test(scope):
     mesh = Mesh(scope, admin_ports={"agent": AGENT_ADMIN, "authority": AUTHORITY_ADMIN})
     server = mesh.serve()
     mesh.exchange(server.port)
-    mesh.client.proxy.wait_for_closed(direction="outbound", close_reason="normal")
+    waiting.until(lambda: mesh.client.proxy.metric("lanyard_proxy_connection_duration_seconds_count") > 0,
+                  "a connection that has ended is not counted")
     texts = {
         "proxy": mesh.client.proxy.get("/metrics")[1],
         "agent": metrics.read(AGENT_ADMIN, mesh.client.namespace),

@@ -33,7 +33,7 @@ def test(scope):
     script = scope.folder / "by-hand.sh"
     script.write_text(MACHINE + install + by_hand() + "stat -c 'mode %a' /etc/lanyard/join-token\nlanyard capture show\n")
     shell = processes.Process(scope, "by-hand", ["unshare", "--mount", "bash", "-e", script], machine)
-    check.assertEqual(shell.wait(60), 0, shell.log())
+    check.assertEqual(shell.wait(180), 0, shell.log())
     check.assertIn("mode 600", shell.log())
     # Nobody's callers but the example's: neither SSH's nor the authority's.
     check.assertIn("--include-inbound-ports 80", shell.log())

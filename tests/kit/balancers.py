@@ -7,7 +7,7 @@ global
     log stdout format raw daemon info
 defaults
     log global
-    timeout connect 5s
+    timeout connect 60s
     timeout client 60s
     timeout server 60s
 """

@@ -9,6 +9,7 @@ import threading
 from kit.binaries import PATIENCE
 
 TIMEOUT_S = 45 * PATIENCE
+_SERVED_S = 400 * PATIENCE  # longer than a test: a connection may be idle for most of it
 
 
 def connect(address, port, namespace=None, timeout_s=TIMEOUT_S, receive_buffer=None, source=None):
@@ -78,7 +79,7 @@ class Server:
             threading.Thread(target=self._run, args=(connection,), daemon=True).start()
 
     def _run(self, connection):
-        connection.settimeout(TIMEOUT_S)
+        connection.settimeout(_SERVED_S)
         with connection:
             try:
                 self.serve(connection)
