@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "identity/base/logging.h"
 #include "proxy/connection/connect_failure.h"
+#include "proxy/connection/departures.h"
 #include "proxy/connection/link_dial.h"
 #include "proxy/connection/link_origin.h"
 #include "proxy/connection/stream_deadline.h"
@@ -271,6 +272,10 @@ void Connection::OnReauthenticated() {
   ask_to_move_.reset();
   context_->table->SetPeer(this, peer_->id, peer_->serial);
   if (!RecheckPeer()) return;
+  // The far proxy may have found this process once more, which it was to leave.
+  if (context_->departures != nullptr && context_->departures->Asked(departure_ != 0)) {
+    AskToMove(GoAwayReason::kDraining);
+  }
   if (own_->svid()->chain() != view().tls->svid()->chain()) OwnSvidChanged();  // it has changed again meanwhile
   if (state_ == State::kRelaying) WatchRelay();
 }

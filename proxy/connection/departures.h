@@ -34,6 +34,8 @@ class Departures {
   MoveLine& line() { return line_; }
   // Begins, once there is a next process.
   void Drain();
+  // Whether the peer of a stream has been asked to carry it over, if it was opened there.
+  bool Asked(bool offered) const { return draining_ && (offered || !line_.open()); }
   // The connection's offer is void: it ends, or stays for now.
   void Withdraw(uint64_t id);
   // Its stream has moved: the next process goes on, with the application's socket.

@@ -135,6 +135,20 @@ TEST_F(DeparturesTest, PeersAreAskedOnceTheirStreamsAreOffered) {
   server_.workers = 1;
 }
 
+// The new link came to the process that is to be left, before it stopped accepting. Nobody says a word on the stream.
+TEST_F(DeparturesTest, AStreamThatWasCarriedOverToThisProcessIsAskedForAgain) {
+  Calls(1);
+  Pass(absl::Seconds(5));
+  Connect(api_);
+  const size_t dialled_before = dialled_.size();
+  api_.Drain();
+  Pass(absl::Seconds(4));
+  EXPECT_EQ(api_.offered(), 1u);
+  EXPECT_GE(dialled_.size() - dialled_before, 3u);
+  EXPECT_LE(dialled_.size() - dialled_before, 6u) << "about once a second";
+  EXPECT_TRUE(Echoes(0));
+}
+
 TEST_F(DeparturesTest, WithoutANextProcessPeersAreAskedAtOnce) {
   Calls(2);
   const size_t dialled_before = dialled_.size();

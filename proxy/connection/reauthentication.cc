@@ -70,7 +70,13 @@ void Reauthentication::PeerAsks(GoAwayReason reason) {
   if (began) drain_pause_ = kFirstDrainPause;
   if (dial_ != nullptr || inquiry_ != nullptr) return;
   if (cause_ == ReauthenticationCause::kPeerAsked && !began) return;
-  At(absl::ZeroDuration(), ReauthenticationCause::kPeerAsked);
+  absl::Duration wait = absl::ZeroDuration();
+  if (draining_) {
+    const absl::Duration now = context_->loop->now();
+    wait = std::max(left_at_ + kFirstDrainPause - now, wait);
+    left_at_ = now + wait;
+  }
+  At(wait, ReauthenticationCause::kPeerAsked);
 }
 
 void Reauthentication::Begin() {
@@ -143,6 +149,8 @@ void Reauthentication::OnCarried(const absl::Status& status, bool vouched) {
   draining_ = false;
   if (!vouched) Count();
   Schedule();
+  // It may have said so before there was a stream on it, of which nothing may come that would make us look.
+  if (const auto reason = stream_->peer_going_away(); reason.has_value()) PeerAsks(*reason);
   events_.renewed();  // `this` may be gone
 }
 

@@ -19,8 +19,9 @@ namespace lanyard {
 // our SVID has changed, at once when the peer asks (it spreads them), and otherwise when about a third of the time is
 // left. A failed one is repeated after an eighth of the time left, or 200 ms, whichever is longer. A stream that was
 // vouched for but cannot be carried over, because it is not read at one end, stays where it is until the next time.
-// While the peer drains that is after 1 s, 2 s, 4 s and so on, as the process that takes over there may just begin. The
-// stream is not closed here at its expiry: its connection does that.
+// While the peer drains that is after 1 s, 2 s, 4 s and so on, as the process that takes over there may just begin; and
+// once a second where it drains at the new link as well, as that led to the same process. The stream is not closed here
+// at its expiry: its connection does that.
 class Reauthentication {
  public:
   static constexpr absl::Duration kFirstDrainPause = absl::Seconds(1);
@@ -65,6 +66,7 @@ class Reauthentication {
   absl::Time due_;
   bool draining_ = false;     // the peer wants the stream elsewhere, whatever its SVIDs
   absl::Duration drain_pause_ = kFirstDrainPause;
+  absl::Duration left_at_ = -absl::InfiniteDuration();  // when it was last begun for that; monotonic
   // When the link in use was opened, if another has vouched for its stream: then the peer's rotation is dealt with.
   absl::Duration vouched_for_ = -absl::InfiniteDuration();
   std::unique_ptr<LinkDial> dial_;

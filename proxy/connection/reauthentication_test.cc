@@ -184,6 +184,19 @@ TEST_F(ReauthenticationTest, WhileThePeerDrainsItIsTriedSoonAgain) {
   EXPECT_TRUE(Echoes(call));
 }
 
+// The new link leads to the same process, which says so before there is a stream on it.
+TEST_F(ReauthenticationTest, APeerThatDrainsAtTheNewLinkTooIsLeftOnceMore) {
+  BothViews();
+  const size_t call = Call();
+  ASSERT_TRUE(Echoes(call));
+  server_accepted_.Drain();
+  server_table_.AskToMove();
+  Pass(absl::Seconds(5));
+  EXPECT_GE(Reauthentications(ReauthenticationCause::kPeerAsked), 3u);
+  EXPECT_LE(Reauthentications(ReauthenticationCause::kPeerAsked), 7u) << "about once a second";
+  EXPECT_TRUE(Echoes(call));
+}
+
 // It has asked for its SVID's sake, which may wait; that its process ends may not.
 TEST_F(ReauthenticationTest, APeerThatWasRotatedAndThenDrainsIsTriedSoonAgain) {
   BothViews();
