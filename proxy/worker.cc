@@ -90,7 +90,7 @@ struct Worker::State {
 
   // An OPEN that crossed GOAWAY makes a connection of a link that seemed idle, so all of it is looked at again.
   void Settle() {
-    if (table.size() > 0) {
+    if (table.size() > 0 || newcomers.coming() > 0) {
       settle_by = absl::InfiniteDuration();
     } else if (settle_by == absl::InfiniteDuration()) {
       settle_by = loop->now() + kLinkGrace;

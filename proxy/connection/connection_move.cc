@@ -70,6 +70,7 @@ void Connection::StepDeparture() {
   const Relay::Way outward = opened_here() ? Relay::Way::kForward : Relay::Way::kBackward;
   const Relay::Way inward = opened_here() ? Relay::Way::kBackward : Relay::Way::kForward;
   if (mesh_->awaits_quiet()) {
+    if (!context_->departures->line().open()) return DepartLater(false, "the new process is gone");
     relay_->Hold(outward, true);
     if (relay_->Empty(outward)) mesh_->Quiet();
   }

@@ -76,7 +76,9 @@ bool Departures::MayDial(const std::string& address) const {
 void Departures::OnMessage(const MoveMessage& message) {
   const auto found = offered_.find(message.id);
   if (found == offered_.end()) return;  // it was withdrawn meanwhile
+  const bool made_room = !found->second.dialled.empty();
   Answered(found->second);
+  if (made_room && message.kind == MoveKind::kReady) tick_.Start(absl::ZeroDuration());
   Connection* const connection = found->second.connection;
   if (message.kind == MoveKind::kReady && connection->Depart()) {
     line_.Send({.kind = MoveKind::kGo, .id = message.id});

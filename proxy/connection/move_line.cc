@@ -1,5 +1,6 @@
 #include "proxy/connection/move_line.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include "identity/base/logging.h"
@@ -104,7 +105,12 @@ void MoveLine::Write() {
 void MoveLine::Flush() {
   const absl::Duration end = context_->loop->clock().Monotonic() + Passage::kSendTimeout;
   while (passage_ != nullptr && !queue_.empty() && context_->loop->clock().Monotonic() < end) {
-    if (!passage_->Send(queue_.front()->text, queue_.front()->fd.get()).ok()) return;
+    const absl::Status sent = passage_->TrySend(queue_.front()->text, queue_.front()->fd.get());
+    if (absl::IsResourceExhausted(sent)) {
+      poll(nullptr, 0, static_cast<int>(absl::ToInt64Milliseconds(kRetryPause)));
+      continue;
+    }
+    if (!sent.ok()) return;
     queue_.pop_front();
   }
 }

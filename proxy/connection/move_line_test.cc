@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,25 @@
 
 namespace lanyard {
 namespace {
+
+// An ordinary user, who may have no more than 128 descriptors on their way.
+class OrdinaryUser {
+ public:
+  OrdinaryUser() {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    if (root_) { EXPECT_EQ(seteuid(65534), 0); }
+    const rlimit tight = {128, before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &tight), 0);
+  }
+  ~OrdinaryUser() {
+    if (root_) { EXPECT_EQ(seteuid(0), 0); }
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before_), 0);
+  }
+
+ private:
+  rlimit before_{};
+  const bool root_ = geteuid() == 0;
+};
 
 // Two workers on one loop, whose lines find each other as a process's do.
 class MoveLineTest : public testing::Test {
@@ -161,12 +181,7 @@ TEST_F(MoveLineTest, WhatWasHandedOverBeforeTheEndIsTakenThoughTheOtherProcessDi
 TEST_F(MoveLineTest, DescriptorsThatTheKernelDoesNotTakeNowAreSentLater) {
   constexpr uint64_t kMessages = 200;
   Open();
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit tight = {128, before.rlim_max};
-  const bool root = geteuid() == 0;
-  if (root) { ASSERT_EQ(seteuid(65534), 0); }
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &tight), 0);
+  const OrdinaryUser user;
   for (uint64_t id = 1; id <= kMessages; ++id) {
     workers_[0].line->Send({.kind = MoveKind::kYours, .id = id << 8}, UniqueFd(dup(application_.first.fd())));
   }
@@ -178,8 +193,24 @@ TEST_F(MoveLineTest, DescriptorsThatTheKernelDoesNotTakeNowAreSentLater) {
     EXPECT_TRUE(message->fd.valid());
   }
   EXPECT_EQ(workers_[0].line->queued(), 0u);
-  if (root) { EXPECT_EQ(seteuid(0), 0); }
-  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+TEST_F(MoveLineTest, TheEndWaitsForTheKernelToTakeThemAll) {
+  constexpr uint64_t kMessages = 200;
+  Open();
+  const OrdinaryUser user;
+  for (uint64_t id = 1; id <= kMessages; ++id) {
+    workers_[0].line->Send({.kind = MoveKind::kYours, .id = id << 8}, UniqueFd(dup(application_.first.fd())));
+  }
+  EXPECT_GT(workers_[0].line->queued(), 0u);
+  uint64_t received = 0;
+  std::thread reader([&] {
+    while (received < kMessages && other_->Receive(absl::Seconds(30)).ok()) ++received;
+  });
+  workers_[0].line->Flush();
+  reader.join();
+  EXPECT_EQ(received, kMessages);
+  EXPECT_EQ(workers_[0].line->queued(), 0u);
 }
 
 TEST_F(MoveLineTest, HowManyWaitIsKnownToEveryWorker) {

@@ -171,6 +171,13 @@ bool Newcomers::Attach(std::unique_ptr<Link>& link, const StreamToken& token) {
     context_->accepted_links->TakeBack(std::move(link));
     return true;
   }
+  // After GO the peer may use the one that is here, though YOURS is still to come. One that it gives up it closes
+  // before it dials another.
+  if (expected.accepted && expected.link->PeerIsThere()) {
+    link->RefuseAttach(RefuseReason::kBusy, "the stream is being carried over");
+    context_->accepted_links->TakeBack(std::move(link));
+    return true;
+  }
   Comes(expected);
   expected.link = std::move(link);  // an earlier one was given up by the peer
   expected.accepted = false;

@@ -1,6 +1,7 @@
 #include "proxy/connection/newcomers.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -216,6 +217,42 @@ TEST_F(NewcomersTest, AStreamThatItsPeerAttachesHasItsPlaceUntilItIsWithdrawn) {
   ASSERT_TRUE(TurnUntil([&] { return newcomers_.coming() == 0; }));
   EXPECT_EQ(next_places_.by_peer.keys(), 0u);
   EXPECT_TRUE(Echoes(call)) << "it stays where it was";
+}
+
+// It carries the stream, and the application's socket is still on its way.
+TEST_F(NewcomersTest, ALinkThatThePeerUsesGivesWayToNoOther) {
+  dialer_.next_faults.has_descriptor = true;
+  const size_t call = OpenStream();
+  Replace(server_, inbound_);
+  reached_ = &next_;
+  Connection* const stream = StreamOf(server_table_);
+  Say(OfferOf(stream, 1));
+  ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
+  stream->AskToMove(GoAwayReason::kDraining);
+  ASSERT_EQ(Hears(), "ready\n1");
+  auto [own, nobody] = Passage::Pair().value();
+  api_.line().Open(own.Release());
+  ASSERT_TRUE(stream->Depart());
+  Say({.kind = MoveKind::kGo, .id = 1});
+  ASSERT_TRUE(TurnUntil([&] { return server_table_.size() == 0; })) << "both have switched";
+  const size_t dialled_before = dialled_.size();
+  MeshTest::web_ = Fresh(kWebId, absl::Hours(2));
+  WebView(OutboundView(RouteAction::kMutualTls));
+  Pass(absl::Minutes(20));
+  EXPECT_GT(dialled_.size(), dialled_before);
+  EXPECT_FALSE(before_->Receive(absl::ZeroDuration()).ok());
+  ASSERT_EQ(table_.size(), 1u);
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+  const UniqueFd application(ends[0]), passed(ends[1]);
+  Say({.kind = MoveKind::kYours, .id = 1}, passed.get());
+  ASSERT_TRUE(TurnUntil([&] { return next_table_.size() == 1; }));
+  ASSERT_EQ(write(application.get(), "answer", 6), 6);
+  StreamReader reader(callers_[call].get());
+  EXPECT_TRUE(TurnUntil([&] {
+    reader.Drain();
+    return reader.bytes() == "answer";
+  }));
 }
 
 // It must not come first and be closed then.

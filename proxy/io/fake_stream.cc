@@ -1,5 +1,7 @@
 #include "proxy/io/fake_stream.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 
 namespace lanyard {
@@ -78,6 +80,10 @@ IoResult FakeStream::ShutdownWrite() {
   out_->ended = true;
   if (out_->reader != nullptr) out_->reader->Wake();
   return {IoStatus::kOk};
+}
+
+UniqueFd FakeStream::ReleaseFd() {
+  return faults_.has_descriptor ? UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) : UniqueFd();
 }
 
 void FakeStream::Reset() {

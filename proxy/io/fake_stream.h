@@ -23,6 +23,7 @@ class FakeStream : public Stream {
     bool stall_reads = false;
     bool stall_writes = false;
     StreamError fail_open = StreamError::kNone;
+    bool has_descriptor = false;  // ReleaseFd gives one, of a socket that nobody is at the other end of
   };
 
   // Each direction holds at most `capacity_bytes` unread bytes.
@@ -36,6 +37,7 @@ class FakeStream : public Stream {
   IoResult Flush() override;
   IoResult ShutdownWrite() override;
   void Reset() override;
+  UniqueFd ReleaseFd() override;
   StreamError error() const override { return error_; }
   std::string error_text() const override { return std::string(StreamErrorName(error_)); }
 

@@ -83,6 +83,8 @@ class Link : private StreamObserver {
   void Ping();
   // Acceptor, after OnAttach: no. The link is idle then.
   void RefuseAttach(RefuseReason reason, absl::string_view text) { Refuse(reason, text); }
+  // Taken, and read by nobody yet: false once the peer has closed it. What the peer has sent is kept.
+  bool PeerIsThere() { return PeekFrame() != IoStatus::kError; }
   // Opener, idle: proves anew, by this link, who carries the stream that `request` names. OnVouched follows.
   void Vouch(const AttachRequest& request);
   // Acceptor, after OnVouch: believed, if `answer` is OK. The link is idle then.
