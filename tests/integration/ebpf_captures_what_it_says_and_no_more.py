@@ -14,7 +14,7 @@ _SOL_IPV6, _ORIGINAL_DESTINATION = 41, 80
 _CALL = """import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 connection = socket.socket(family, socket.SOCK_STREAM)
-connection.settimeout(5)
+connection.settimeout(30)
 try:
     connection.connect((sys.argv[1], int(sys.argv[2])))
     print(connection.recv(100).decode(), "as", connection.getpeername()[0])

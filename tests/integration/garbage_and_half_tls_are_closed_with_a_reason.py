@@ -5,12 +5,13 @@ import struct
 from kit import sockets, waiting
 from kit.adversary import client_hello, has_ended, seeded_random
 from kit.holdings import Holdings
-from kit.pair import IN_PORT, SERVER_V4, Pair
+from kit.pair import CLIENT_V4, IN_PORT, SERVER_V4, Pair
 from kit.scope import check
 
 NOT_TLS, FAILED = "plaintext_refused", "handshake_failed"
 # What begins like TLS is TLS to the proxy, and fails as such.
 GARBAGE = {NOT_TLS, FAILED}
+FIRST_PORT = 20000
 
 
 def record(kind, body, length=None):
@@ -48,10 +49,10 @@ def test(scope):
     pair.exchange()
     holdings = Holdings(proxy)
     allowed, unanswered = {}, []
-    for sent, ends, reasons in callers(seeded_random()):
-        connection = scope.enter_context(sockets.connect(SERVER_V4, IN_PORT, pair.client.namespace))
-        host, port = connection.getsockname()
-        allowed[f"{host}:{port}"] = (sent[:32], reasons)
+    # Each from a port of its own: the kernel would give that of one which was reset to another.
+    for port, (sent, ends, reasons) in enumerate(callers(seeded_random()), FIRST_PORT):
+        connection = scope.enter_context(sockets.connect(SERVER_V4, IN_PORT, pair.client.namespace, source_port=port))
+        allowed[f"{CLIENT_V4}:{port}"] = (sent[:32], reasons)
         unanswered.append((sent[:32], connection))
         try:
             connection.sendall(sent)

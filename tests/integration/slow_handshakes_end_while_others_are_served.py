@@ -17,13 +17,13 @@ def test(scope):
     holdings = Holdings(*pair.proxies)
     hello = client_hello()
 
-    def dial():
-        return scope.enter_context(sockets.connect(SERVER_V4, IN_PORT, pair.client.namespace))
+    def dial(first=b""):
+        connection = scope.enter_context(sockets.connect(SERVER_V4, IN_PORT, pair.client.namespace))
+        connection.sendall(first)
+        return connection
 
     began = time.monotonic()
-    silent, halfway, trickling = ([dial() for _ in range(EACH)] for _ in range(3))
-    for connection in halfway:
-        connection.sendall(hello[:len(hello) // 2])
+    silent, halfway, trickling = ([dial(first) for _ in range(EACH)] for first in (b"", hello[:len(hello) // 2], b""))
     sent, slowest = [0], [0.0]
 
     def all_ended():

@@ -12,8 +12,8 @@ TIMEOUT_S = 45 * PATIENCE
 _SERVED_S = 400 * PATIENCE  # longer than a test: a connection may be idle for most of it
 
 
-def connect(address, port, namespace=None, timeout_s=TIMEOUT_S, receive_buffer=None, source=None):
-    """A connected socket, made in `namespace`; `source` is its own address, if it matters which."""
+def connect(address, port, namespace=None, timeout_s=TIMEOUT_S, receive_buffer=None, source=None, source_port=0):
+    """A connected socket, made in `namespace`; `source` and `source_port` are its own address, if it matters which."""
     with namespace.entered() if namespace else contextlib.nullcontext():
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         connection = socket.socket(family, socket.SOCK_STREAM)
@@ -21,8 +21,8 @@ def connect(address, port, namespace=None, timeout_s=TIMEOUT_S, receive_buffer=N
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     connection.settimeout(timeout_s)
     try:
-        if source:
-            connection.bind((source, 0))
+        if source or source_port:
+            connection.bind((source or "", source_port))
         connection.connect((address, port))
     except OSError:
         connection.close()
