@@ -148,7 +148,7 @@ start_nginx() {
 daemon off; master_process off; worker_processes 1; error_log stderr; pid $work/nginx.pid;
 events { worker_connections 1024; }
 http {
-  access_log off; default_type text/plain;
+  access_log off; default_type text/plain; keepalive_timeout 600s;
   client_body_temp_path $work/nginx-body; proxy_temp_path $work/nginx-proxy; fastcgi_temp_path $work/nginx-fastcgi;
   uwsgi_temp_path $work/nginx-uwsgi; scgi_temp_path $work/nginx-scgi;
   server { listen $http_port; location / { return 200 "hello, \$http_x_word\n"; } }
