@@ -58,13 +58,14 @@ TEST(EventLoopTest, TimersRunInOrderOfTimeAndMayBeCancelled) {
   const auto loop = *EventLoop::Start("test");
   std::vector<int> ran;
   absl::Notification done;
+  // So far apart that no delay between the calls changes their order; all due in one turn is as well.
   loop->RunAndWait([&] {
-    loop->After(absl::Milliseconds(20), [&] {
+    loop->After(absl::Milliseconds(1000), [&] {
       ran.push_back(2);
       done.Notify();
     });
-    const auto cancelled = loop->After(absl::Milliseconds(10), [&] { ran.push_back(0); });
-    loop->After(absl::Milliseconds(5), [&ran, loop = loop.get(), cancelled] {
+    const auto cancelled = loop->After(absl::Milliseconds(500), [&] { ran.push_back(0); });
+    loop->After(absl::ZeroDuration(), [&ran, loop = loop.get(), cancelled] {
       ran.push_back(1);
       loop->Cancel(cancelled);
     });

@@ -9,7 +9,8 @@
 namespace lanyard {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(20);
+// gRPC itself may notice an end only when its threads look again, after ten seconds.
+constexpr absl::Duration kPatience = absl::Seconds(60);
 
 }  // namespace
 

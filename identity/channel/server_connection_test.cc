@@ -26,10 +26,12 @@ constexpr int kPatienceMs = 20000;
 
 class ServerConnectionTest : public testing::Test {
  protected:
-  std::shared_ptr<const TlsContext> Context(absl::string_view id, FakeOptions options = {}) {
-    auto context = TlsContext::Create(root_.Leaf(id, std::move(options)).Svid(), root_.Bundles(),
-                                      std::make_shared<VerifyCache>(), SystemClock(),
-                                      {.alpn = {"h2"}, .alpn_required = true});
+  absl::StatusOr<std::shared_ptr<const TlsContext>> TryContext(absl::string_view id, FakeOptions options) {
+    return TlsContext::Create(root_.Leaf(id, std::move(options)).Svid(), root_.Bundles(),
+                              std::make_shared<VerifyCache>(), SystemClock(), {.alpn = {"h2"}, .alpn_required = true});
+  }
+  std::shared_ptr<const TlsContext> Context(absl::string_view id) {
+    auto context = TryContext(id, {});
     EXPECT_TRUE(context.ok()) << context.status();
     return *std::move(context);
   }
@@ -53,15 +55,20 @@ class ServerConnectionTest : public testing::Test {
     EXPECT_EQ(connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
     return socket;
   }
-  // A call whose second answer never comes: returns when the connection is closed.
-  static void HoldUntilClosed(const ChannelClient& client) {
-    const auto stub = SpiffeWorkloadAPI::NewStub(client.channel());
+  // A call whose second answer never comes: returns when the connection is closed. False if that was before the call
+  // had begun, as on a machine that is busy.
+  static bool HoldUntilClosed(const absl::StatusOr<std::unique_ptr<ChannelClient>>& client) {
+    if (!client.ok()) return false;
+    const auto stub = SpiffeWorkloadAPI::NewStub((*client)->channel());
     grpc::ClientContext call;
     const auto held = stub->FetchX509SVID(&call, {});
     X509SVIDResponse message;
-    EXPECT_TRUE(held->Read(&message));
-    EXPECT_FALSE(held->Read(&message));
+    const bool begun = held->Read(&message);
+    if (begun) {
+      EXPECT_FALSE(held->Read(&message));
+    }
     EXPECT_EQ(held->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+    return begun;
   }
   // Reads until the server closes; false if it does not in time.
   static bool ClosedByServer(const Descriptor& socket) {
@@ -114,9 +121,13 @@ TEST_F(ServerConnectionTest, AnSvidThatExpiresEndsItsConnection) {
   StartServer({});
   service_.who = [this](const grpc::ServerContextBase& call) { return server_->PeerOf(call) ? "known" : "nobody"; };
   const auto lasting = Dial(Context("spiffe://example.org/lasting"));
-  const auto brief = Dial(Context("spiffe://example.org/brief", {.not_after = SystemClock().Now() + absl::Seconds(2)}));
-  ASSERT_TRUE(lasting.ok() && brief.ok()) << brief.status();
-  HoldUntilClosed(**brief);
+  ASSERT_TRUE(lasting.ok()) << lasting.status();
+  const auto held = [this](int seconds) {
+    const absl::Time end = SystemClock().Now() + absl::Seconds(seconds);
+    const auto brief = TryContext("spiffe://example.org/brief", {.not_after = end});
+    return brief.ok() && HoldUntilClosed(Dial(*brief));
+  };
+  EXPECT_TRUE(held(2) || held(8) || held(32));
   service_.Release();
   ASSERT_TRUE(service_.AwaitStreamsEnded(1));
   EXPECT_EQ(service_.who_at_end(), "nobody");
@@ -126,12 +137,13 @@ TEST_F(ServerConnectionTest, AnSvidThatExpiresEndsItsConnection) {
 TEST_F(ServerConnectionTest, AnAnonymousClientHasItsTimeAndNoMore) {
   StartServer({.require_client_svid = false, .anonymous_timeout = absl::Seconds(2)});
   const auto lasting = Dial(Context("spiffe://example.org/lasting"));
-  const auto anonymous =
-      Dial(*TlsContext::CreateAnonymousClient(root_.Bundles(), std::make_shared<VerifyCache>(), SystemClock(),
-                                              {.alpn = {"h2"}, .alpn_required = true}));
-  ASSERT_TRUE(lasting.ok() && anonymous.ok()) << anonymous.status();
-  HoldUntilClosed(**anonymous);
-  EXPECT_EQ(server_->stats().ended_anonymous, 1u);
+  ASSERT_TRUE(lasting.ok()) << lasting.status();
+  const auto anonymous = *TlsContext::CreateAnonymousClient(root_.Bundles(), std::make_shared<VerifyCache>(),
+                                                            SystemClock(), {.alpn = {"h2"}, .alpn_required = true});
+  uint64_t tries = 1;
+  while (!HoldUntilClosed(Dial(anonymous))) ASSERT_LT(tries++, 10u);
+  EXPECT_GE(server_->stats().ended_anonymous, 1u);
+  EXPECT_LE(server_->stats().ended_anonymous, tries);
   EXPECT_TRUE(Echo((*lasting)->channel(), "x", nullptr).ok());
   service_.Release();
 }
