@@ -1,7 +1,9 @@
 // Processes for tests of who calls.
 #pragma once
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,10 +30,18 @@ class IdleChild {
     for (;;) pause();
   }
   // Runs `binary`, whose arguments must keep it running.
-  explicit IdleChild(const std::string& binary, const char* argument) : pid_(fork()) {
-    if (pid_ != 0) return;
-    execl(binary.c_str(), binary.c_str(), argument, nullptr);
-    _exit(127);
+  explicit IdleChild(const std::string& binary, const char* argument) {
+    int until_exec[2] = {-1, -1};
+    if (pipe2(until_exec, O_CLOEXEC) != 0) abort();
+    pid_ = fork();
+    if (pid_ == 0) {
+      execl(binary.c_str(), binary.c_str(), argument, nullptr);
+      _exit(127);
+    }
+    close(until_exec[1]);
+    char byte;
+    (void)!read(until_exec[0], &byte, 1);  // which ends when it runs: until then the child is this test
+    close(until_exec[0]);
   }
   ~IdleChild() { End(); }
   IdleChild(const IdleChild&) = delete;

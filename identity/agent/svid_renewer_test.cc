@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "identity/agent/fake_authority.h"
 #include "identity/base/random.h"
 
@@ -22,7 +24,7 @@ class SvidRenewerTest : public testing::Test {
   SvidRenewerTest() {
     cache_.OnChange([this] {
       absl::MutexLock lock(&mutex_);
-      ++changes_;
+      Look();
     });
     SetClient(NewFakeAuthorityClient(authority_, *SpiffeId::Parse("spiffe://example.org/lanyard/agent/n")));
   }
@@ -59,6 +61,17 @@ class SvidRenewerTest : public testing::Test {
     ASSERT_TRUE(cache_.SetState({1, list, authority_.bundles()}).ok());
     if (renewer_ != nullptr) renewer_->Wake();
   }
+  // With mutex_ held, at every change: of the first entry's SVIDs, those that another took the place of in time.
+  void Look() {
+    const auto view = cache_.view();
+    if (view->items.empty() || !view->items[0].svid.has_value()) return;
+    const X509Svid& svid = *view->items[0].svid;
+    if (shown_.has_value() && shown_->leaf().serial() != svid.leaf().serial()) {
+      EXPECT_NE(shown_->key().public_key_der(), svid.key().public_key_der());
+      if (SystemClock().Now() < shown_->not_after()) ++replaced_in_time_;
+    }
+    shown_ = svid;
+  }
   size_t Held() const {
     size_t held = 0;
     for (const auto& item : cache_.view()->items) held += item.svid.has_value();
@@ -72,7 +85,8 @@ class SvidRenewerTest : public testing::Test {
   FakeAuthority authority_{SystemClock()};
   SvidCache cache_{authority_.trust_domain(), SystemClock(), SystemRandom()};
   absl::Mutex mutex_;
-  int changes_ = 0;
+  std::optional<X509Svid> shown_;
+  int replaced_in_time_ = 0;
   std::shared_ptr<AuthorityClient> client_, broken_;
   KeptWorkloads kept_;
   bool disk_is_full_ = false;
@@ -93,12 +107,8 @@ TEST_F(SvidRenewerTest, RenewsSvidsOfTwoSecondsInTimeEachWithANewKey) {
   authority_.SetLifetimes(absl::Seconds(2), absl::Hours(1));
   Start();
   Set(1);
-  ASSERT_TRUE(WaitUntil([this] { return Held() == 1; }));
-  const X509Svid first = *cache_.view()->items[0].svid;
-  ASSERT_TRUE(WaitUntil([this] { return authority_.signed_svids() >= 3 && changes_ >= 4; }));
-  const X509Svid later = *cache_.view()->items[0].svid;
-  EXPECT_NE(later.key().public_key_der(), first.key().public_key_der());
-  EXPECT_LT(SystemClock().Now(), later.not_after());
+  // Of as many as that takes: where the machine is busy for a second, one is late.
+  EXPECT_TRUE(WaitUntil([this] { return replaced_in_time_ >= 2; }));
 }
 
 TEST_F(SvidRenewerTest, WaitsForAConnection) {
