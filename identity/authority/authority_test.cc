@@ -39,8 +39,11 @@ class AuthorityTest : public testing::Test {
     auto started = Authority::Start(settings_, SystemClock(), SystemRandom());
     ASSERT_TRUE(started.ok()) << started.status();
     authority_ = *std::move(started);
-    operator_stub_ = operators::Registry::NewStub(
-        grpc::CreateChannel("unix:" + settings_.operators_socket, grpc::InsecureChannelCredentials()));
+    // Not a connection to the authority before, which gRPC may still have in its pool.
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    operator_stub_ = operators::Registry::NewStub(grpc::CreateCustomChannel(
+        "unix:" + settings_.operators_socket, grpc::InsecureChannelCredentials(), arguments));
   }
 
   BundleSet Bundles() const {

@@ -109,9 +109,15 @@ TEST_F(SqliteTest, RefusesACorruptedDatabase) {
   {
     const std::unique_ptr<Database> database = Open();
     ASSERT_TRUE(database->Execute("CREATE TABLE t (a TEXT)").ok());
-    for (int i = 0; i < 500; ++i) {
-      ASSERT_TRUE(database->Prepare("INSERT INTO t VALUES (?1)").Bind(std::string(100, 'r')).Run().ok());
-    }
+    // In one transaction: each waits for the disk.
+    const absl::Status filled = database->InTransaction([&] {
+      absl::Status status;
+      for (int i = 0; i < 500 && status.ok(); ++i) {
+        status = database->Prepare("INSERT INTO t VALUES (?1)").Bind(std::string(100, 'r')).Run();
+      }
+      return status;
+    });
+    ASSERT_TRUE(filled.ok()) << filled;
   }
   std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(2 * 4096);
