@@ -59,6 +59,7 @@ TEST_F(WorkerPair, TenMegabytesBothWaysAtOnce) {
   EXPECT_EQ(how, "end");
   EXPECT_TRUE(got == text);
   EXPECT_TRUE(OutboundCloses("normal"));
+  EXPECT_TRUE(InboundCloses("normal")) << "by then it has counted what it carried";
   EXPECT_EQ(inbound_->Counters().bytes_from_mesh, text.size());
 }
 
