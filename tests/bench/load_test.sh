@@ -32,12 +32,16 @@ for size in 1 64 4096 1000000; do
 done
 got=$(result connections --connections 4 --count 50)
 has connections "$got" '"count": 50, "failed": 0'
-got=$(result storm --connections 2 --rate 200 --seconds 0.5)
-[[ $got =~ \"count\":\ ([0-9]+) && ${BASH_REMATCH[1]} -ge 2 ]] || fail "requests in a storm: $got"
-[[ $got =~ \"arrived\":\ ([0-9]+),\ \"answered\":\ ([0-9]+) ]] || fail "a storm says nothing of arrivals: $got"
-# Half a second's arrivals, and what came while the last request was answered.
-((BASH_REMATCH[1] >= 90 && BASH_REMATCH[2] >= 80)) || fail "not the rate that was asked for: $got"
-has storm "$got" '"failed": 0, "left_out": 0'
+# 200 a second, and what came while the last request was answered. A machine that was busy just then leaves some
+# unanswered, however long the storm: so a longer one is asked for before that counts.
+for tenths in 5 20 80; do
+  got=$(result storm --connections 2 --rate 200 --seconds "$((tenths / 10)).$((tenths % 10))")
+  [[ $got =~ \"count\":\ ([0-9]+) && ${BASH_REMATCH[1]} -ge 2 ]] || fail "requests in a storm: $got"
+  has storm "$got" '"failed": 0, "left_out": 0'
+  [[ $got =~ \"arrived\":\ ([0-9]+),\ \"answered\":\ ([0-9]+) ]] || fail "a storm says nothing of arrivals: $got"
+  if ((BASH_REMATCH[1] >= 18 * tenths && BASH_REMATCH[2] >= 16 * tenths)); then break; fi
+  ((tenths < 80)) || fail "not the rate that was asked for: $got"
+done
 for direction in up down; do
   got=$(result "bulk-$direction" --bytes 5000001)
   has "bulk-$direction" "$got" '"bytes": 5000001'

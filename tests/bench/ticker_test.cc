@@ -22,16 +22,19 @@ TEST(Ticker, NeverTicksEarly) {
 }
 
 TEST(Ticker, LosesNoTickOfAReaderWhoComesLate) {
-  const uint64_t begin_ns = NowNs();
   Ticker ticker(10'000);
+  const uint64_t begin_ns = NowNs();  // a moment after the ticker was made, or longer
   while (NowNs() - begin_ns < 30 * kMs) {
   }
-  EXPECT_GE(ticker.Take(), 299u);  // made a moment after begin_ns
+  EXPECT_GE(ticker.Take(), 299u);
 }
 
 TEST(Ticker, HasNothingBeforeItsFirstTickAndAfterTheLastWasTaken) {
+  const uint64_t begin_ns = NowNs();
   Ticker ticker(1);
-  EXPECT_EQ(ticker.Take(), 0u);
+  uint64_t ticks = ticker.Take();
+  ticks += ticker.Take();
+  EXPECT_LE(ticks * 1000 * kMs, NowNs() - begin_ns);  // none, unless the test itself took a second to come here
 }
 
 TEST(Ticker, RefusesARateThatIsNone) {
