@@ -1,14 +1,15 @@
 // lanyard policy replay: what candidate rules would change, on what proxies observed lately.
+#include <algorithm>
 #include <iterator>
 #include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "identity/base/atomic_file.h"
 #include "identity/base/clock.h"
 #include "identity/cli/admin_client.h"
 #include "identity/cli/commands.h"
+#include "identity/cli/input.h"
 #include "identity/cli/replay.h"
 #include "nlohmann/json.hpp"
 
@@ -63,9 +64,9 @@ absl::StatusOr<Observations> ObservedOf(const Arguments& arguments, absl::Durati
   if (paths.empty() && addresses.empty()) return ObservedByMesh(arguments);
   Observations observed;
   for (const std::string& path : paths) {
-    const absl::StatusOr<std::string> text = ReadFile(path, kMaxObservedFileBytes);
+    const absl::StatusOr<std::string> text = ReadInput(path, kMaxObservedFileBytes);
     if (!text.ok()) return text.status();
-    if (const absl::Status read = Append(path, *text, observed); !read.ok()) return read;
+    if (const absl::Status read = Append(InputName(path), *text, observed); !read.ok()) return read;
   }
   for (const std::string& address : addresses) {
     const absl::StatusOr<AdminAnswer> answer = GetAdminPage(address, "/observed", timeout);
@@ -194,9 +195,18 @@ void ShowText(const std::vector<ReplayedTuple>& replayed, const Observations& ob
   ShowHeard(observed, output);
 }
 
+// What was read once is not there a second time.
+absl::Status CheckStandardInput(const Arguments& arguments) {
+  const std::vector<std::string> observed = arguments.List("--observed");
+  const auto uses = std::count(observed.begin(), observed.end(), kStandardInput) +
+                    (arguments.Value("--file") == kStandardInput ? 1 : 0);
+  return uses <= 1 ? absl::OkStatus() : UsageError("standard input can be one of the files only; name the others");
+}
+
 absl::Status RunReplay(const Arguments& arguments, Output& output) {
   const absl::StatusOr<absl::Duration> timeout = arguments.Duration(kTimeoutFlag);
   if (!timeout.ok()) return timeout.status();
+  if (const absl::Status once = CheckStandardInput(arguments); !once.ok()) return once;
   const absl::StatusOr<Basis> basis = BasisOf(arguments);
   if (!basis.ok()) return basis.status();
   const absl::StatusOr<Observations> observed = ObservedOf(arguments, *timeout);
@@ -217,14 +227,18 @@ Command PolicyReplayCommand() {
               "  lanyard policy replay -f candidate.yaml --fail-on-denied\n"
               "  lanyard policy replay -f candidate.yaml --admin 127.0.0.1:15000 --admin 127.0.0.1:15001\n"
               "  curl -s http://127.0.0.1:15000/observed > observed.json\n"
-              "  lanyard policy replay -f candidate.yaml --observed observed.json --alone -o json\n",
+              "  lanyard policy replay -f candidate.yaml --observed observed.json --alone -o json\n"
+              "  curl -s http://127.0.0.1:15000/observed | lanyard policy replay -f candidate.yaml --observed -\n",
           .flags = WithAuthorityFlags(
-              {{.name = "--file", .help = "The candidate, as `apply` takes it", .required = true, .short_name = "-f"},
+              {{.name = "--file",
+                .help = "The candidate, as `apply` takes it; - is standard input",
+                .required = true,
+                .short_name = "-f"},
                {.name = "--admin",
                 .help = "A proxy's admin address, instead of all proxies that told the authority; may be repeated",
                 .kind = Flag::Kind::kList},
                {.name = "--observed",
-                .help = "A file with the JSON of /observed, likewise; may be repeated",
+                .help = "A file with the JSON of /observed, likewise, or - for standard input; may be repeated",
                 .kind = Flag::Kind::kList},
                {.name = "--alone",
                 .help = "The candidate is all there is; otherwise it is laid over the authority's registry",

@@ -57,7 +57,9 @@ Command ApplyCommand(const std::string& noun) {
           .summary = "Create or replace every policy and route set of a file (YAML or JSON), all or none",
           .examples = absl::StrCat(
               "  lanyard ", noun,
-              " apply -f rules.yaml --dry-run\n\n"
+              " apply -f rules.yaml --dry-run\n"
+              "  envsubst < rules.yaml | lanyard ",
+              noun, " apply -f -\n\n"
               "  policies:\n"
               "    - name: web\n"
               "      workloads: [spiffe://example.org/web]       # whose inbound; spiffe://example.org/ns/* is a path\n"
@@ -70,7 +72,10 @@ Command ApplyCommand(const std::string& noun) {
               "        - {name: mesh, destinations: [10.0.0.0/8], action: mutual_tls, peers: "
               "[\"spiffe://example.org/*\"]}\n"),
           .flags = WithAuthorityFlags(
-              {{.name = "--file", .help = "The file to apply", .required = true, .short_name = "-f"},
+              {{.name = "--file",
+                .help = "The file to apply; - is standard input",
+                .required = true,
+                .short_name = "-f"},
                {.name = "--dry-run", .help = "Only check, and say what would change", .kind = Flag::Kind::kSwitch}}),
           .run = Apply};
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include <fstream>
+#include <memory>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -62,6 +63,18 @@ routes:
                            "routes[0].routes[0].action"}) {
     EXPECT_THAT(std::string(refused.message()), HasSubstr(path));
   }
+}
+
+TEST(LoadRulesFile, ADashIsStandardInputAndIsCalledSo) {
+  const auto load = [](const std::string& text) {
+    const std::unique_ptr<FILE, int (*)(FILE*)> typed(fopen(FileOf(text).c_str(), "re"), fclose);
+    return LoadRulesFile("-", typed.get());
+  };
+  const auto rules = load("policies: [{name: web, workloads: [\"spiffe://example.org/web\"]}]");
+  ASSERT_TRUE(rules.ok()) << rules.status();
+  EXPECT_EQ(rules->policies[0].name, "web");
+  EXPECT_THAT(std::string(load("policies: [{name: Web}]").status().message()), HasSubstr("standard input: 2 mistakes"));
+  EXPECT_THAT(std::string(load("").status().message()), HasSubstr("standard input"));
 }
 
 TEST(LoadRulesFile, AnEmptyFileIsAMistake) {

@@ -52,3 +52,12 @@ def test(scope):
     done, answer = replay(candidate("spiffe://example.org/nobody"), "--observed", saved, "--alone", "--fail-on-denied")
     check.assertEqual(done.returncode, 1)
     check.assertEqual(answer["counts"]["newly_denied"]["tuples"], 1)
+
+    # Either may come by a pipe, but not both.
+    def replay_by_pipe(text, rules, observed):
+        return mesh.run_cli("policy", "replay", "-f", rules, "--observed", observed, "--alone", "-o", "json", stdin=text)
+    rules = candidate("spiffe://example.org/nobody")
+    for done in (replay_by_pipe(rules.read_text(), "-", saved), replay_by_pipe(saved.read_text(), rules, "-")):
+        check.assertEqual(done.returncode, 0, done.stderr)
+        check.assertEqual(json.loads(done.stdout)["counts"]["newly_denied"]["tuples"], 1)
+    check.assertEqual(replay_by_pipe("", "-", "-").returncode, 2)

@@ -36,6 +36,13 @@ def test(scope):
     check.assertEqual(outcomes("policy", "apply", "-f", str(path)), {"web": "created", "shop": "created"})
     check.assertEqual(outcomes("route", "apply", "-f", str(path)), {"web": "unchanged", "shop": "unchanged"})
 
+    # So does a pipe, and every mistake in it is reported as of a file.
+    done = mesh.run_cli("policy", "apply", "-f", "-", "-o", "json", stdin=RULES)
+    check.assertEqual({record["outcome"] for record in json.loads(done.stdout)["records"]}, {"unchanged"}, done.stderr)
+    done = mesh.run_cli("route", "apply", "-f", "-", stdin=RULES.replace("name: web", "name: Web"))
+    check.assertEqual(done.returncode, 1, done.stdout)
+    check.assertIn("standard input: 1 mistake", done.stderr)
+
     # What list prints can be changed and applied again.
     listed = mesh.cli("policy", "list", "--workload", WEB)
     check.assertEqual([policy["name"] for policy in listed["policies"]], ["web"])
