@@ -17,6 +17,7 @@ namespace lanyard {
 namespace {
 
 constexpr char kUsagePayload[] = "lanyard/usage";
+constexpr char kDeniedPayload[] = "lanyard/denied";
 constexpr char kOutputFlag[] = "--output";
 
 // CLI11 writes into these; they live as long as the parser.
@@ -152,7 +153,8 @@ int RunParsed(CLI::App& root, const ParsedCommand& parsed) {
   if (status.ok()) return output.Flush() ? kExitOk : kExitFailure;
   if (IsUsageError(status)) return ReportUsage(root, status.message());
   if (!status.message().empty()) output.Error(status);
-  return kExitFailure;
+  // An answer that did not reach its reader is none.
+  return IsDeniedError(status) && output.Flush() ? kExitDenied : kExitFailure;
 }
 
 }  // namespace
@@ -191,6 +193,14 @@ absl::Status UsageError(absl::string_view message) {
 }
 
 bool IsUsageError(const absl::Status& status) { return status.GetPayload(kUsagePayload).has_value(); }
+
+absl::Status DeniedError(absl::string_view message) {
+  absl::Status status = absl::FailedPreconditionError(message);
+  status.SetPayload(kDeniedPayload, absl::Cord());
+  return status;
+}
+
+bool IsDeniedError(const absl::Status& status) { return status.GetPayload(kDeniedPayload).has_value(); }
 
 int RunCommandLine(const Command& root, int argc, const char* const* argv) {
   CLI::App app(root.summary, root.name);

@@ -18,6 +18,7 @@ namespace lanyard {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitDenied = 3;
 
 // One option of a command. `name` is "--spiffe-id", or "id" for a positional argument.
 struct Flag {
@@ -59,6 +60,10 @@ struct Command {
 // A mistake on the command line: exit code 2 instead of 1.
 absl::Status UsageError(absl::string_view message);
 bool IsUsageError(const absl::Status& status);
+// It could be asked, and the answer is no: exit code 3, so that a script tells this from a failure to ask. Printed like
+// an error, unless empty.
+absl::Status DeniedError(absl::string_view message);
+bool IsDeniedError(const absl::Status& status);
 
 // Parses, runs, prints errors to standard error, with -o json in JSON; the result is the exit code.
 int RunCommandLine(const Command& root, int argc, const char* const* argv);

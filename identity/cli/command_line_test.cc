@@ -177,6 +177,22 @@ TEST_F(CommandLineTest, AFailureIsExitCodeOneAndOneLine) {
   EXPECT_EQ(err_, "{\"error\":\"nobody is there\",\"code\":\"UNAVAILABLE\"}\n");
 }
 
+TEST_F(CommandLineTest, ADenialHasItsOwnExitCodeAndMayHaveBeenSaidAlready) {
+  result_ = DeniedError("two calls would be denied");
+  EXPECT_EQ(Run({"thing", "make", "--name", "x"}), kExitDenied);
+  EXPECT_EQ(err_, "lanyard: two calls would be denied\n");
+  EXPECT_EQ(Run({"thing", "make", "--name", "x", "-o", "json"}), kExitDenied);
+  EXPECT_EQ(err_, "{\"error\":\"two calls would be denied\",\"code\":\"FAILED_PRECONDITION\"}\n");
+  result_ = DeniedError("");
+  EXPECT_EQ(Run({"thing", "make", "--name", "x"}), kExitDenied);
+  EXPECT_EQ(err_, "");
+  // What a server says is no answer to the question.
+  for (const absl::Status& refused : {absl::PermissionDeniedError("not yours"), absl::FailedPreconditionError("no")}) {
+    result_ = refused;
+    EXPECT_EQ(Run({"thing", "make", "--name", "x"}), kExitFailure);
+  }
+}
+
 TEST_F(CommandLineTest, AServersInvalidArgumentIsNoUsageError) {
   result_ = absl::InvalidArgumentError("the server says no");
   EXPECT_EQ(Run({"thing", "make", "--name", "x"}), kExitFailure);

@@ -20,7 +20,9 @@ int main(int argc, char** argv) {
           "  lanyard token create --node web-1\n"
           "  lanyard entry create --spiffe-id spiffe://example.org/web --selector unix:user:www-data\n"
           "  lanyard policy apply -f rules.yaml\n"
-          "  lanyard capture up --proxy-uid lanyard-proxy\n",
+          "  lanyard capture up --proxy-uid lanyard-proxy\n"
+          "Exit codes: 0 done, or the answer is yes; 1 it failed, or could not be asked; 2 the command line is wrong;\n"
+          "3 the answer is no (policy test; policy replay --fail-on-denied).\n",
       .children = {lanyard::EntryCommand(), lanyard::TokenCommand(), lanyard::AgentCommand(), lanyard::PolicyCommand(),
                    lanyard::RouteCommand(), lanyard::BanCommand(), lanyard::UnbanCommand(), lanyard::BansCommand(),
                    lanyard::MeshCommand(), lanyard::ProxyCommand(), lanyard::TapCommand(), lanyard::BundleCommand(),

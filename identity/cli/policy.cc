@@ -112,7 +112,7 @@ absl::Status Test(const Arguments& arguments, Output& output) {
     output.Text(absl::StrCat(decision->reason, "\n"));
   }
   // The answer is the exit code; it has been said already.
-  return decision->allowed ? absl::OkStatus() : absl::PermissionDeniedError("");
+  return decision->allowed ? absl::OkStatus() : DeniedError("");
 }
 
 absl::Status Explain(const Arguments& arguments, Output& output) {
@@ -157,18 +157,21 @@ Command PolicyCommand() {
                     .flags = WithAuthorityFlags({{.name = "name", .help = "The policy's name", .required = true}}),
                     .run = Delete};
   Command test = {.name = "test",
-                  .summary = "Is this call allowed? Exit code 0: allowed, 1: denied or not known",
+                  .summary = "Is this call allowed? Exit code 0: yes, 3: no, 1: it could not be asked",
                   .examples =
                       "  lanyard policy test --workload spiffe://example.org/web --port 80 \\\n"
                       "      --peer spiffe://example.org/shop\n"
-                      "  lanyard policy test --workload spiffe://example.org/web --port 9000 --plaintext\n",
+                      "  lanyard policy test --workload spiffe://example.org/web --port 9000 --plaintext\n"
+                      "No (3) is also the answer where no policy speaks of the workload.\n",
                   .flags = CallFlags(),
                   .run = Test};
   Command explain = {.name = "explain",
                      .summary = "Which policy and rule, or which ban, decides a call, and why the others do not",
                      .examples =
                          "  lanyard policy explain --workload spiffe://example.org/web --port 80 \\\n"
-                         "      --peer spiffe://example.org/shop\n",
+                         "      --peer spiffe://example.org/shop\n"
+                         "  lanyard policy explain --workload spiffe://example.org/web --port 80 --plaintext -o json\n"
+                         "Exit code 0 whether it is allowed or denied, 1: it could not be asked.\n",
                      .flags = CallFlags(),
                      .run = Explain};
   return {.name = "policy",

@@ -215,7 +215,7 @@ absl::Status RunReplay(const Arguments& arguments, Output& output) {
   output.json() ? ShowJson(replayed, *observed, output) : ShowText(replayed, *observed, output);
   const uint64_t denied = TalliesOf(replayed)[Outcome::kNewlyDenied].tuples;
   if (!arguments.Has("--fail-on-denied") || denied == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(denied, " kinds of call that were allowed would be denied"));
+  return DeniedError(absl::StrCat(denied, " kinds of call that were allowed would be denied"));
 }
 
 }  // namespace
@@ -244,7 +244,8 @@ Command PolicyReplayCommand() {
                 .help = "The candidate is all there is; otherwise it is laid over the authority's registry",
                 .kind = Flag::Kind::kSwitch},
                {.name = "--fail-on-denied",
-                .help = "Exit code 1 if a call that was allowed would be denied",
+                .help = "Exit code 3 if a call that was allowed would be denied (1: it could not be asked); otherwise "
+                        "it is 0 whatever would change",
                 .kind = Flag::Kind::kSwitch}}),
           .run = RunReplay};
 }

@@ -20,7 +20,7 @@ def test(scope):
         check.assertEqual(end, b"", f"{subject} is banned, and its connection carries on")
         connection.close()
         asked = mesh.run_cli("policy", "test", "--workload", SERVER_ID, "--port", str(server.port), "--peer", CLIENT_ID)
-        check.assertEqual(asked.returncode, 0 if subject.startswith("agent") else 1, asked.stdout)
+        check.assertEqual(asked.returncode, 0 if subject.startswith("agent") else 3, asked.stdout)
 
         mesh.cli("unban", subject)
 

@@ -34,12 +34,14 @@ def test(scope):
     check.assertEqual(answer["counts"]["unchanged"]["calls"], 3)
 
     done, answer = replay(candidate("spiffe://example.org/nobody"), *admin, "--fail-on-denied")
-    check.assertEqual(done.returncode, 1)
+    check.assertEqual(done.returncode, 3)
     check.assertIn("would be denied", done.stderr)
     (change,) = answer["changes"]
     check.assertEqual((change["outcome"], change["peer_id"], change["port"], change["count"]),
                       ("newly_denied", CLIENT_ID, server.port, 3))
     check.assertIn("no rule of web allows", change["reason"])
+    done, _ = replay(scope.folder / "web.yaml", "--admin", "127.0.0.1:1", "--fail-on-denied")
+    check.assertEqual((done.returncode, done.stdout), (1, ""), "nobody could be asked, and that is no denial")
     # Nothing of it was applied: the calls still work.
     mesh.exchange(server.port)
 
@@ -50,7 +52,7 @@ def test(scope):
     done, answer = replay(candidate("spiffe://example.org/nobody"), "--observed", saved)
     check.assertEqual((done.returncode, answer["changes"]), (0, []), done.stderr)
     done, answer = replay(candidate("spiffe://example.org/nobody"), "--observed", saved, "--alone", "--fail-on-denied")
-    check.assertEqual(done.returncode, 1)
+    check.assertEqual(done.returncode, 3)
     check.assertEqual(answer["counts"]["newly_denied"]["tuples"], 1)
 
     # Either may come by a pipe, but not both.

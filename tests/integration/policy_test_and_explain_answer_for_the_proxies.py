@@ -50,9 +50,9 @@ def test(scope):
     path.write_text(json.dumps(listed))
     check.assertEqual(outcomes("policy", "apply", "-f", str(path)), {"web": "changed"})
 
-    # The exit code is the answer.
+    # The exit code is the answer, and another where there is none.
     for code, verb, port, who in ((0, "test", 443, ["--peer", SHOP]), (0, "test", 9000, ["--plaintext"]),
-                                  (1, "test", 80, ["--peer", EVE]), (1, "test", 80, ["--plaintext"]),
+                                  (3, "test", 80, ["--peer", EVE]), (3, "test", 80, ["--plaintext"]),
                                   (0, "explain", 80, ["--peer", EVE]), (2, "test", 80, []), (2, "test", 0, ["--plaintext"]),
                                   (2, "test", 80, ["--peer", SHOP, "--plaintext"]), (2, "test", 80, ["--peer", "shop"])):
         done = ask(verb, WEB, port, *who)
@@ -61,12 +61,17 @@ def test(scope):
     denied = ask("explain", WEB, 80, "--peer", EVE).stdout
     check.assertIn("web/shop: it does not name this peer", denied)
     check.assertIn("web/probes: it is for port 9000", denied)
-    check.assertIn("no policy of the registry speaks of", ask("test", EVE, 80, "--peer", SHOP).stdout)
+    done = ask("test", EVE, 80, "--peer", SHOP)
+    check.assertEqual(done.returncode, 3)
+    check.assertIn("no policy of the registry speaks of", done.stdout)
+    for verb in ("test", "explain"):
+        done = ask(verb, WEB, 80, "--peer", SHOP, "--authority-socket", scope.folder / "nobody.sock")
+        check.assertEqual((done.returncode, done.stdout), (1, ""), f"{verb} of nobody: {done.stderr}")
 
     # A ban is above every rule, and is named.
     mesh.cli("ban", SHOP, "--for", "1h", "--reason", "leaked key")
     done = ask("test", WEB, 80, "--peer", SHOP)
-    check.assertEqual(done.returncode, 1)
+    check.assertEqual(done.returncode, 3)
     check.assertIn("leaked key", done.stdout)
     for subject, code in (("nobody", 2), ("serial:xyz", 2), ("agent:spiffe://example.org/web", 1),
                           ("spiffe://example.org/lanyard/agent/a", 1)):
@@ -76,7 +81,7 @@ def test(scope):
     # One of an SVID, or of an agent, counts for who says that the caller has it.
     mesh.cli("unban", SHOP)
     mesh.cli("ban", "serial:0a1b", "--reason", "lost laptop")
-    for code, who in ((0, []), (1, ["--serial", "0A1B"]), (0, ["--serial", "0a1c"]), (2, ["--serial", "xyz"]),
+    for code, who in ((0, []), (3, ["--serial", "0A1B"]), (0, ["--serial", "0a1c"]), (2, ["--serial", "xyz"]),
                       (0, ["--agent", "web-1"]), (2, ["--agent", "spiffe:/x"])):
         done = ask("test", WEB, 80, "--peer", SHOP, *who)
         check.assertEqual(done.returncode, code, f"{who}: {done.stdout}{done.stderr}")
