@@ -1,10 +1,13 @@
 // lanyard entry: which workload gets which SPIFFE ID.
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "identity/base/clock.h"
 #include "identity/cli/commands.h"
 #include "identity/cli/registry_client.h"
 #include "identity/cli/warnings.h"
+#include "identity/spiffe/spiffe_id.h"
 #include "nlohmann/json.hpp"
 
 namespace lanyard {
@@ -19,6 +22,18 @@ nlohmann::ordered_json ToJson(const EntryRecord& entry) {
           {"dns_names", entry.dns_names},
           {"hint", entry.hint},
           {"created_at", TimeText(entry.created_at)}};
+}
+
+nlohmann::ordered_json ToJson(const std::vector<EntryRecord>& entries) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const EntryRecord& entry : entries) list.push_back(ToJson(entry));
+  return {{"entries", list}};
+}
+
+std::string ParentOf(const EntryRecord& entry) { return entry.parent_id.empty() ? "(every agent)" : entry.parent_id; }
+
+std::string TtlOf(const EntryRecord& entry) {
+  return entry.x509_svid_ttl == absl::ZeroDuration() ? "(default)" : absl::FormatDuration(entry.x509_svid_ttl);
 }
 
 absl::Status Create(const Arguments& arguments, Output& output) {
@@ -57,20 +72,61 @@ absl::Status List(const Arguments& arguments, Output& output) {
   const auto entries = (*authority)->ListEntries(arguments.Value("--spiffe-id"), arguments.Value("--parent-id"));
   if (!entries.ok()) return entries.status();
   if (output.json()) {
-    nlohmann::ordered_json list = nlohmann::ordered_json::array();
-    for (const EntryRecord& entry : *entries) list.push_back(ToJson(entry));
-    output.Json({{"entries", list}});
+    output.Json(ToJson(*entries));
     return absl::OkStatus();
   }
   std::vector<std::vector<std::string>> rows;
   for (const EntryRecord& entry : *entries) {
-    rows.push_back(
-        {entry.id, entry.spiffe_id, entry.parent_id.empty() ? "(every agent)" : entry.parent_id,
-         absl::StrJoin(entry.selectors, " "),
-         entry.x509_svid_ttl == absl::ZeroDuration() ? "(default)" : absl::FormatDuration(entry.x509_svid_ttl),
-         RelativeTime(entry.created_at, SystemClock().Now())});
+    rows.push_back({entry.id, entry.spiffe_id, ParentOf(entry), absl::StrJoin(entry.selectors, " "), TtlOf(entry),
+                    RelativeTime(entry.created_at, SystemClock().Now())});
   }
   output.Table({"ID", "SPIFFE ID", "PARENT", "SELECTORS", "TTL", "CREATED"}, rows);
+  return absl::OkStatus();
+}
+
+// Those of a SPIFFE ID, or the one of an entry's ID; NotFound where there is none.
+absl::StatusOr<std::vector<EntryRecord>> Find(const std::string& named, RegistryClient& authority) {
+  const bool by_spiffe_id = absl::StrContains(named, ":");
+  std::string spiffe_id;
+  if (by_spiffe_id) {
+    const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(named);
+    if (!id.ok()) return UsageError(id.status().message());
+    spiffe_id = id->ToString();
+  }
+  const absl::StatusOr<std::vector<EntryRecord>> entries = authority.ListEntries(spiffe_id, "");
+  if (!entries.ok()) return entries.status();
+  std::vector<EntryRecord> found;
+  for (const EntryRecord& entry : *entries) {
+    if (by_spiffe_id || entry.id == named) found.push_back(entry);
+  }
+  if (!found.empty()) return found;
+  return absl::NotFoundError(absl::StrCat(by_spiffe_id ? "no entry gives " : "there is no entry ", named,
+                                          "; `lanyard entry list` shows all there are"));
+}
+
+absl::Status Show(const Arguments& arguments, Output& output) {
+  const auto authority = AuthorityOf(arguments);
+  if (!authority.ok()) return authority.status();
+  const absl::StatusOr<std::vector<EntryRecord>> found = Find(arguments.Value("id"), **authority);
+  if (!found.ok()) return found.status();
+  if (output.json()) {
+    output.Json(ToJson(*found));
+    return absl::OkStatus();
+  }
+  const auto line = [&output](absl::string_view name, const std::string& value) {
+    output.Text(absl::StrFormat("  %-9s  %s\n", name, value.empty() ? "(none)" : value));
+  };
+  for (const EntryRecord& entry : *found) {
+    output.Text(absl::StrCat("entry ", entry.id, "\n"));
+    line("SPIFFE ID", entry.spiffe_id);
+    line("parent", ParentOf(entry));
+    line("selectors", absl::StrJoin(entry.selectors, " and "));
+    line("TTL", TtlOf(entry));
+    line("DNS names", absl::StrJoin(entry.dns_names, " "));
+    line("hint", entry.hint);
+    line("created",
+         absl::StrCat(TimeText(entry.created_at), " (", RelativeTime(entry.created_at, SystemClock().Now()), ")"));
+  }
   return absl::OkStatus();
 }
 
@@ -119,9 +175,17 @@ Command EntryCommand() {
       .flags = WithAuthorityFlags({{.name = "--spiffe-id", .help = "Only entries of this SPIFFE ID"},
                                    {.name = "--parent-id", .help = "Only entries of this agent"}}),
       .run = List};
+  Command show = {.name = "show",
+                  .summary = "Show all there is to an entry, or to every entry of a SPIFFE ID",
+                  .examples =
+                      "  lanyard entry show 5f0c0d3a91b2c4d5e6f70819\n"
+                      "  lanyard entry show spiffe://example.org/web -o json\n",
+                  .flags = WithAuthorityFlags(
+                      {{.name = "id", .help = "The entry's ID, or a SPIFFE ID that entries give", .required = true}}),
+                  .run = Show};
   Command remove = {.name = "delete",
                     .summary = "Take an entry back; SVIDs out already live until they expire",
-                    .examples = "  lanyard entry delete 5f0c0d3a\n",
+                    .examples = "  lanyard entry delete 5f0c0d3a91b2c4d5e6f70819\n",
                     .flags = WithAuthorityFlags({{.name = "id", .help = "The entry's ID", .required = true}}),
                     .run = Delete};
   return {.name = "entry",
@@ -129,7 +193,7 @@ Command EntryCommand() {
           .examples =
               "  lanyard entry create --spiffe-id spiffe://example.org/web --selector unix:user:www-data\n"
               "  lanyard entry list -o json\n",
-          .children = {CreateCommand(), list, remove}};
+          .children = {CreateCommand(), list, show, remove}};
 }
 
 }  // namespace lanyard
