@@ -19,6 +19,7 @@ def test(scope):
     waiting.until(all_run_the_newest, lambda: f"`lanyard mesh status` says {mesh.cli('mesh', 'status')}")
     before, by_id = proxies()
     check.assertTrue(by_id[SERVER_ID]["agent"].endswith("/server"))
+    check.assertEqual(before["not_connected"], [])
 
     mesh.cli("ban", "spiffe://example.org/nobody")
     waiting.until(lambda: mesh.cli("mesh", "status")["view_version"] > before["view_version"], "no newer version")
@@ -27,3 +28,11 @@ def test(scope):
     # A proxy that stops runs nothing.
     check.assertEqual(mesh.client.proxy.process.stop(), 0)
     waiting.until(lambda: set(proxies()[1]) == {SERVER_ID}, "a stopped proxy is still shown")
+
+    # Of an agent that is away nothing is known, and that is said.
+    agent = by_id[SERVER_ID]["agent"]
+    mesh.server.agent.kill()
+    waiting.until(lambda: proxies()[0]["not_connected"], lambda: f"`lanyard mesh status` says {proxies()[0]}")
+    status, by_id = proxies()
+    check.assertEqual((by_id, [away["agent"] for away in status["not_connected"]]), ({}, [agent]))
+    check.assertIn(f"not heard  {agent}: this agent is not connected", mesh.run_cli("mesh", "status").stdout)
