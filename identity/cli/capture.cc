@@ -215,7 +215,8 @@ Command CaptureCommand() {
                   .run = Show};
   Command check = {.name = "check",
                    .summary = "Send connections through, out and in; say what is wrong, each problem with its remedy",
-                   .examples = "  lanyard capture check\n  lanyard capture check --timeout 5s -o json\n",
+                   .examples = "  lanyard capture check\n  lanyard capture check --timeout 5s -o json\n"
+                               "Exit code 1 where there is a problem.\n",
                    .flags = {{.name = kTimeoutFlag, .help = "How long a probe may take", .fallback = "2s"},
                              {.name = kOutboundOnlyFlag,
                               .help = "Send none in, for which an interface is made and taken away again",

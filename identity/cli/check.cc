@@ -119,7 +119,8 @@ Command CheckCommand() {
   return {.name = "check",
           .summary = "Is everything reachable, in time, readable? Each problem with its remedy",
           .examples = "  lanyard check\n  lanyard check --wait 30s\n"
-                      "  lanyard check --skip authority,capture -o json\n",
+                      "  lanyard check --skip authority,capture -o json\n"
+                      "Exit code 1 where there is a problem; what is only noted is none.\n",
           .flags = flags,
           .run = Check};
 }

@@ -45,7 +45,8 @@ absl::Status Upgrade(const Arguments& arguments, Output& output) {
   if (output.json()) {
     output.Json({{"pid", *pid}});
   } else {
-    output.Text(absl::StrCat("upgraded: process ", *pid, " serves now, and the one before it finishes what it has\n"));
+    output.Text(
+        absl::StrCat("upgraded: process ", *pid, " serves now, and the one before it finishes what cannot move\n"));
   }
   return absl::OkStatus();
 }
@@ -58,7 +59,7 @@ Command ProxyCommand() {
           .examples = "  lanyard proxy upgrade\n",
           .children = {
               {.name = "upgrade",
-               .summary = "Start a new proxy that takes over the listeners, and let the old one finish",
+               .summary = "Start a new proxy that takes over listeners and mesh streams; the old one finishes the rest",
                .examples = "  lanyard proxy upgrade\n"
                            "  lanyard proxy upgrade --socket /run/lanyard-proxy/upgrade.sock --timeout 2m\n"
                            "  lanyard proxy upgrade --binary /opt/lanyard-2/lanyard-proxy    # as root\n",
@@ -66,8 +67,10 @@ Command ProxyCommand() {
                           .help = "The proxy's admin address, which says where its socket is",
                           .fallback = "127.0.0.1:15000"},
                          {.name = kSocketFlag, .help = "The proxy's upgrade.socket, instead of asking for it"},
-                         {.name = kBinaryFlag, .help = "The new lanyard-proxy; default: the path of the old one"},
-                         {.name = kConfigFlag, .help = "Its configuration; default: the old one's file"},
+                         {.name = kBinaryFlag,
+                          .help = "The new lanyard-proxy, which only root may name; default: the path of the old one"},
+                         {.name = kConfigFlag,
+                          .help = "Its configuration, which only root may name; default: the old one's file"},
                          {.name = kTimeoutFlag,
                           .help = "How long the new one may take to be ready",
                           .fallback = "60s"}},
