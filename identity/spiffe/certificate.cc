@@ -15,6 +15,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "identity/spiffe/certificate_extensions.h"
+#include "identity/spiffe/certificate_shape.h"
 #include "identity/spiffe/crypto_error.h"
 #include "identity/spiffe/signature_algorithm.h"
 #include "identity/spiffe/x509_time.h"
@@ -45,6 +46,7 @@ absl::Status Malformed(absl::string_view why) {
 // The DER of the first element of `input`; strict, so that one certificate has one encoding.
 bool TakeElement(CBS* input, CBS* element) { return CBS_get_asn1_element(input, element, CBS_ASN1_SEQUENCE); }
 
+// All that is asked before BoringSSL builds anything of it.
 absl::Status CheckFraming(absl::Span<const uint8_t> der) {
   if (der.size() > Certificate::kMaxSizeBytes) {
     return Malformed(absl::StrCat("it has ", der.size(), " bytes, more than ", Certificate::kMaxSizeBytes));
@@ -53,7 +55,8 @@ absl::Status CheckFraming(absl::Span<const uint8_t> der) {
   CBS_init(&input, der.data(), der.size());
   if (!TakeElement(&input, &element)) return Malformed("it is not DER, or cut short");
   if (CBS_len(&input) != 0) return Malformed(absl::StrCat(CBS_len(&input), " bytes follow it"));
-  return absl::OkStatus();
+  const absl::Status shape = CheckCertificateShape(der);
+  return shape.ok() ? shape : Malformed(shape.message());
 }
 
 absl::StatusOr<std::string> SerialOf(const X509* x509) {

@@ -18,11 +18,12 @@ namespace lanyard {
 // Immutable, cheap to copy (shared), thread-safe.
 class Certificate {
  public:
-  static constexpr size_t kMaxSizeBytes = 64 << 10;
+  static constexpr size_t kMaxSizeBytes = 16 << 10;
 
   // One DER certificate with nothing after it. InvalidArgument says what is malformed:
   // not DER, trailing bytes, not version 3, unreadable or repeated extensions, a time out of
-  // range, a serial that is negative or longer than 20 bytes. Of unknown keys and algorithms it says nothing.
+  // range, a serial that is negative or longer than 20 bytes, more in it than CertificateShape allows. Of unknown
+  // keys and algorithms it says nothing.
   static absl::StatusOr<Certificate> Parse(absl::Span<const uint8_t> der);
   // Concatenated DER certificates without padding (SPIFFE Workload API 5.1); none to kMaxChainLength.
   static absl::StatusOr<std::vector<Certificate>> ParseConcatenatedDer(absl::Span<const uint8_t> der);

@@ -18,14 +18,8 @@
 namespace lanyard {
 namespace {
 
-constexpr int kMaxExtensions = 64;
-
 absl::Status CheckEachOnce(X509* certificate) {
   const int count = X509_get_ext_count(certificate);
-  if (count > kMaxExtensions) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("it has ", count, " extensions: at most ", kMaxExtensions, " are taken"));
-  }
   for (int i = 0; i < count; ++i) {
     const ASN1_OBJECT* oid = X509_EXTENSION_get_object(X509_get_ext(certificate, i));
     if (X509_get_ext_by_OBJ(certificate, oid, i) < 0) continue;

@@ -28,7 +28,8 @@ struct CertificateExtensions {
   std::string authority_key_id;
 };
 
-// InvalidArgument: more than 64 extensions, one of them twice, one that cannot be read.
+// Of a certificate whose shape was checked (certificate_shape.h). InvalidArgument: an extension that is there twice,
+// or cannot be read.
 absl::StatusOr<CertificateExtensions> ReadCertificateExtensions(X509* certificate);
 
 }  // namespace lanyard

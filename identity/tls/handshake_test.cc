@@ -131,6 +131,38 @@ TEST_F(HandshakeTest, TheServerRefusesGarbageAsCertificate) {
   EXPECT_EQ(DefectOf(PeerVerificationError(h.server.get())), SvidDefect::kMalformed);
 }
 
+// What anybody may send: it must cost nothing before it is refused.
+TEST_F(HandshakeTest, ACertificateThatWouldBeDearToReadIsRefusedUnread) {
+  const auto server = Server();
+  const auto key = FakeEcKey(NID_X9_62_prime256v1);
+  const std::string der = intermediate_.LeafDer(kClientId, {.key = key, .mutate = [](X509* x) {
+    // cRLDistributionPoints of one that is relative to its issuer's name.
+    AddRawExtension(x, "2.5.29.31", false, absl::string_view("\x30\x06\x30\x04\xa0\x02\xa1\x00", 8));
+  }});
+  const RawPeer client({der}, key.get());
+  const TestHandshake h = RunHandshake(client.NewClient(), server->NewServer());
+  EXPECT_FALSE(h.server_done);
+  EXPECT_EQ(DefectOf(PeerVerificationError(h.server.get())), SvidDefect::kMalformed);
+  EXPECT_THAT(std::string(PeerVerificationError(h.server.get()).message()),
+              testing::HasSubstr("nameRelativeToCRLIssuer"));
+  EXPECT_EQ(h.client_error, "SSLV3_ALERT_BAD_CERTIFICATE");
+}
+
+TEST_F(HandshakeTest, MoreCertificatesThan24KibAreRefusedUnread) {
+  const auto server = Server();
+  const auto padded = [](X509* x) { AddRawExtension(x, "1.2.3.4", false, std::string(11 << 10, 'x')); };
+  const FakeLeaf leaf = intermediate_.Leaf(kClientId, {.mutate = padded});
+  const std::string other = root_.LeafDer(kServerId, {.mutate = padded});
+  const auto sending = [&](std::vector<std::string> ders) {
+    const RawPeer client(ders, leaf.key.get());
+    return RunHandshake(client.NewClient(), server->NewServer());
+  };
+  EXPECT_TRUE(sending({leaf.chain[0].der(), leaf.chain[1].der(), other}).server_done);
+  const TestHandshake h = sending({leaf.chain[0].der(), leaf.chain[1].der(), other, other});
+  EXPECT_FALSE(h.server_done);
+  EXPECT_EQ(h.server_error, "EXCESSIVE_MESSAGE_SIZE");
+}
+
 TEST_F(HandshakeTest, AnSvidWhoseKeyThePeerLacksIsRefused) {
   const auto server = Server();
   const FakeLeaf leaf = intermediate_.Leaf(kClientId);

@@ -30,8 +30,9 @@ constexpr uint16_t kVerifyAlgorithms[] = {
     SSL_SIGN_RSA_PKCS1_SHA512,
 };
 
-// A peer's whole Certificate message.
-constexpr size_t kMaxChainSizeBytes = 64 << 10;
+// A peer's whole Certificate message. Ten certificates (kMaxPathLength) with RSA keys of 4096 bits are 16 KiB; what
+// is sent is read before the peer has proved anything.
+constexpr size_t kMaxChainSizeBytes = 24 << 10;
 
 // Certificates that many connections share (a peer's intermediate, above all) are held once a process.
 CRYPTO_BUFFER_POOL* CertificatePool() {

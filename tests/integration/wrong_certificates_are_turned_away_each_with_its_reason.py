@@ -46,6 +46,9 @@ def test(scope):
                                                              "spiffe://example.org/other"]),
         "no_spiffe_id": authority.svid("/client", uris=["https://example.org/client"]),
         "bad_key_usage": authority.svid("/client", usage="keyAgreement"),
+        # Each of these costs BoringSSL a copy of the issuer's whole name.
+        "svid_malformed": authority.svid("/client", more="crlDistributionPoints = point\n[point]\nrelativename = name\n"
+                                                    "[name]\nCN = relative\n"),
         "denied_by_policy": authority.svid("/other"),
     }
     accepted = server.accepted

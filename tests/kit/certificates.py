@@ -61,13 +61,14 @@ class Authority:
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
                 "-keyout", self._key, "-out", self.bundle, "-config", self.folder / "openssl.cnf")
 
-    def svid(self, path, starts_s=-60, ends_s=3600, uris=None, constraints="CA:FALSE", usage="digitalSignature"):
+    def svid(self, path, starts_s=-60, ends_s=3600, uris=None, constraints="CA:FALSE", usage="digitalSignature",
+             more=""):
         """An SVID for spiffe://<trust domain><path>; the other arguments make it wrong."""
         spiffe_id = f"spiffe://{self.trust_domain}{path}"
         stem = self.folder / f"svid-{next(_numbers)}"
         key, request, certificate, extensions = (pathlib.Path(f"{stem}.{end}") for end in ("key", "csr", "pem", "ext"))
         names = ",".join(f"URI:{uri}" for uri in (uris or [spiffe_id]))
-        extensions.write_text(_LEAF.format(constraints=constraints, usage=usage, names=names))
+        extensions.write_text(_LEAF.format(constraints=constraints, usage=usage, names=names) + more)
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/",
                 "-keyout", key, "-out", request)
         openssl("ca", "-batch", "-config", self.folder / "openssl.cnf", "-in", request, "-out", certificate,
