@@ -18,6 +18,7 @@ constexpr char kNftCgroupRoot[] = "/sys/fs/cgroup";  // where nft looks its cgro
 
 constexpr char kTakeOutbound[] = "take_outbound";
 constexpr char kTakeInbound[] = "take_inbound";
+constexpr char kRefuseInbound[] = "refuse_inbound";
 constexpr char kRefuseUdp[] = "refuse_udp";
 
 std::string Hex(uint32_t mark) { return absl::StrFormat("0x%x", mark); }
@@ -138,13 +139,19 @@ class Writer {
       chain.Rule(kFirstPacketOnly);
       chain.Rule("iif lo return");
     }
+    // The kernel drops it too, from outside, but not once it has another destination.
+    chain.Rule("ip daddr 127.0.0.0/8 drop");
     chain.Rule("fib daddr type != local return");  // what this machine only forwards
+    AddInbound(chain, kTakeInbound);
+    return chain.End();
+  }
+
+  void AddInbound(Chain& chain, absl::string_view target) const {
     chain.Rule(absl::StrCat(CapturePorts(), " return"));
     AddPorts(chain, "tcp", "inbound", !rules_.include_inbound_ports.empty(), !rules_.exclude_inbound_ports.empty());
     // The socket that listens for it is the server's.
     for (const Cgroup& cgroup : rules_.exclude_cgroups) chain.Rule(absl::StrCat(Match(cgroup), " return"));
-    AddTake(chain, {}, kTakeInbound);
-    return chain.End();
+    AddTake(chain, {}, target);
   }
 
   // The proxy called a server of this machine from its caller's address. The answers would leave for the caller.
@@ -172,12 +179,18 @@ class Writer {
   }
 
   // From outside, the proxy's capture ports are reached by capture only: dialled directly, the outbound one
-  // would lend this workload's identity to strangers.
+  // would lend this workload's identity to strangers. And what is to be captured was not, if it still has its own port:
+  // translation is decided once for a connection as the kernel tracks it, which a forged packet may have begun.
   std::string Guard() const {
-    Chain chain("guard", "type filter hook input priority 0; policy accept;");
+    Chain refuse(kRefuseInbound), chain("guard", "type filter hook input priority 0; policy accept;");
     chain.Rule("iif lo return");
     chain.Rule(absl::StrCat(CapturePorts(), " ct state new ct status & dnat == 0 counter drop"));
-    return chain.End();
+    if (tproxy()) return chain.End();
+    refuse.Rule("meta l4proto tcp counter reject with tcp reset");
+    chain.Rule("meta l4proto != tcp return");
+    chain.Rule(kFirstPacketOnly);
+    AddInbound(chain, kRefuseInbound);
+    return absl::StrCat(refuse.End(), chain.End());
   }
 
   void AddOutboundFilters(Chain& chain, absl::string_view protocol, absl::string_view target) const {

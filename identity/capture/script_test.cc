@@ -19,7 +19,7 @@ TEST(CaptureScriptTest, TheWholeOfRedirect) {
 delete table inet lanyard
 table inet lanyard {
   chain notes {
-    return comment "shape 2"
+    return comment "shape 3"
     return comment "--proxy-uid 1337"
     return comment "--outbound-port 15001"
     return comment "--inbound-port 15006"
@@ -46,14 +46,22 @@ table inet lanyard {
     meta l4proto != tcp return
     tcp flags & (fin | syn | rst | ack) != syn return
     iif lo return
+    ip daddr 127.0.0.0/8 drop
     fib daddr type != local return
     tcp dport { 15001, 15006 } return
     goto take_inbound
+  }
+  chain refuse_inbound {
+    meta l4proto tcp counter reject with tcp reset
   }
   chain guard {
     type filter hook input priority 0; policy accept;
     iif lo return
     tcp dport { 15001, 15006 } ct state new ct status & dnat == 0 counter drop
+    meta l4proto != tcp return
+    tcp flags & (fin | syn | rst | ack) != syn return
+    tcp dport { 15001, 15006 } return
+    goto refuse_inbound
   }
 }
 )");
@@ -65,7 +73,7 @@ TEST(CaptureScriptTest, TheWholeOfTproxy) {
 delete table inet lanyard
 table inet lanyard {
   chain notes {
-    return comment "shape 2"
+    return comment "shape 3"
     return comment "--mode tproxy"
     return comment "--proxy-uid 1337"
     return comment "--outbound-port 15001"
@@ -108,6 +116,7 @@ table inet lanyard {
     iif lo return
     ct direction original ct mark 0x4e goto deliver_inbound
     tcp flags & (fin | syn | rst | ack) != syn return
+    ip daddr 127.0.0.0/8 drop
     fib daddr type != local return
     tcp dport { 15001, 15006 } return
     goto take_inbound
