@@ -21,7 +21,7 @@ std::string Listing(const std::vector<std::string>& notes) {
 TEST(CaptureListingTest, TheNotesSayWhatIsInForce) {
   const auto found = ParseCaptureListing(Listing({"shape 3", "--mode tproxy", "--proxy-uid 7"}), {});
   ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_EQ(found->shape, kCaptureShape);
+  EXPECT_EQ(found->shape, 3);
   EXPECT_EQ(found->rules.mode, CaptureMode::kTproxy);
   EXPECT_EQ(found->rules.proxy_uid, 7u);
 }
