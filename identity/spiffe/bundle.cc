@@ -5,10 +5,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "identity/spiffe/authority_uri.h"
 #include "identity/spiffe/quoted.h"
-#include "identity/spiffe/spiffe_id.h"
 
 namespace lanyard {
 namespace {
@@ -20,10 +19,8 @@ absl::Status CheckAuthority(const TrustDomain& trust_domain, const Certificate& 
   };
   if (!authority.is_ca()) return refused("is not a CA certificate (basicConstraints cA)");
   if (authority.has_key_usage() && !authority.key_usage_cert_sign()) return refused("may not sign (keyCertSign)");
-  for (const std::string& uri : authority.uri_names()) {
-    if (!absl::StartsWith(uri, "spiffe://")) continue;
-    absl::StatusOr<SpiffeId> id = SpiffeId::Parse(uri);
-    if (!id.ok() || id->has_path()) return refused(absl::StrCat("carries ", Quoted(uri), ": it must have no path"));
+  if (const std::string* uri = UnfitAuthorityUri(authority)) {
+    return refused(absl::StrCat("carries ", Quoted(*uri), ": it must have no path"));
   }
   return absl::OkStatus();
 }

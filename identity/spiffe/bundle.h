@@ -20,7 +20,7 @@ class X509Bundle {
   static constexpr size_t kMaxAuthorities = 64;
 
   // Every authority must be a CA certificate (cA true; keyCertSign if key usage is
-  // present); duplicates are dropped; a SPIFFE ID in one, if any, has no path.
+  // present); duplicates are dropped; a SPIFFE ID in one, if any, has no path ("spiffe://td/" has none).
   static absl::StatusOr<X509Bundle> Create(TrustDomain trust_domain, std::vector<Certificate> authorities);
   static absl::StatusOr<X509Bundle> ParseConcatenatedDer(TrustDomain trust_domain, absl::Span<const uint8_t> der);
   static absl::StatusOr<X509Bundle> ParsePem(TrustDomain trust_domain, absl::string_view pem);

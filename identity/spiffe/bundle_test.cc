@@ -61,6 +61,13 @@ TEST(X509Bundle, AuthorityNamedAsAWorkloadIsRefused) {
   EXPECT_NE(status.message().find("spiffe://example.org/web"), absl::string_view::npos) << status;
 }
 
+// The standard's own example of a root is named so (Trust Domain and Bundle, appendix A).
+TEST(X509Bundle, RootPathOfAnAuthorityIsNoPath) {
+  const FakeCa root = FakeCa::Root("example.org", {.mutate = [](X509* x) { SetUris(x, {"spiffe://example.org/"}); }});
+  const auto bundle = X509Bundle::Create(kDomain, {root.certificate()});
+  EXPECT_TRUE(bundle.ok()) << bundle.status();
+}
+
 TEST(X509Bundle, TooManyAuthoritiesAreRefused) {
   std::vector<Certificate> authorities;
   for (size_t i = 0; i <= X509Bundle::kMaxAuthorities; ++i) {

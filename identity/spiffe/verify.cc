@@ -2,16 +2,18 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/nid.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "identity/spiffe/authority_uri.h"
 #include "identity/spiffe/private_key.h"
 #include "identity/spiffe/quoted.h"
 #include "identity/spiffe/svid.h"
@@ -81,12 +83,18 @@ absl::Status CheckSigning(const Certificate& authority, absl::string_view name, 
   if (X509_get_extension_flags(authority.x509()) & EXFLAG_CRITICAL) {
     return untrusted("has an unknown critical extension");
   }
-  for (const std::string& uri : authority.uri_names()) {
-    if (!absl::StartsWith(uri, "spiffe://")) continue;
-    const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(uri);
-    if (!id.ok() || id->has_path()) return untrusted(absl::StrCat("signs but carries the SPIFFE ID ", Quoted(uri)));
+  const std::string* uri = UnfitAuthorityUri(authority);
+  return uri == nullptr ? absl::OkStatus() : untrusted(absl::StrCat("signs but carries the SPIFFE ID ", Quoted(*uri)));
+}
+
+// BoringSSL counts these as known, and processes them only where policies are asked for, which costs more than a
+// handshake may (CVE-2023-0464). What is critical and not processed must be refused (RFC 5280 4.2).
+bool HasCriticalPolicyRule(const Certificate& certificate) {
+  for (const int nid : {NID_policy_constraints, NID_policy_mappings, NID_inhibit_any_policy}) {
+    const int at = X509_get_ext_by_NID(certificate.x509(), nid, -1);
+    if (at >= 0 && X509_EXTENSION_get_critical(X509_get_ext(certificate.x509(), at))) return true;
   }
-  return absl::OkStatus();
+  return false;
 }
 
 // BoringSSL has checked signatures and names. It does not check the anchor's own constraints,
@@ -100,6 +108,10 @@ absl::Status CheckPath(const Path& path, absl::Time now) {
     if (absl::Status status = CheckKeyStrength(certificate, name); !status.ok()) return status;
     if (i + 1 < path.size() && !certificate.has_strong_signature()) {
       return SvidError(SvidDefect::kUntrusted, absl::StrCat(name, " is signed by a weak or unknown algorithm"));
+    }
+    if (HasCriticalPolicyRule(certificate)) {
+      return SvidError(SvidDefect::kUntrusted,
+                       absl::StrCat(name, " has a critical rule on certificate policies, which are not processed"));
     }
     if (i == 0) continue;
     if (absl::Status status = CheckSigning(certificate, name, below); !status.ok()) return status;
@@ -137,13 +149,13 @@ absl::StatusOr<Path> PathOf(X509_STORE_CTX* context, absl::Span<const Certificat
   return path;
 }
 
-absl::StatusOr<Path> FindPath(absl::Span<const Certificate> chain, absl::Span<const Certificate> authorities,
-                              absl::Time now) {
+// A path from the first of `chain` through `intermediates`, which are of `chain` too.
+absl::StatusOr<Path> FindPathThrough(STACK_OF(X509)* intermediates, absl::Span<const Certificate> chain,
+                                     absl::Span<const Certificate> authorities, absl::Time now) {
   bssl::UniquePtr<X509_STORE_CTX> context(X509_STORE_CTX_new());
-  const bssl::UniquePtr<STACK_OF(X509)> sent = StackOf(chain.subspan(1));
   const bssl::UniquePtr<STACK_OF(X509)> trusted = StackOf(authorities);
-  if (!context || !sent || !trusted ||
-      !X509_STORE_CTX_init(context.get(), EmptyStore(), chain.front().x509(), sent.get())) {
+  if (!context || !intermediates || !trusted ||
+      !X509_STORE_CTX_init(context.get(), EmptyStore(), chain.front().x509(), intermediates)) {
     return SvidError(SvidDefect::kUntrusted, "there is no memory to verify the chain");
   }
   X509_STORE_CTX_trusted_stack(context.get(), trusted.get());
@@ -156,6 +168,11 @@ absl::StatusOr<Path> FindPath(absl::Span<const Certificate> chain, absl::Span<co
   if (!path.ok()) return path.status();
   if (absl::Status status = CheckPath(*path, now); !status.ok()) return status;
   return path;
+}
+
+absl::StatusOr<Path> FindPath(absl::Span<const Certificate> chain, absl::Span<const Certificate> authorities,
+                              absl::Time now) {
+  return FindPathThrough(StackOf(chain.subspan(1)).get(), chain, authorities, now);
 }
 
 // BoringSSL follows the first authority whose name fits and does not come back. That is wrong
@@ -173,14 +190,87 @@ bool NeedsEachAlone(absl::Span<const Certificate> authorities) {
   return false;
 }
 
+bool SomeShareAName(absl::Span<const Certificate> certificates) {
+  for (size_t i = 0; i < certificates.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (X509_NAME_cmp(X509_get_subject_name(certificates[i].x509()),
+                        X509_get_subject_name(certificates[j].x509())) == 0 &&
+          !(certificates[i] == certificates[j])) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+// Other ways through what the peer sent, where certificates share a name: an intermediate that two authorities signed,
+// or one and its renewal. BoringSSL takes the first that fits and does not come back (RFC 4158 2.4).
+class OtherPaths {
+ public:
+  OtherPaths(absl::Span<const Certificate> chain, absl::Span<const Certificate> authorities, absl::Time now)
+      : chain_(chain), authorities_(authorities), now_(now) {}
+
+  std::optional<Path> Find() {
+    Extend(chain_.front());
+    return std::move(found_);
+  }
+
+ private:
+  static constexpr int kMaxTries = 8;    // each checks signatures
+  static constexpr int kMaxSteps = 64;   // each compares names
+
+  bool Done() const { return found_ || tries_ == kMaxTries || steps_ == kMaxSteps; }
+
+  static bool MayHaveIssued(const Certificate& issuer, const Certificate& subject) {
+    return X509_check_issued(issuer.x509(), subject.x509()) == X509_V_OK;
+  }
+
+  void Try() {
+    ++tries_;
+    bssl::UniquePtr<STACK_OF(X509)> stack(sk_X509_new_null());
+    for (const Certificate* certificate : intermediates_) {
+      if (!stack || !bssl::PushToStack(stack.get(), bssl::UpRef(certificate->x509()))) return;
+    }
+    absl::StatusOr<Path> path = FindPathThrough(stack.get(), chain_, authorities_, now_);
+    if (path.ok()) found_ = *std::move(path);
+  }
+
+  void Extend(const Certificate& last) {
+    ++steps_;
+    if (std::any_of(authorities_.begin(), authorities_.end(),
+                    [&](const Certificate& authority) { return MayHaveIssued(authority, last); })) {
+      Try();
+    }
+    // A leaf and an anchor stand at the ends.
+    if (intermediates_.size() + 2 >= kMaxPathLength) return;
+    for (const Certificate& issuer : chain_.subspan(1)) {
+      if (Done()) return;
+      if (std::find(intermediates_.begin(), intermediates_.end(), &issuer) != intermediates_.end()) continue;
+      if (!MayHaveIssued(issuer, last)) continue;
+      intermediates_.push_back(&issuer);
+      Extend(issuer);
+      intermediates_.pop_back();
+    }
+  }
+
+  const absl::Span<const Certificate> chain_, authorities_;
+  const absl::Time now_;
+  std::vector<const Certificate*> intermediates_;   // of the path that is being tried
+  std::optional<Path> found_;
+  int tries_ = 0, steps_ = 0;
+};
+
 absl::StatusOr<Path> FindAnyPath(absl::Span<const Certificate> chain, absl::Span<const Certificate> authorities,
                                  absl::Time now) {
   absl::StatusOr<Path> path = FindPath(chain, authorities, now);
-  if (path.ok() || !NeedsEachAlone(authorities)) return path;
-  for (size_t i = 0; i < authorities.size(); ++i) {
+  if (path.ok()) return path;
+  for (size_t i = 0; NeedsEachAlone(authorities) && i < authorities.size(); ++i) {
     absl::StatusOr<Path> alone = FindPath(chain, authorities.subspan(i, 1), now);
     if (alone.ok()) return alone;
   }
+  if (!SomeShareAName(chain.subspan(1))) return path;
+  std::optional<Path> other = OtherPaths(chain, authorities, now).Find();
+  if (other) return *std::move(other);
   return path;
 }
 

@@ -28,10 +28,12 @@ struct VerifiedSvid {
 inline constexpr int kMaxPathLength = 10;
 
 // `chain` is what the peer sent, leaf first, in any order after it; certificates that are not
-// needed are ignored. Checks the leaf rules, picks the bundle of the leaf's own trust domain, and
+// needed are ignored, and where several share a name (cross-signed, or renewed) at most eight ways
+// through them are tried. Checks the leaf rules, picks the bundle of the leaf's own trust domain, and
 // builds and validates an RFC 5280 path from the leaf through the peer's intermediates to one of
 // that bundle's authorities at `now`: signatures (none by MD5 or SHA-1), key strength, validity
-// (of the anchor too), CA rules, path lengths, name constraints, unknown critical extensions.
+// (of the anchor too), CA rules, path lengths, name constraints, unknown critical extensions, critical
+// rules on certificate policies (which nobody processes).
 // One signature check a certificate below the anchor; callers that see the same chain often keep
 // the result.
 // Errors carry a SvidDefect and name the peer's ID once it is known.

@@ -248,6 +248,43 @@ TEST_F(HostileSvid, UnknownCriticalExtensionOnIntermediate) {
 TEST_F(HostileSvid, UnknownCriticalExtensionOnRoot) {
   EXPECT_EQ(RootDefect([](X509* x) { AddRawExtension(x, "1.2.3.4", true, "x"); }), SvidDefect::kUntrusted);
 }
+TEST_F(HostileSvid, CriticalPolicyConstraintsNotProcessed) {
+  // requireExplicitPolicy:0 below which the leaf has no policy; inhibitAnyPolicy:0; a mapping of 1.2.3 to 1.2.4.
+  const std::pair<const char*, absl::string_view> rules[] = {
+      {"2.5.29.36", absl::string_view("\x30\x03\x80\x01\x00", 5)},
+      {"2.5.29.54", absl::string_view("\x02\x01\x00", 3)},
+      {"2.5.29.33", "\x30\x0a\x30\x08\x06\x02\x2a\x03\x06\x02\x2a\x04"}};
+  for (const auto& [oid, value] : rules) {
+    const auto with = [oid = oid, value = value](bool critical) -> Mutator {
+      return [=](X509* x) { AddRawExtension(x, oid, critical, value); };
+    };
+    EXPECT_EQ(IntermediateDefect(with(true)), SvidDefect::kUntrusted) << oid;
+    EXPECT_EQ(RootDefect(with(true)), SvidDefect::kUntrusted) << oid;
+    EXPECT_EQ(LeafDefect(with(true)), SvidDefect::kUntrusted) << oid;
+    EXPECT_EQ(IntermediateDefect(with(false)), SvidDefect::kNone) << oid;
+  }
+}
+TEST_F(HostileSvid, TwinsOfWhichNoneLeadsToTheBundle) {
+  const FakeCa stranger = FakeCa::Root("example.org");
+  const FakeOptions twin = {.key = FakeEcKey(NID_X9_62_prime256v1), .mutate = [](X509* x) { SetSubject(x, "I"); }};
+  std::vector<Certificate> chain = stranger.Intermediate(twin).Leaf(kId).chain;
+  for (int i = 0; i < 20; ++i) chain.push_back(stranger.Intermediate(twin).certificate());
+  EXPECT_EQ(Defect(chain), SvidDefect::kUntrusted);
+  // Names that issue each other in every order: as many ways as there are permutations.
+  const FakeOptions ring = {.mutate = [](X509* x) {
+    SetSubject(x, "ring");
+    X509_set_issuer_name(x, X509_get_subject_name(x));
+    SetExtension(x, NID_subject_key_identifier, "");
+    SetExtension(x, NID_authority_key_identifier, "");
+  }};
+  chain = {intermediate_.Leaf(kId, {.mutate = [](X509* x) {
+    SetSubject(x, "ring");
+    X509_set_issuer_name(x, X509_get_subject_name(x));
+    SetExtension(x, NID_authority_key_identifier, "");
+  }}).chain[0]};
+  for (int i = 0; i < 30; ++i) chain.push_back(stranger.Intermediate(ring).certificate());
+  EXPECT_EQ(Defect(chain), SvidDefect::kUntrusted);
+}
 
 // Trust.
 TEST_F(HostileSvid, UnknownTrustDomain) {

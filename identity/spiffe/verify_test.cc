@@ -173,6 +173,53 @@ TEST_F(VerifySvidTest, TwoAuthoritiesOfOneNameBothCount) {
   }
 }
 
+TEST_F(VerifySvidTest, RootPathOfAnAuthorityIsNoPath) {
+  const auto slash = [](X509* x) { SetUris(x, {"spiffe://example.org/"}); };
+  const FakeCa root = FakeCa::Root("example.org", {.mutate = slash});
+  const auto verified = VerifySvid(root.Intermediate({.mutate = slash}).Leaf(kId).chain, root.Bundles(), now_);
+  EXPECT_TRUE(verified.ok()) << verified.status();
+}
+
+// One name and key, signed by two authorities of which each verifier trusts one.
+TEST_F(VerifySvidTest, CrossSignedIntermediatesInEitherOrder) {
+  const FakeCa other = FakeCa::Root("example.org");
+  const FakeOptions twin = {.key = FakeEcKey(NID_X9_62_prime256v1), .mutate = [](X509* x) { SetSubject(x, "I"); }};
+  const FakeCa ours = root_.Intermediate(twin), theirs = other.Intermediate(twin);
+  const Certificate leaf = ours.Leaf(kId).chain[0];
+  for (const FakeCa& trusted : {root_, other}) {
+    for (const std::vector<Certificate>& chain :
+         {std::vector{leaf, ours.certificate(), theirs.certificate()},
+          std::vector{leaf, theirs.certificate(), ours.certificate()}}) {
+      const auto verified = VerifySvid(chain, trusted.Bundles(), now_);
+      EXPECT_TRUE(verified.ok()) << verified.status();
+    }
+  }
+  // One level further up: what leads away is not the twin itself but what signed it.
+  const FakeOptions lower = {.key = FakeEcKey(NID_X9_62_prime256v1), .mutate = [](X509* x) { SetSubject(x, "J"); }};
+  const FakeCa above = other.Intermediate();
+  const FakeCa astray = above.Intermediate(lower), right = root_.Intermediate(lower);
+  const absl::Status status =
+      Verify({right.Leaf(kId).chain[0], astray.certificate(), above.certificate(), right.certificate()});
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST_F(VerifySvidTest, AnExpiredTwinIsPassedOver) {
+  FakeOptions options = {.key = FakeEcKey(NID_X9_62_prime256v1), .mutate = [](X509* x) { SetSubject(x, "I"); }};
+  const FakeCa renewed = root_.Intermediate(options);
+  options.not_after = now_ - absl::Minutes(1);
+  const Certificate leaf = renewed.Leaf(kId).chain[0];
+  const auto after = [&](int expired) {
+    std::vector<Certificate> chain = {leaf};
+    for (int i = 0; i < expired; ++i) chain.push_back(root_.Intermediate(options).certificate());
+    chain.push_back(renewed.certificate());
+    return DefectOf(Verify(chain));
+  };
+  EXPECT_EQ(after(1), SvidDefect::kNone);
+  EXPECT_EQ(after(7), SvidDefect::kNone);
+  // Eight paths are tried, no more: a peer that has proved nothing does not choose what it costs.
+  EXPECT_EQ(after(8), SvidDefect::kExpired);
+}
+
 TEST_F(VerifySvidTest, BundleOfTheLeafsOwnTrustDomainIsTheOneThatCounts) {
   const FakeCa other = FakeCa::Root("other.org");
   BundleSet bundles = root_.Bundles();
