@@ -8,6 +8,7 @@
 #include "absl/types/span.h"
 #include "identity/base/secret.h"
 #include "identity/spiffe/spiffe_id.h"
+#include "identity/spiffe/usable_bundle.h"
 
 namespace lanyard {
 namespace {
@@ -20,14 +21,15 @@ absl::Status Refuse(absl::string_view what, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat("the Workload API's message is refused: ", what, ": ", why));
 }
 
-absl::Status AddBundle(BundleSet& bundles, const TrustDomain& trust_domain, const std::string& der) {
-  absl::StatusOr<X509Bundle> bundle = X509Bundle::ParseConcatenatedDer(trust_domain, Bytes(der));
-  if (!bundle.ok()) return Refuse(absl::StrCat("the bundle of ", trust_domain.name()), bundle.status().message());
-  const X509Bundle* known = bundles.Find(trust_domain);
-  if (known != nullptr && !(*known == *bundle)) {
+absl::Status AddBundle(WorkloadIdentity& identity, const TrustDomain& trust_domain, const std::string& der) {
+  absl::StatusOr<UsableBundle> read = ReadUsableBundleDer(trust_domain, Bytes(der));
+  if (!read.ok()) return Refuse(absl::StrCat("the bundle of ", trust_domain.name()), read.status().message());
+  if (const X509Bundle* known = identity.bundles.Find(trust_domain)) {
+    if (*known == read->bundle) return absl::OkStatus();
     return Refuse(absl::StrCat("the bundle of ", trust_domain.name()), "it is given twice, with different authorities");
   }
-  bundles.Set(*std::move(bundle));
+  identity.bundles.Set(std::move(read->bundle));
+  identity.left_out.insert(identity.left_out.end(), read->left_out.begin(), read->left_out.end());
   return absl::OkStatus();
 }
 
@@ -52,17 +54,20 @@ absl::Status AddSvid(WorkloadIdentity& identity, const X509SVID& message) {
   }
   absl::StatusOr<X509Svid> svid = ParseSvid(message);
   if (!svid.ok()) return Refuse(message.spiffe_id(), svid.status().message());
-  const absl::Status added = AddBundle(identity.bundles, svid->id().trust_domain(), message.bundle());
+  const absl::Status added = AddBundle(identity, svid->id().trust_domain(), message.bundle());
   if (added.ok()) identity.svids.push_back(*std::move(svid));
   return added;
 }
 
+// Whoever runs another trust domain must not decide whether this workload has an identity.
 absl::Status AddFederated(WorkloadIdentity& identity, const std::string& key, const std::string& der) {
   const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(key);
   if (!id.ok() || id->has_path()) {
     return Refuse("a federated bundle", absl::StrCat("\"", key, "\" is no trust domain ID"));
   }
-  return AddBundle(identity.bundles, id->trust_domain(), der);
+  const absl::Status added = AddBundle(identity, id->trust_domain(), der);
+  if (!added.ok()) identity.left_out.push_back(std::string(added.message()));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<WorkloadIdentity> Parse(const X509SVIDResponse& response) {

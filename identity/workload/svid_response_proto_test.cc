@@ -108,6 +108,52 @@ TEST_F(SvidResponseTest, TwoBundlesOfOneTrustDomainThatDifferAreRefused) {
   ExpectRefused("given twice");
 }
 
+TEST_F(SvidResponseTest, UnusableAuthoritiesOfTheOwnBundleAreLeftOut) {
+  const std::string own = response_.svids(0).bundle();
+  response_.mutable_svids(0)->set_bundle(web_.chain[0].der() + own);
+  const auto identity = ParseSvidResponse(response_);
+  ASSERT_TRUE(identity.ok()) << identity.status();
+  EXPECT_EQ(*identity->bundles.Find(root_.Bundle().trust_domain()), root_.Bundle());
+  EXPECT_THAT(identity->left_out, testing::ElementsAre(testing::HasSubstr("is not a CA certificate")));
+  response_ = FakeWorkloadApi::ResponseFor(web_, root_);
+  response_.mutable_svids(0)->set_bundle(web_.chain[0].der());
+  ExpectRefused("the bundle of example.org: authority 1");
+}
+
+TEST_F(SvidResponseTest, AFederatedBundleThatCannotBeReadIsLeftOut) {
+  const FakeCa other = FakeCa::Root("other.org"), third = FakeCa::Root("third.org");
+  const std::string odd = other.Leaf("spiffe://other.org/web").chain[0].der();
+  for (const std::string& der : {odd, std::string("garbage"), other.certificate().der() + "cut"}) {
+    response_ = FakeWorkloadApi::ResponseFor(web_, root_);
+    (*response_.mutable_federated_bundles())["spiffe://other.org"] = der;
+    (*response_.mutable_federated_bundles())["spiffe://third.org"] = third.Bundle().ToConcatenatedDer();
+    const auto identity = ParseSvidResponse(response_);
+    ASSERT_TRUE(identity.ok()) << identity.status();
+    EXPECT_EQ(identity->bundles.Find(other.Bundle().trust_domain()), nullptr);
+    EXPECT_NE(identity->bundles.Find(third.Bundle().trust_domain()), nullptr);
+    EXPECT_THAT(identity->left_out, testing::ElementsAre(testing::HasSubstr("the bundle of other.org")));
+  }
+}
+
+TEST_F(SvidResponseTest, UnusableAuthoritiesOfAFederatedBundleAreLeftOut) {
+  const FakeCa other = FakeCa::Root("other.org");
+  (*response_.mutable_federated_bundles())["spiffe://other.org"] =
+      other.Leaf("spiffe://other.org/web").chain[0].der() + other.certificate().der();
+  const auto identity = ParseSvidResponse(response_);
+  ASSERT_TRUE(identity.ok()) << identity.status();
+  EXPECT_EQ(*identity->bundles.Find(other.Bundle().trust_domain()), other.Bundle());
+  EXPECT_EQ(identity->left_out.size(), 1u);
+}
+
+TEST_F(SvidResponseTest, AFederatedBundleNeverReplacesTheOwnOne) {
+  (*response_.mutable_federated_bundles())["spiffe://example.org"] =
+      FakeCa::Root("example.org").Bundle().ToConcatenatedDer();
+  const auto identity = ParseSvidResponse(response_);
+  ASSERT_TRUE(identity.ok()) << identity.status();
+  EXPECT_EQ(*identity->bundles.Find(root_.Bundle().trust_domain()), root_.Bundle());
+  EXPECT_THAT(identity->left_out, testing::ElementsAre(testing::HasSubstr("given twice")));
+}
+
 TEST_F(SvidResponseTest, AFederatedBundleNeedsATrustDomainsId) {
   const std::string der = FakeCa::Root("other.org").Bundle().ToConcatenatedDer();
   for (const char* key : {"other.org", "spiffe://other.org/path", "https://other.org", ""}) {

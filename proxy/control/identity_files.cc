@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "identity/base/atomic_file.h"
 #include "identity/base/secret.h"
+#include "identity/spiffe/usable_bundle.h"
 
 namespace lanyard {
 namespace {
@@ -18,10 +19,10 @@ absl::Status Annotate(const absl::Status& status, const std::string& path) {
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
 }
 
-absl::StatusOr<X509Bundle> ReadBundle(const TrustDomain& trust_domain, const std::string& path) {
+absl::StatusOr<UsableBundle> ReadBundle(const TrustDomain& trust_domain, const std::string& path) {
   const absl::StatusOr<std::string> pem = ReadFile(path, kMaxFileSizeBytes);
   if (!pem.ok()) return pem.status();
-  absl::StatusOr<X509Bundle> bundle = X509Bundle::ParsePem(trust_domain, *pem);
+  absl::StatusOr<UsableBundle> bundle = ReadUsableBundlePem(trust_domain, *pem);
   if (!bundle.ok()) return Annotate(bundle.status(), path);
   return bundle;
 }
@@ -48,19 +49,28 @@ std::vector<std::string> IdentityFiles::Paths() const {
 absl::StatusOr<WorkloadIdentity> ReadIdentityFiles(const IdentityFiles& files) {
   absl::StatusOr<X509Svid> svid = ReadSvid(files);
   if (!svid.ok()) return svid.status();
-  BundleSet bundles;
+  WorkloadIdentity identity;
+  const auto add = [&identity](UsableBundle read) {
+    identity.bundles.Set(std::move(read.bundle));
+    identity.left_out.insert(identity.left_out.end(), read.left_out.begin(), read.left_out.end());
+  };
   for (const auto& [trust_domain, path] : files.federated_bundles) {
-    absl::StatusOr<X509Bundle> bundle = ReadBundle(trust_domain, path);
-    if (!bundle.ok()) return bundle.status();
-    bundles.Set(*std::move(bundle));
+    absl::StatusOr<UsableBundle> bundle = ReadBundle(trust_domain, path);
+    if (bundle.ok()) {
+      add(*std::move(bundle));
+    } else if (absl::IsFailedPrecondition(bundle.status())) {
+      // Certificates that another trust domain made must not cost this workload its identity. A file that is missing or
+      // half written is a matter of this node: what is in force stays until it is whole.
+      identity.left_out.push_back(std::string(bundle.status().message()));
+    } else {
+      return bundle.status();
+    }
   }
   // Last: nothing may stand in for the bundle of the SVID's own trust domain.
-  absl::StatusOr<X509Bundle> own = ReadBundle(svid->id().trust_domain(), files.bundle);
+  absl::StatusOr<UsableBundle> own = ReadBundle(svid->id().trust_domain(), files.bundle);
   if (!own.ok()) return own.status();
-  bundles.Set(*std::move(own));
-  WorkloadIdentity identity;
+  add(*std::move(own));
   identity.svids.push_back(*std::move(svid));
-  identity.bundles = std::move(bundles);
   return identity;
 }
 

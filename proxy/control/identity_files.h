@@ -23,7 +23,8 @@ struct IdentityFiles {
 };
 
 // Reads and parses all of them; an error names the file and what is wrong with it. The key's bytes
-// are zeroed after parsing. Says nothing of trust: that is for TlsContext::Create.
+// are zeroed after parsing. Authorities that cannot be used are left out, and federated bundles of which none can
+// (WorkloadIdentity::left_out). Says nothing of trust: that is for TlsContext::Create.
 absl::StatusOr<WorkloadIdentity> ReadIdentityFiles(const IdentityFiles& files);
 
 // True if users other than the owner and the group may read the key; worth a warning.

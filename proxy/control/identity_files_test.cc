@@ -54,6 +54,37 @@ TEST_F(IdentityFilesTest, AFederatedBundleNeverReplacesTheOwnOne) {
   EXPECT_EQ(*ReadIdentityFiles(files_).value().bundles.Find(TrustDomain::Parse("td").value()), ca_.Bundle());
 }
 
+TEST_F(IdentityFilesTest, WhatCannotBeUsedOfAFederatedBundleIsLeftOut) {
+  const TrustDomain domain = TrustDomain::Parse("other.org").value();
+  const FakeCa other = FakeCa::Root("other.org");
+  const std::string odd = other.Leaf("spiffe://other.org/web").chain[0].ToPem();
+  files_.federated_bundles.emplace(domain, Path("other.pem"));
+  Write("other.pem", odd + other.certificate().ToPem());
+  absl::StatusOr<WorkloadIdentity> identity = ReadIdentityFiles(files_);
+  ASSERT_TRUE(identity.ok()) << identity.status();
+  EXPECT_EQ(*identity->bundles.Find(domain), other.Bundle());
+  EXPECT_EQ(identity->left_out.size(), 1u);
+
+  Write("other.pem", odd);
+  identity = ReadIdentityFiles(files_);
+  ASSERT_TRUE(identity.ok()) << identity.status();
+  EXPECT_EQ(identity->bundles.Find(domain), nullptr);
+  EXPECT_EQ(*identity->bundles.Find(TrustDomain::Parse("td").value()), ca_.Bundle());
+  EXPECT_THAT(identity->left_out, testing::ElementsAre(HasSubstr(Path("other.pem"))));
+
+  // Half a file is none of the other domain's doing.
+  Write("other.pem", other.certificate().ToPem().substr(0, 100));
+  EXPECT_THAT(ReadIdentityFiles(files_).status().message(), HasSubstr(Path("other.pem")));
+}
+
+TEST_F(IdentityFilesTest, OfTheOwnBundleSomethingMustBeUsable) {
+  const std::string odd = ca_.Leaf("spiffe://td/web").chain[0].ToPem();
+  Write("bundle.pem", odd + ca_.certificate().ToPem());
+  EXPECT_EQ(*ReadIdentityFiles(files_).value().bundles.Find(TrustDomain::Parse("td").value()), ca_.Bundle());
+  Write("bundle.pem", odd);
+  EXPECT_THAT(ReadIdentityFiles(files_).status().message(), HasSubstr(Path("bundle.pem")));
+}
+
 TEST_F(IdentityFilesTest, AKeyOfAnotherCertificateIsRefused) {
   Write("key.pem", ca_.Leaf("spiffe://td/web").KeyPem());
   const absl::Status status = ReadIdentityFiles(files_).status();

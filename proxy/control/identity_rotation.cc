@@ -18,6 +18,7 @@ IdentityRotation::IdentityRotation(Options options)
 
 void IdentityRotation::Offer(WorkloadIdentity offered) {
   ++offers_;
+  NoteLeftOut(offered.left_out);
   const absl::Status taken = Take(offered);
   refused_.reset();
   if (taken.ok()) {
@@ -26,6 +27,18 @@ void IdentityRotation::Offer(WorkloadIdentity offered) {
     refused_ = std::move(offered);
     Fail(taken);
   }
+}
+
+// Once for each change, as sources repeat themselves.
+void IdentityRotation::NoteLeftOut(const std::vector<std::string>& left_out) {
+  if (left_out == left_out_) return;
+  left_out_ = left_out;
+  if (left_out_.empty()) {
+    Log(LogLevel::kInfo, "bundles are used whole again", {{"source", options_.source}});
+    return;
+  }
+  Log(LogLevel::kWarning, "left out of the bundles: what cannot be used",
+      {{"count", left_out_.size()}, {"first", left_out_.front()}, {"source", options_.source}});
 }
 
 void IdentityRotation::Retry() {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -52,17 +53,20 @@ class IdentityRotation {
   uint64_t bundle_changes() const { return bundle_changes_; }
   uint64_t failures() const { return failures_; }  // offers refused, and failures of the source
   uint64_t offers() const { return offers_; }
+  size_t left_out() const { return left_out_.size(); }  // of the latest offer's bundles: what cannot be used
 
  private:
   absl::StatusOr<X509Svid> Choose(const WorkloadIdentity& offered) const;
   absl::Status Take(WorkloadIdentity offered);
   void Fail(const absl::Status& status);
+  void NoteLeftOut(const std::vector<std::string>& left_out);
 
   const Options options_;
   const std::shared_ptr<VerifyCache> cache_;
   std::shared_ptr<const TlsContext> current_;
   std::optional<WorkloadIdentity> refused_;  // the latest offer, if it was
   absl::Status source_status_;
+  std::vector<std::string> left_out_;        // by the latest offer
   bool expiry_logged_ = false;
   uint64_t rotations_ = 0, bundle_changes_ = 0, failures_ = 0, offers_ = 0;
 };

@@ -69,6 +69,19 @@ TEST_F(IdentityRotationTest, TheSameIdentityAgainIsNoChange) {
   EXPECT_EQ(rotation.failures(), 0u);
 }
 
+TEST_F(IdentityRotationTest, WhatIsLeftOutOfBundlesIsCountedAndCostsNoIdentity) {
+  IdentityRotation rotation = Make();
+  WorkloadIdentity odd = Identity({web_});
+  odd.left_out = {"the bundle of other.org: cut short", "the bundle of third.org: authority 1"};
+  rotation.Offer(odd);
+  rotation.Offer(odd);
+  EXPECT_EQ(published_.size(), 1u);
+  EXPECT_EQ(rotation.left_out(), 2u);
+  EXPECT_EQ(rotation.failures(), 0u);
+  rotation.Offer(Identity({web_}));
+  EXPECT_EQ(rotation.left_out(), 0u);
+}
+
 TEST_F(IdentityRotationTest, ARenewedSvidIsPublished) {
   IdentityRotation rotation = Make();
   rotation.Offer(Identity({web_}));
