@@ -88,7 +88,7 @@ TEST_F(CertificateShapeTest, OrdinaryOnesAreTaken) {
               SetExtension(x, NID_crl_distribution_points, "URI:http://example.org/crl,URI:http://example.org/crl2");
               SetExtension(x, NID_name_constraints, "critical,permitted;URI:example.org,excluded;DNS:a.b");
               SetExtension(x, NID_info_access, "OCSP;URI:http://example.org/ocsp");
-              SetExtension(x, NID_certificate_policies, "1.2.3.4,2.5.29.32.0");
+              Extension("2.5.29.32", Element(0x30, Element(0x30, Element(0x06, "\x2a\x03\x04"))))(x);
             }),
             "");
 }
