@@ -37,7 +37,7 @@ struct WorkloadRules {
 
 // What the registry says of who may talk to whom, as far as it concerns this node.
 struct NodeMesh {
-  uint64_t version = 0;                // grows with every change in the registry; 0: it never held anything
+  uint64_t version = 0;                // grows with every change in the registry; 0: that authority knows no mesh
   std::vector<WorkloadRules> rules;    // policies by name, then route sets in the order in which they match
   std::string bans;                    // in force; likewise a piece of a View
   BanSet ban_set = {};                 // the same, as far as this agent can read them: whom it hands nothing out

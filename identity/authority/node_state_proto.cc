@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -55,9 +56,16 @@ const v1::NodeState& NodeStateMessage::Update(std::shared_ptr<const RegistrySnap
 void NodeStateMessage::UpdateEntries() {
   state_.clear_entries();
   state_.clear_bundles();
+  std::vector<const Entry*> own;
   for (const auto& [id, entry] : registry_->entries) {
-    if (entry.IsFor(node_)) *state_.add_entries() = EntryToProto(entry);
+    if (entry.IsFor(node_)) own.push_back(&entry);
   }
+  // The first that fits is a workload's default identity (Workload API 8): no later entry may take its place.
+  std::sort(own.begin(), own.end(), [](const Entry* a, const Entry* b) {
+    const absl::Time a_time = a->created_at(), b_time = b->created_at();
+    return std::tie(a_time, a->id()) < std::tie(b_time, b->id());
+  });
+  for (const Entry* entry : own) *state_.add_entries() = EntryToProto(*entry);
   *state_.add_bundles() = BundleToProto(registry_->bundle);
 }
 

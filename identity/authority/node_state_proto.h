@@ -17,8 +17,8 @@ class NodeStateMessage {
  public:
   explicit NodeStateMessage(SpiffeId node) : node_(std::move(node)) {}
 
-  // The node's own entries and those of every agent, the bundles, the policies and routes that speak of those entries,
-  // and the bans in force at `now`. Valid until the next call.
+  // The node's own entries and those of every agent, the oldest first, the bundles, the policies and routes that speak
+  // of those entries, and the bans in force at `now`. Valid until the next call.
   const authority::v1::NodeState& Update(std::shared_ptr<const RegistrySnapshot> registry, const MeshSnapshot& mesh,
                                          absl::Time now);
 

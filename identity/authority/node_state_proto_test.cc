@@ -1,5 +1,6 @@
 #include "identity/authority/node_state_proto.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,19 @@ TEST_F(NodeStateMessageTest, ANodeSeesItsEntriesAndNoOthers) {
   EXPECT_EQ(state.bundles(0).authorities(0), parts_.registry->snapshot()->bundle.authorities()[0].der());
 }
 
+TEST_F(NodeStateMessageTest, EntriesComeInTheOrderOfTheirCreation) {
+  std::vector<std::string> ids;
+  // Drawn at random: that all twelve were in order by chance will not happen.
+  for (int i = 0; i < 12; ++i) {
+    ids.push_back(parts_.CreateEntry(absl::StrCat("/web/", i)).id());
+    parts_.clock.Advance(absl::Microseconds(1));
+  }
+  ASSERT_FALSE(std::is_sorted(ids.begin(), ids.end())) << "the test would tell nothing";
+  std::vector<std::string> shown;
+  for (const auto& entry : Update().entries()) shown.push_back(entry.id());
+  EXPECT_EQ(shown, ids);
+}
+
 TEST_F(NodeStateMessageTest, ANodeSeesTheRulesOfItsEntriesAndNoOthers) {
   parts_.CreateEntry("/ns/web", node_.ToString());
   parts_.CreateEntry("/ns-b/db", node_.ToString());
@@ -107,7 +121,7 @@ TEST_F(NodeStateMessageTest, ShowsTheBansInForce) {
   EXPECT_EQ(Update().bans(1).spiffe_id(), "spiffe://example.org/web");
   EXPECT_EQ(Update().bans(2).serial(), "0a");
   EXPECT_EQ(Update().bans(2).reason(), "") << "it would be told once for each SVID";
-  EXPECT_EQ(Update().mesh_version(), 2u);
+  EXPECT_EQ(Update().mesh_version(), 3u);
   parts_.clock.Advance(absl::Seconds(10));
   EXPECT_EQ(Update().bans_size(), 2) << "one has ended, dropped or not";
   ASSERT_TRUE(parts_.mesh->RemoveBan(*BanSubject::Parse("agent:" + other.ToString())).ok());

@@ -42,16 +42,58 @@ absl::Status Refused(const Ban& ban) { return absl::PermissionDeniedError(ban.Ex
 // Of a ban in a message, beside its texts: two times, and what frames the fields.
 constexpr size_t kBanFramingBytes = 40;
 
-absl::Status CheckSize(const MeshSnapshot& snapshot) {
+size_t SizeBytes(const std::vector<Ban>& bans) {
   size_t size = 0;
-  for (const Ban& ban : snapshot.bans->all()) size += BanSizeBytes(ban);
-  for (const auto& [agent, serials] : *snapshot.issued) {
-    for (const Ban& ban : serials) size += BanSizeBytes(ban);
-  }
+  for (const Ban& ban : bans) size += BanSizeBytes(ban);
+  return size;
+}
+
+// Of what operators said alone: what agents had signed must not keep anybody from being banned.
+absl::Status CheckSize(const BanSet& bans) {
+  const size_t size = SizeBytes(bans.all());
   if (size <= MeshRegistry::kMaxBansBytes) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(
       "with this one the bans would take ", size, " bytes of each message to an agent, more than ",
       MeshRegistry::kMaxBansBytes, "; unban some first, write shorter reasons, or ban all IDs below a path at once"));
+}
+
+// Room for what is named of SVIDs that were issued.
+struct Room {
+  size_t count;
+  size_t size_bytes;
+};
+
+// Leaves as many as `room` and takes their part of it; those that live longest stay. How many went.
+size_t Trim(std::vector<Ban>& serials, Room room, Room& left) {
+  size_t size = SizeBytes(serials);
+  const size_t before = serials.size();
+  if (before > room.count || size > room.size_bytes) {
+    std::stable_sort(serials.begin(), serials.end(),
+                     [](const Ban& a, const Ban& b) { return a.expires_at > b.expires_at; });
+    while (serials.size() > room.count || size > room.size_bytes) {
+      size -= BanSizeBytes(serials.back());
+      serials.pop_back();
+    }
+  }
+  left.count -= serials.size();
+  left.size_bytes -= size;
+  return before - serials.size();
+}
+
+// Into what the operators' bans leave: the agents with the fewest first, each with an equal share of what then is left.
+size_t TrimAll(const BanSet& bans, IssuedBans& issued) {
+  const size_t taken = std::min(SizeBytes(bans.all()), MeshRegistry::kMaxBansBytes);
+  Room left{MeshRegistry::kMaxIssuedBans, MeshRegistry::kMaxBansBytes - taken};
+  std::vector<std::vector<Ban>*> fewest_first;
+  for (auto& [agent, serials] : issued) fewest_first.push_back(&serials);
+  std::stable_sort(fewest_first.begin(), fewest_first.end(),
+                   [](const auto* a, const auto* b) { return a->size() < b->size(); });
+  size_t unnamed = 0, agents = fewest_first.size();
+  for (std::vector<Ban>* serials : fewest_first) {
+    unnamed += Trim(*serials, {left.count / agents, left.size_bytes / agents}, left);
+    --agents;
+  }
+  return unnamed;
 }
 
 std::vector<Ban> Without(const std::vector<Ban>& bans, const BanSubject& subject) {
@@ -75,12 +117,12 @@ absl::Status MeshRegistry::Load() {
   absl::StatusOr<MeshRecords> records = store_.ListMeshRecords();
   if (!records.ok()) return records.status();
   MeshSnapshot first;
-  first.version = records->version;
+  // An agent takes version 0 for an authority that knows no mesh, and keeps what another one said. A registry that was
+  // made anew knows one: that of no bans.
+  first.version = std::max<uint64_t>(records->version, 1);
   first.rules = std::make_shared<const RuleRecords>(std::move(records->rules));
   first.bans = std::make_shared<const BanSet>(std::move(records->bans));
-  auto issued = IssuedOf(*first.bans, {});
-  if (!issued.ok()) return issued.status();
-  first.issued = *std::move(issued);
+  if (absl::Status named = NameIssued({}, first); !named.ok()) return named;
   Publish(std::move(first));
   return absl::OkStatus();
 }
@@ -166,12 +208,25 @@ absl::Status MeshRegistry::CheckSubject(const BanSubject& subject) const {
                                                  trust_domain_.IdString(), kAgentPath, "NODE"));
 }
 
-absl::StatusOr<std::shared_ptr<const IssuedBans>> MeshRegistry::IssuedOf(const BanSet& bans,
-                                                                         const IssuedBans& known) const {
+absl::StatusOr<std::vector<Ban>> MeshRegistry::IssuedThrough(const SpiffeId& agent, const Ban& ban,
+                                                             absl::Time now) const {
+  absl::StatusOr<std::vector<Issuance>> stored = store_.ListIssuances(agent, now);
+  if (!stored.ok()) return stored.status();
+  std::copy_if(unrecorded_.begin(), unrecorded_.end(), std::back_inserter(*stored),
+               [&](const Issuance& issuance) { return issuance.agent == agent && issuance.not_after > now; });
+  std::vector<Ban> serials;
+  for (const Issuance& issuance : *stored) {
+    absl::StatusOr<BanSubject> serial = BanSubject::Parse(absl::StrCat("serial:", issuance.serial));
+    if (!serial.ok()) return serial.status();
+    serials.push_back({*std::move(serial), "", ban.created_at, std::min(ban.expires_at, issuance.not_after)});
+  }
+  return serials;
+}
+
+absl::Status MeshRegistry::NameIssued(const IssuedBans& known, MeshSnapshot& next) const {
   const absl::Time now = Now();
   IssuedBans issued;
-  size_t count = 0;
-  for (const Ban& ban : bans.all()) {
+  for (const Ban& ban : next.bans->all()) {
     if (ban.subject.kind() != BanSubject::Kind::kAgent || ban.expires_at <= now) continue;
     const absl::StatusOr<SpiffeId> agent = SpiffeId::Parse(ban.subject.text());
     if (!agent.ok()) return agent.status();
@@ -181,24 +236,20 @@ absl::StatusOr<std::shared_ptr<const IssuedBans>> MeshRegistry::IssuedOf(const B
       serials = before->second;
       std::erase_if(serials, [&](const Ban& serial) { return serial.expires_at <= now; });
     } else {
-      absl::StatusOr<std::vector<Issuance>> stored = store_.ListIssuances(*agent, now);
-      if (!stored.ok()) return stored.status();
-      std::copy_if(unrecorded_.begin(), unrecorded_.end(), std::back_inserter(*stored),
-                   [&](const Issuance& issuance) { return issuance.agent == *agent && issuance.not_after > now; });
-      for (const Issuance& issuance : *stored) {
-        absl::StatusOr<BanSubject> serial = BanSubject::Parse(absl::StrCat("serial:", issuance.serial));
-        if (!serial.ok()) return serial.status();
-        serials.push_back({*std::move(serial), "", ban.created_at, std::min(ban.expires_at, issuance.not_after)});
-      }
+      absl::StatusOr<std::vector<Ban>> through = IssuedThrough(*agent, ban, now);
+      if (!through.ok()) return through.status();
+      serials = *std::move(through);
     }
-    count += serials.size();
   }
-  if (count > kMaxIssuedBans) {
-    return absl::ResourceExhaustedError(absl::StrCat(count, " SVIDs were issued through the banned agents, more than ",
-                                                     kMaxIssuedBans,
-                                                     " that can be named; ban the workloads' SPIFFE IDs instead"));
+  next.unnamed = TrimAll(*next.bans, issued);
+  next.issued = std::make_shared<const IssuedBans>(std::move(issued));
+  if (next.unnamed > 0) {
+    Log(LogLevel::kError,
+        "more SVIDs were issued through banned agents than can be named: who holds one of the others is let in until "
+        "it ends; ban the workloads' SPIFFE IDs too",
+        {{"not_named", static_cast<int64_t>(next.unnamed)}, {"named_at_most", static_cast<int64_t>(kMaxIssuedBans)}});
   }
-  return std::make_shared<const IssuedBans>(std::move(issued));
+  return absl::OkStatus();
 }
 
 absl::Status MeshRegistry::ChangeBans(MeshChange change, std::vector<Ban> bans) {
@@ -210,11 +261,11 @@ absl::Status MeshRegistry::ChangeBans(MeshChange change, std::vector<Ban> bans) 
   for (const Ban& ban : change.put_bans) {
     std::erase_if(known, [&](const auto& item) { return item.first.ToString() == ban.subject.text(); });
   }
-  auto issued = IssuedOf(*next.bans, known);
-  if (!issued.ok()) return issued.status();
-  next.issued = *std::move(issued);
+  // What was left out may have room now.
+  if (next.unnamed > 0) known.clear();
+  if (absl::Status named = NameIssued(known, next); !named.ok()) return named;
   // Taking bans away is never refused.
-  if (absl::Status fits = CheckSize(next); !fits.ok() && !change.put_bans.empty()) return fits;
+  if (absl::Status fits = CheckSize(*next.bans); !fits.ok() && !change.put_bans.empty()) return fits;
   if (absl::Status stored = store_.ChangeMesh(change); !stored.ok()) return stored;
   Publish(std::move(next));
   return absl::OkStatus();

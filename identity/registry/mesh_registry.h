@@ -33,10 +33,11 @@ size_t BanSizeBytes(const Ban& ban);
 
 // One moment; immutable. What did not change is shared with the moment before: a ban copies no rules.
 struct MeshSnapshot {
-  uint64_t version = 0;                    // grows with every change
+  uint64_t version = 0;                    // grows with every change; never 0, which says that nothing is known
   std::shared_ptr<const RuleRecords> rules;  // these three are never null
   std::shared_ptr<const BanSet> bans;      // as the operator gave them
   std::shared_ptr<const IssuedBans> issued;
+  size_t unnamed = 0;                      // SVIDs of banned agents beyond what `issued` may hold
 };
 
 struct ApplyOutcome {
@@ -55,9 +56,12 @@ class MeshRegistry {
   static constexpr size_t kMaxPolicies = 10'000;
   static constexpr size_t kMaxRouteSets = 10'000;
   static constexpr size_t kMaxBans = 10'000;
-  static constexpr size_t kMaxIssuedBans = 100'000;  // SVIDs of all banned agents together
   // What all bans take in a message to an agent or a proxy: half of what these receive, for the rest they are told.
   static constexpr size_t kMaxBansBytes = 8 << 20;
+  // SVIDs of all banned agents together that are named in it, as far as the operator's own bans leave room. Of more,
+  // each agent has its share, in which those that live longest are named; the others are counted and logged, and
+  // whoever has one is let in until it ends. No agent is kept from being banned by how many there are.
+  static constexpr size_t kMaxIssuedBans = 100'000;
   static constexpr size_t kMaxUnrecorded = 10'000;   // SVIDs handed out while the store could not be written
   static constexpr absl::Duration kMaxBan = absl::Hours(24 * 3652);
 
@@ -82,7 +86,7 @@ class MeshRegistry {
   };
   // Replaces a ban of the same subject, and says which was still in force. Zero `length` is until unbanned.
   // InvalidArgument: a subject that would shut out the authority's own or agents by ID, an agent of elsewhere, a length
-  // out of range; ResourceExhausted at a limit.
+  // out of range; ResourceExhausted at kMaxBans or kMaxBansBytes, of which only operators' bans take a part.
   absl::StatusOr<Banned> AddBan(BanSubject subject, std::string reason, absl::Duration length);
   // NotFound names the subject.
   absl::Status RemoveBan(const BanSubject& subject);
@@ -107,8 +111,10 @@ class MeshRegistry {
   absl::Status Load();
   absl::Time Now() const;  // as the store keeps it
   absl::Status CheckSubject(const BanSubject& subject) const;
-  // With change_mutex_ held: what the bans mean for SVIDs out already; those of agents banned before are kept.
-  absl::StatusOr<std::shared_ptr<const IssuedBans>> IssuedOf(const BanSet& bans, const IssuedBans& known) const;
+  // With change_mutex_ held: what next.bans mean for SVIDs out already, into next.issued and next.unnamed; those of
+  // agents banned before are as `known`.
+  absl::Status NameIssued(const IssuedBans& known, MeshSnapshot& next) const;
+  absl::StatusOr<std::vector<Ban>> IssuedThrough(const SpiffeId& agent, const Ban& ban, absl::Time now) const;
   // Stores the change and publishes the snapshot with the bans that then hold.
   absl::Status ChangeBans(MeshChange change, std::vector<Ban> bans);
   void Publish(MeshSnapshot next);

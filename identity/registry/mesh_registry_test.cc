@@ -111,7 +111,7 @@ TEST_F(MeshRegistryTest, AStoreThatFailsChangesNothing) {
   store_.FailWith(absl::ResourceExhaustedError("disk full"));
   EXPECT_TRUE(absl::IsResourceExhausted(mesh_->Apply({Policy("web")}, {}, false).status()));
   EXPECT_TRUE(absl::IsResourceExhausted(mesh_->AddBan(Subject("serial:0a"), "", absl::ZeroDuration()).status()));
-  EXPECT_EQ(Version(), 0u);
+  EXPECT_EQ(Version(), 1u);
   EXPECT_EQ(changes_, 0);
   EXPECT_TRUE(mesh_->CheckAgent(kAgent, "0a").ok());
 }
@@ -237,6 +237,40 @@ TEST_F(MeshRegistryTest, AShorterBanOfAnAgentShortensItsSerials) {
   ASSERT_TRUE(mesh_->AddBan(Subject(kAgentSubject), "", absl::ZeroDuration()).ok());
   ASSERT_TRUE(mesh_->AddBan(Subject(kAgentSubject), "", absl::Minutes(1)).ok());
   EXPECT_EQ(mesh_->snapshot()->issued->at(kAgent)[0].expires_at, clock_.Now() + absl::Minutes(1));
+}
+
+TEST_F(MeshRegistryTest, ARegistryMadeAnewSaysThatNobodyIsBanned) {
+  EXPECT_EQ(Version(), 1u) << "0 would mean: nothing is known, keep what another authority said";
+  ASSERT_TRUE(mesh_->AddBan(Subject("serial:0a"), "", absl::ZeroDuration()).ok());
+  EXPECT_EQ(Version(), 2u);
+  Reopen();
+  EXPECT_EQ(Version(), 2u);
+}
+
+TEST_F(MeshRegistryTest, NoAgentHasSoManySvidsThatItOrAnotherCannotBeBanned) {
+  const SpiffeId other = Id("/lanyard/agent/n2");
+  const BanSubject other_subject = Subject("agent:" + other.ToString());
+  std::vector<Issuance> many;
+  for (size_t i = 0; i <= MeshRegistry::kMaxIssuedBans; ++i) {
+    many.push_back(Issued(absl::StrCat(absl::Hex(i, absl::kZeroPad8))));
+  }
+  many[70'000].not_after -= absl::Minutes(1);
+  const BanSubject first_to_end = Subject("serial:" + many[70'000].serial);
+  many.push_back(Issued("ff00ff00ff"));
+  many.back().agent = other;
+  ASSERT_TRUE(mesh_->RecordIssuances(many).back().ok());
+  ASSERT_TRUE(mesh_->AddBan(Subject(kAgentSubject), "", absl::ZeroDuration()).ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(mesh_->CheckAgent(kAgent, "")));
+  EXPECT_EQ(mesh_->snapshot()->unnamed, 1u);
+  const auto snapshot = mesh_->snapshot();
+  const std::vector<Ban>& named = snapshot->issued->at(kAgent);
+  EXPECT_EQ(named.size(), MeshRegistry::kMaxIssuedBans);
+  for (const Ban& ban : named) ASSERT_NE(ban.subject, first_to_end);
+  ASSERT_TRUE(mesh_->AddBan(other_subject, "", absl::ZeroDuration()).ok());
+  EXPECT_THAT(IssuedBansOf(other), testing::ElementsAre("serial:ff00ff00ff")) << "each agent has its share";
+  EXPECT_EQ(mesh_->snapshot()->unnamed, 2u);
+  ASSERT_TRUE(mesh_->RemoveBan(other_subject).ok());
+  EXPECT_EQ(mesh_->snapshot()->unnamed, 1u) << "what was left out has room now";
 }
 
 TEST_F(MeshRegistryTest, WhatWasSignedBeforeABanDoesNotLeaveAfterIt) {

@@ -115,7 +115,7 @@ TEST_F(MeshRulesServiceTest, EveryMistakeOfARequestIsReportedAndNothingIsStored)
     EXPECT_THAT(refused.error_message(), HasSubstr(path));
   }
   EXPECT_TRUE(mesh_->snapshot()->rules->policies.empty());
-  EXPECT_EQ(mesh_->snapshot()->version, 0u);
+  EXPECT_EQ(mesh_->snapshot()->version, 1u);
 }
 
 TEST_F(MeshRulesServiceTest, BansAreListedUntilTheyAreTakenBack) {

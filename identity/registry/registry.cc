@@ -92,6 +92,28 @@ RegistrySnapshot Registry::NextSnapshot() const {
   return next;
 }
 
+absl::Status Registry::CheckRoom(const std::map<std::string, Entry>& entries, const Entry& entry) const {
+  if (entries.size() >= limits_.max_entries) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the registry holds ", limits_.max_entries, " entries, its limit; delete some first."));
+  }
+  if (entries.size() < limits_.max_entries_per_agent) return absl::OkStatus();
+  size_t of_every_agent = 0;
+  std::map<SpiffeId, size_t> of_agent;
+  for (const auto& [id, one] : entries) ++(one.parent() ? of_agent[*one.parent()] : of_every_agent);
+  size_t fullest = 0;
+  if (entry.parent()) {
+    fullest = of_agent[*entry.parent()];
+  } else {
+    for (const auto& [agent, count] : of_agent) fullest = std::max(fullest, count);
+  }
+  if (of_every_agent + fullest < limits_.max_entries_per_agent) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat(entry.parent() ? entry.parent()->ToString() : "an agent", " would have more than ",
+                   limits_.max_entries_per_agent, " entries, ", of_every_agent,
+                   " of which are of every agent; give entries a parent, or delete some first."));
+}
+
 absl::StatusOr<Entry> Registry::CreateEntry(EntryFields fields) {
   fields.id = random_.Hex(kIdSizeBytes);
   // The store keeps microseconds; what is acknowledged is what a restart will read.
@@ -106,10 +128,7 @@ absl::StatusOr<Entry> Registry::CreateEntry(EntryFields fields) {
   {
     std::lock_guard<std::mutex> lock(change_mutex_);
     RegistrySnapshot next = NextSnapshot();
-    if (next.entries.size() >= limits_.max_entries) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("the registry holds ", limits_.max_entries, " entries, its limit; delete some first."));
-    }
+    if (absl::Status room = CheckRoom(next.entries, *entry); !room.ok()) return room;
     if (absl::Status created = store_.CreateEntry(*entry); !created.ok()) return created;
     next.entries.emplace(entry->id(), *entry);
     Publish(std::move(next));

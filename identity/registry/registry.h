@@ -44,6 +44,8 @@ class Registry {
     absl::Duration max_x509_svid_ttl = absl::Hours(12);  // longest SVID that the authority can always sign
     absl::Duration min_x509_svid_ttl = absl::Seconds(2);  // as in the configuration; renewing costs the more below
     size_t max_entries = 100'000;
+    // Those of an agent and those of every agent together: what an agent serves (its SvidCache::kMaxEntries).
+    size_t max_entries_per_agent = 20'000;
   };
   static constexpr absl::Duration kDefaultTokenTtl = absl::Minutes(10);
   static constexpr absl::Duration kMaxTokenTtl = absl::Hours(24 * 30);
@@ -58,7 +60,8 @@ class Registry {
   void SetOnChange(std::function<void()> on_change) { on_change_ = std::move(on_change); }
 
   // `fields.id` and `fields.created_at` are chosen here. InvalidArgument: all that Entry::Parse refuses, and a
-  // lifetime beyond the limits; AlreadyExists names the entry that is the same; ResourceExhausted at max_entries.
+  // lifetime beyond the limits; AlreadyExists names the entry that is the same; ResourceExhausted at max_entries, and
+  // where an agent would have more than max_entries_per_agent.
   absl::StatusOr<Entry> CreateEntry(EntryFields fields);
   // The entry as it was; NotFound.
   absl::StatusOr<Entry> DeleteEntry(const std::string& id);
@@ -83,6 +86,7 @@ class Registry {
  private:
   Registry(TrustDomain trust_domain, Limits limits, Store& store, const Clock& clock, Random& random);
   absl::Status Load();
+  absl::Status CheckRoom(const std::map<std::string, Entry>& entries, const Entry& entry) const;
   // A copy to change, with the revision that the store will have after that change: nobody else writes to it.
   RegistrySnapshot NextSnapshot() const;
   void Publish(RegistrySnapshot next);

@@ -97,6 +97,30 @@ TEST_F(RegistryTest, HasALimitOfEntries) {
   EXPECT_TRUE(absl::IsResourceExhausted(registry_->CreateEntry(Web("/b")).status()));
 }
 
+TEST_F(RegistryTest, NoAgentHasMoreEntriesThanItServes) {
+  Reopen({.max_entries_per_agent = 3});
+  const auto of = [](const std::string& path, const std::string& node) {
+    EntryFields fields = Web(path);
+    fields.parent_id = "spiffe://example.org/lanyard/agent/" + node;
+    return fields;
+  };
+  ASSERT_TRUE(registry_->CreateEntry(of("/a", "n1")).ok());
+  ASSERT_TRUE(registry_->CreateEntry(of("/b", "n1")).ok());
+  for (const char* path : {"/a", "/b", "/c"}) ASSERT_TRUE(registry_->CreateEntry(of(path, "n2")).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(registry_->CreateEntry(Web()).status())) << "n2 would have four";
+  const absl::Status refused = registry_->CreateEntry(of("/d", "n2")).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused));
+  EXPECT_NE(refused.message().find("agent/n2 would have more than 3 entries"), absl::string_view::npos) << refused;
+  EXPECT_EQ(store_.ListEntries()->size(), 5u) << "what is refused is not kept";
+  const auto third = registry_->CreateEntry(of("/c", "n1"));
+  ASSERT_TRUE(third.ok()) << "another agent's do not count: " << third.status();
+  const auto all = registry_->snapshot();
+  for (const auto& [id, entry] : all->entries) ASSERT_TRUE(registry_->DeleteEntry(id).ok());
+  for (const char* path : {"/x", "/y", "/z"}) ASSERT_TRUE(registry_->CreateEntry(Web(path)).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(registry_->CreateEntry(of("/a", "n1")).status()))
+      << "those of every agent count for each";
+}
+
 TEST_F(RegistryTest, DeletingGivesTheEntryAsItWas) {
   const auto entry = registry_->CreateEntry(Web());
   const auto deleted = registry_->DeleteEntry(entry->id());
