@@ -21,6 +21,7 @@
 #include "identity/authority/node_watches.h"
 #include "identity/authority/own_identity.h"
 #include "identity/authority/schedule.h"
+#include "identity/authority/signing_allowance.h"
 #include "identity/base/atomic_file.h"
 #include "identity/base/logging.h"
 #include "identity/base/version.h"
@@ -87,6 +88,8 @@ struct Authority::State final : public AuthorityFacts {
     return absl::StrCat(settings.agents_host, ":", agents_started.Get()->port());
   }
   bool IsConnected(const SpiffeId& agent) const override { return watches.IsConnected(agent); }
+  void End(const SpiffeId& agent, absl::string_view why);
+  void EndBanned();
   absl::StatusOr<std::vector<SpiffeId>> Agents() const override;
   void Disconnect(const SpiffeId& agent) override;
   std::string OperatorOf(const grpc::ServerContextBase& call) const override;
@@ -106,6 +109,7 @@ struct Authority::State final : public AuthorityFacts {
   std::optional<X509Bundle> written_bundle;
   NodeWatches watches;
   IssuingCounters issuing;
+  SigningAllowance allowance{clock};
   std::atomic<uint64_t> schedule_failures = 0;
   MeshReports reports;
   std::unique_ptr<Schedule> schedule;
@@ -139,6 +143,7 @@ absl::Status Authority::State::OpenRecords() {
   mesh = *std::move(rules);
   mesh->SetOnChange([this] {
     watches.WakeAll();
+    EndBanned();
     schedule->RunBy(mesh->NextBanExpiry());
   });
   return absl::OkStatus();
@@ -169,8 +174,9 @@ absl::Status Authority::State::StartServers() {
   // Nothing is due before the servers stand; but who they serve may have something to add.
   schedule = std::make_unique<Schedule>([this] { return RunDue(); }, absl::InfiniteFuture(), clock, random);
   authority_service =
-      NewAuthorityService({*registry, *mesh, reports, clock, *issuer, *attestation, watches, issuing,
-                           [this](const grpc::ServerContextBase& call) { return agents_started.Get()->PeerOf(call); }});
+      NewAuthorityService({*registry, *mesh, reports, clock, *issuer, *attestation, watches, issuing, allowance,
+                           [this](const grpc::ServerContextBase& call) { return agents_started.Get()->PeerOf(call); },
+                           [this](const SpiffeId& agent) { End(agent, "has attested anew"); }});
   registry_service = NewRegistryService(*registry, *this, clock, kVersion);
   mesh_rules_service = NewMeshRulesService(*mesh, reports, *this);
   // Without require_client_svid: a node that attests has no SVID yet. Every other call asks PeerOf.
@@ -228,6 +234,7 @@ AuthorityFigures Authority::State::Figures() const {
   figures.issuing = &issuing;
   figures.authorities = records->authorities;
   figures.agents_connected = watches.agents();
+  figures.streams_limited = watches.limit_reached();
   const ChannelServer::Stats connections = agents->stats();
   figures.connections_accepted = connections.accepted;
   figures.connections_refused = connections.refused_limit;
@@ -239,6 +246,8 @@ AuthorityFigures Authority::State::Figures() const {
   figures.policies = rules->rules->policies.size();
   figures.route_sets = rules->rules->routes.size();
   figures.bans = rules->bans->all().size();
+  figures.banned_svids_not_named = rules->unnamed;
+  figures.signings_not_remembered = allowance.not_remembered();
   figures.schedule_failures = schedule_failures.load();
   figures.proxy_reports_refused = reports.refused();
   figures.start_time = start_time;
@@ -263,9 +272,18 @@ absl::StatusOr<std::vector<SpiffeId>> Authority::State::Agents() const {
   return agents;
 }
 
-void Authority::State::Disconnect(const SpiffeId& agent) {
-  watches.End(agent, absl::PermissionDeniedError(absl::StrCat(agent.ToString(), " was deleted")));
+void Authority::State::Disconnect(const SpiffeId& agent) { End(agent, "was deleted"); }
+
+void Authority::State::End(const SpiffeId& agent, absl::string_view why) {
+  watches.End(agent, absl::PermissionDeniedError(absl::StrCat(agent.ToString(), " ", why)));
   agents_started.Get()->CloseConnections([&](const VerifiedSvid& peer) { return peer.id == agent; });
+}
+
+// Their streams end by themselves; an idle connection would stay, and keep others out.
+void Authority::State::EndBanned() {
+  if (mesh->snapshot()->bans->all().empty()) return;
+  agents_started.Get()->CloseConnections(
+      [this](const VerifiedSvid& peer) { return !mesh->CheckAgent(peer.id, peer.serial).ok(); });
 }
 
 std::string Authority::State::OperatorOf(const grpc::ServerContextBase& call) const {

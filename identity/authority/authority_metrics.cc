@@ -57,6 +57,8 @@ std::string AuthorityMetricsText(const AuthorityFigures& figures, const ProcessS
   out.Counter("schedule_failures_total", "Times that a rotation, or other scheduled work, failed and was put off.")
       .Value(figures.schedule_failures);
   out.Gauge("agents_connected", "Agents that have a stream open.").Value(uint64_t{figures.agents_connected});
+  out.Counter("agent_streams_limited_total", "Streams of agents that a limit ended or refused.")
+      .Value(figures.streams_limited);
   out.Counter("connections_accepted_total", "Connections accepted on the agents' address.")
       .Value(figures.connections_accepted);
   out.Counter("connections_refused_total",
@@ -70,6 +72,11 @@ std::string AuthorityMetricsText(const AuthorityFigures& figures, const ProcessS
   out.Gauge("policies", "Policies in the registry.").Value(uint64_t{figures.policies});
   out.Gauge("route_sets", "Route sets in the registry.").Value(uint64_t{figures.route_sets});
   out.Gauge("bans", "Bans in force.").Value(uint64_t{figures.bans});
+  out.Gauge("banned_svids_not_named", "SVIDs issued through banned agents, of too many to be told to proxies.")
+      .Value(uint64_t{figures.banned_svids_not_named});
+  out.Counter("svids_signed_unlimited_total",
+              "SVIDs signed without a limit for their agent, as too many agents and entries had one.")
+      .Value(figures.signings_not_remembered);
   out.Gauge("registry_revision", "Revision of entries and signing authorities.").Value(figures.registry_revision);
   out.Gauge("mesh_view_version", "Version of policies, routes and bans.").Value(figures.mesh_version);
   out.AddProcess(process, figures.start_time);

@@ -29,6 +29,9 @@ struct AuthorityFigures {
   size_t policies = 0;
   size_t route_sets = 0;
   size_t bans = 0;
+  uint64_t streams_limited = 0;          // of agents, ended or refused by a limit
+  size_t banned_svids_not_named = 0;
+  uint64_t signings_not_remembered = 0;  // at SigningAllowance::kMaxPairs
   uint64_t schedule_failures = 0;
   uint64_t proxy_reports_refused = 0;  // for a limit
   absl::Time start_time;

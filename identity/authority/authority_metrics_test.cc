@@ -33,6 +33,9 @@ TEST(AuthorityMetrics, WhatSignsSaysHowLongItStillLives) {
   figures.agents_connected = 3;
   figures.mesh_version = 7;
   figures.bans = 2;
+  figures.banned_svids_not_named = 8;
+  figures.streams_limited = 11;
+  figures.signings_not_remembered = 10;
   figures.proxy_reports_refused = 5;
   figures.connections_accepted = 9;
   figures.handshakes_failed = 4;
@@ -45,6 +48,9 @@ TEST(AuthorityMetrics, WhatSignsSaysHowLongItStillLives) {
   EXPECT_THAT(text, HasSubstr("lanyard_authority_agents_connected 3\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_mesh_view_version 7\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_bans 2\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_authority_banned_svids_not_named 8\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_authority_agent_streams_limited_total 11\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_authority_svids_signed_unlimited_total 10\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_proxy_reports_refused_total 5\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_connections_accepted_total 9\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_authority_connections_refused_total{reason=\"limit\"} 0\n"));

@@ -1,5 +1,6 @@
 #include "identity/authority/authority_service.h"
 
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -11,6 +12,7 @@
 #include "identity/authority/authority_proto.h"
 #include "identity/authority/node_stream_service.h"
 #include "identity/base/logging.h"
+#include "identity/channel/log_limit.h"
 #include "identity/policy/observed_proto.h"
 #include "identity/registry/grpc_status.h"
 
@@ -43,6 +45,8 @@ class AuthorityService final : public v1::Authority::WithCallbackMethod_WatchNod
         parts_.attestation.Attest(request->join_token(), request->csr());
     parts_.issuing.Count(SvidKind::kNode, chain.status());
     if (!chain.ok()) return ToGrpcStatus(chain.status());
+    // What the SVIDs before are let do no more, they shall not go on doing either.
+    if (const auto agent = SpiffeId::Parse(chain->front().uri_names().front()); agent.ok()) parts_.disconnect(*agent);
     *response->mutable_svid() = SvidToProto(*chain);
     *response->add_bundles() = BundleToProto(parts_.registry.snapshot()->bundle);
     return grpc::Status::OK;
@@ -122,51 +126,80 @@ class AuthorityService final : public v1::Authority::WithCallbackMethod_WatchNod
     return workloads;
   }
 
-  using SignedChain = absl::StatusOr<std::vector<Certificate>>;
+  struct Signing {
+    absl::StatusOr<std::vector<Certificate>> chain;
+    absl::Duration lifetime = absl::ZeroDuration();  // as it was taken of the allowance; zero: nothing was
+    bool limited = false;
+  };
+
+  Signing SignOne(const RegistrySnapshot& snapshot, const SpiffeId& node, const v1::SignX509SvidsRequest::One& one) {
+    const auto entry = snapshot.entries.find(one.entry_id());
+    // Another node's entry is not told apart from none: its existence is not this node's business.
+    if (entry == snapshot.entries.end() || !entry->second.IsFor(node)) {
+      return {absl::NotFoundError(absl::StrCat("there is no entry ", one.entry_id(), " for ", node.ToString()))};
+    }
+    const absl::Duration lifetime = parts_.issuer.LifetimeOf(entry->second);
+    if (absl::Status taken = parts_.allowance.Take(node, one.entry_id(), lifetime); !taken.ok()) {
+      return {std::move(taken), absl::ZeroDuration(), true};
+    }
+    return {parts_.issuer.SignWorkload(entry->second, one.csr()), lifetime};
+  }
 
   // Signs each by itself, then records them together, and only then lets them out.
   void SignAll(const SpiffeId& node, const v1::SignX509SvidsRequest& request, v1::SignX509SvidsResponse& response) {
     const std::shared_ptr<const RegistrySnapshot> snapshot = parts_.registry.snapshot();
-    std::vector<SignedChain> chains;
+    std::vector<Signing> all;
     std::vector<Issuance> issued;
     for (const v1::SignX509SvidsRequest::One& one : request.requests()) {
-      const auto entry = snapshot->entries.find(one.entry_id());
-      // Another node's entry is not told apart from none: its existence is not this node's business.
-      if (entry == snapshot->entries.end() || !entry->second.IsFor(node)) {
-        chains.push_back(
-            absl::NotFoundError(absl::StrCat("there is no entry ", one.entry_id(), " for ", node.ToString())));
-        continue;
-      }
-      chains.push_back(parts_.issuer.SignWorkload(entry->second, one.csr()));
-      if (!chains.back().ok()) continue;
-      const Certificate& leaf = chains.back()->front();
-      issued.push_back({leaf.serial(), entry->second.spiffe_id(), node, leaf.not_after()});
+      all.push_back(SignOne(*snapshot, node, one));
+      if (!all.back().chain.ok()) continue;
+      const Certificate& leaf = all.back().chain->front();
+      issued.push_back({leaf.serial(), snapshot->entries.at(one.entry_id()).spiffe_id(), node, leaf.not_after()});
     }
     const std::vector<absl::Status> recorded = parts_.mesh.RecordIssuances(issued);
     size_t next = 0;
     for (int i = 0; i < request.requests_size(); ++i) {
-      if (chains[i].ok() && !recorded[next++].ok()) chains[i] = recorded[next - 1];
-      parts_.issuing.Count(SvidKind::kWorkload, chains[i].status());
-      *response.add_results() = ResultOf(request.requests(i).entry_id(), node, chains[i]);
+      const std::string& entry_id = request.requests(i).entry_id();
+      Signing& one = all[i];
+      if (one.chain.ok() && !recorded[next++].ok()) one.chain = recorded[next - 1];
+      if (!one.chain.ok() && one.lifetime > absl::ZeroDuration()) {
+        parts_.allowance.GiveBack(node, entry_id, one.lifetime);
+      }
+      *response.add_results() = ResultOf(entry_id, node, one);
     }
   }
 
-  static v1::SignX509SvidsResponse::One ResultOf(const std::string& entry_id, const SpiffeId& node,
-                                                 const SignedChain& chain) {
+  v1::SignX509SvidsResponse::One ResultOf(const std::string& entry_id, const SpiffeId& node, const Signing& one) {
     v1::SignX509SvidsResponse::One result;
     result.set_entry_id(entry_id);
-    if (chain.ok()) {
-      *result.mutable_svid() = SvidToProto(*chain);
+    if (one.chain.ok()) {
+      parts_.issuing.CountSigned(SvidKind::kWorkload);
+      *result.mutable_svid() = SvidToProto(*one.chain);
       return result;
     }
-    Log(LogLevel::kWarning, "refused an X.509-SVID",
-        {{"entry_id", entry_id}, {"agent_id", node.ToString()}, {"reason", chain.status()}});
-    result.set_code(static_cast<int>(chain.status().code()));
-    result.set_message(std::string(chain.status().message()));
+    if (one.limited) {
+      parts_.issuing.CountLimited();
+      LogLimited(node, one.chain.status());
+    } else {
+      parts_.issuing.CountRefused(one.chain.status());
+      Log(LogLevel::kWarning, "refused an X.509-SVID",
+          {{"entry_id", entry_id}, {"agent_id", node.ToString()}, {"reason", one.chain.status()}});
+    }
+    result.set_code(static_cast<int>(one.chain.status().code()));
+    result.set_message(std::string(one.chain.status().message()));
     return result;
   }
 
+  void LogLimited(const SpiffeId& node, const absl::Status& why) {
+    std::lock_guard<std::mutex> lock(log_mutex_);
+    if (!log_limit_.Allow(SystemClock().Monotonic())) return;
+    Log(LogLevel::kWarning, "an agent asks for more SVIDs than its workloads need",
+        {{"agent_id", node.ToString()}, {"reason", why}, {"suppressed", log_limit_.suppressed()}});
+  }
+
   const AuthorityServiceParts parts_;
+  std::mutex log_mutex_;  // guards log_limit_
+  LogLimit log_limit_;
 };
 
 }  // namespace

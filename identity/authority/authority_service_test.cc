@@ -38,6 +38,8 @@ TEST_F(AuthorityServiceTest, AttestsAnAnonymousCallerOnce) {
   ASSERT_TRUE(served_.stub->Attest(&first, request, &response).ok());
   EXPECT_EQ(parts_.Verify(Parse(response.svid()))->id.ToString(), "spiffe://example.org/lanyard/agent/n1");
   ASSERT_EQ(response.bundles_size(), 1);
+  EXPECT_EQ(served_.disconnected(), std::vector<SpiffeId>{*AgentId(parts_.trust_domain, "n1")})
+      << "what an SVID before it has open ends";
   grpc::ClientContext second;
   EXPECT_EQ(served_.stub->Attest(&second, request, &response).error_code(), grpc::StatusCode::PERMISSION_DENIED);
 }
@@ -98,6 +100,48 @@ TEST_F(AuthorityServiceTest, SignsForTheCallersEntriesEachByItself) {
   EXPECT_EQ(response.results(3).code(), 0);
   EXPECT_EQ(response.results(4).code(), grpc::StatusCode::INVALID_ARGUMENT);
   for (int i = 0; i < 5; ++i) EXPECT_EQ(response.results(i).entry_id(), request.requests(i).entry_id());
+}
+
+TEST_F(AuthorityServiceTest, LimitsHowOftenAnAgentHasOneEntrySigned) {
+  const VerifiedSvid node = parts_.AttestedNode("n1");
+  const Entry web = parts_.CreateEntry("/web"), db = parts_.CreateEntry("/db");
+  served_.CallAs(node);
+  v1::SignX509SvidsRequest request;
+  for (int i = 0; i <= SigningAllowance::kAtOnce; ++i) {
+    v1::SignX509SvidsRequest::One* one = request.add_requests();
+    one->set_entry_id(web.id());
+    one->set_csr(NewCsr());
+  }
+  *request.add_requests() = request.requests(0);
+  request.mutable_requests()->rbegin()->set_entry_id(db.id());
+  v1::SignX509SvidsResponse response;
+  ASSERT_TRUE(Sign(request, &response).ok());
+  for (int i = 0; i < SigningAllowance::kAtOnce; ++i) EXPECT_TRUE(response.results(i).has_svid()) << i;
+  const auto& refused = response.results(SigningAllowance::kAtOnce);
+  EXPECT_EQ(refused.code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << refused.message();
+  EXPECT_FALSE(refused.has_svid());
+  EXPECT_TRUE(response.results(SigningAllowance::kAtOnce + 1).has_svid()) << "another entry";
+  EXPECT_EQ(served_.issuing.refused(RefusalReason::kLimit), 1u);
+  EXPECT_EQ(parts_.store.ListIssuances(node.id, parts_.clock.Now())->size(), SigningAllowance::kAtOnce + 1u);
+  served_.CallAs(parts_.AttestedNode("n2"));
+  ASSERT_TRUE(Sign(request, &response).ok());
+  EXPECT_TRUE(response.results(0).has_svid()) << "another agent";
+}
+
+TEST_F(AuthorityServiceTest, WhatIsRefusedOtherwiseCostsNothingOfTheAllowance) {
+  served_.CallAs(parts_.AttestedNode("n1"));
+  const Entry web = parts_.CreateEntry("/web");
+  v1::SignX509SvidsRequest request;
+  for (int i = 0; i <= SigningAllowance::kAtOnce; ++i) {
+    v1::SignX509SvidsRequest::One* one = request.add_requests();
+    one->set_entry_id(web.id());
+    one->set_csr("not DER");
+  }
+  v1::SignX509SvidsResponse response;
+  for (int call = 0; call < 2; ++call) ASSERT_TRUE(Sign(request, &response).ok());
+  request.mutable_requests(0)->set_csr(NewCsr());
+  ASSERT_TRUE(Sign(request, &response).ok());
+  EXPECT_TRUE(response.results(0).has_svid()) << response.results(0).message();
 }
 
 TEST_F(AuthorityServiceTest, LimitsTheRequestsOfOneCall) {

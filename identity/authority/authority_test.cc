@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "api/lanyard/authority/authority.grpc.pb.h"
+#include "api/lanyard/registry/mesh_rules.grpc.pb.h"
 #include "api/lanyard/registry/registry.grpc.pb.h"
 #include "gtest/gtest.h"
 #include "identity/authority/authority_testing.h"
@@ -214,6 +215,50 @@ TEST_F(AuthorityTest, ADeletedAgentIsCutOffAndRefused) {
             grpc::StatusCode::PERMISSION_DENIED);
 }
 
+TEST_F(AuthorityTest, ABanOfAnAgentClosesItsConnectionsAndNoOthers) {
+  const auto banned = Attest(CreateToken("n1")), other = Attest(CreateToken("n2"));
+  const auto client = Dial(&*banned), bystander = Dial(&*other);
+  ASSERT_TRUE(client.ok() && bystander.ok());
+  // Idle, but known to the authority.
+  agents::SignX509SvidsResponse none;
+  grpc::ClientContext first, second, third, fourth;
+  ASSERT_TRUE(agents::Authority::NewStub((*client)->channel())->SignX509Svids(&first, {}, &none).ok());
+  ASSERT_TRUE(agents::Authority::NewStub((*bystander)->channel())->SignX509Svids(&second, {}, &none).ok());
+  operators::BanRequest request;
+  request.mutable_ban()->set_agent(banned->id().ToString());
+  operators::BanResponse response;
+  grpc::ClientContext call;
+  ASSERT_TRUE(operators::MeshRules::NewStub(grpc::CreateChannel("unix:" + settings_.operators_socket,
+                                                               grpc::InsecureChannelCredentials()))
+                  ->Ban(&call, request, &response)
+                  .ok());
+  EXPECT_EQ(agents::Authority::NewStub((*client)->channel())->SignX509Svids(&third, {}, &none).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(agents::Authority::NewStub((*bystander)->channel())->SignX509Svids(&fourth, {}, &none).ok());
+}
+
+TEST_F(AuthorityTest, AttestingANodeAnewEndsWhatRunsUnderTheSvidBefore) {
+  const auto stolen = Attest(CreateToken("n1"));
+  const auto thief = Dial(&*stolen);
+  ASSERT_TRUE(thief.ok()) << thief.status();
+  const auto stub = agents::Authority::NewStub((*thief)->channel());
+  grpc::ClientContext watch, sign;
+  const auto stream = stub->WatchNode(&watch, {});
+  agents::NodeState state;
+  ASSERT_TRUE(stream->Read(&state));
+  const auto anew = Attest(CreateToken("n1"));
+  ASSERT_TRUE(anew.ok()) << anew.status();
+  while (stream->Read(&state)) {
+  }
+  EXPECT_FALSE(stream->Finish().ok());
+  agents::SignX509SvidsResponse none;
+  EXPECT_EQ(stub->SignX509Svids(&sign, {}, &none).error_code(), grpc::StatusCode::UNAVAILABLE);
+  const auto client = Dial(&*anew);
+  ASSERT_TRUE(client.ok()) << client.status();
+  grpc::ClientContext own;
+  EXPECT_TRUE(agents::Authority::NewStub((*client)->channel())->SignX509Svids(&own, {}, &none).ok());
+}
+
 TEST_F(AuthorityTest, AForeignSvidIsNotLetIn) {
   const FakeCa foreign = FakeCa::Root("example.org");
   const X509Svid svid = foreign.Leaf("spiffe://example.org/lanyard/agent/n1").Svid();
@@ -294,6 +339,15 @@ TEST_F(AuthorityTest, ALostRegistryIsNoEmptyOne) {
   Restart();
   EXPECT_EQ(Status().entries(), 0);
   EXPECT_EQ(Bundles(), before) << "the same keys sign on";
+  const auto svid = Attest(CreateToken("n1"));
+  ASSERT_TRUE(svid.ok()) << svid.status();
+  const auto client = Dial(&*svid);
+  ASSERT_TRUE(client.ok()) << client.status();
+  grpc::ClientContext watch;
+  const auto stream = agents::Authority::NewStub((*client)->channel())->WatchNode(&watch, {});
+  agents::NodeState state;
+  ASSERT_TRUE(stream->Read(&state));
+  EXPECT_GE(state.mesh_version(), 1u) << "agents would take 0 for no word on bans, and keep those of the lost one";
 }
 
 TEST_F(AuthorityTest, AFirstStartThatEndedBeforeItsKeysBeginsAnew) {

@@ -52,8 +52,11 @@ absl::StatusOr<std::vector<Certificate>> Issuer::SignCsr(const SpiffeId& id, abs
 }
 
 absl::StatusOr<std::vector<Certificate>> Issuer::SignWorkload(const Entry& entry, absl::string_view csr_der) const {
-  const bool own = entry.x509_svid_ttl() > absl::ZeroDuration();
-  return SignCsr(entry.spiffe_id(), csr_der, own ? entry.x509_svid_ttl() : lifetimes_.x509_svid, entry.dns_names());
+  return SignCsr(entry.spiffe_id(), csr_der, LifetimeOf(entry), entry.dns_names());
+}
+
+absl::Duration Issuer::LifetimeOf(const Entry& entry) const {
+  return entry.x509_svid_ttl() > absl::ZeroDuration() ? entry.x509_svid_ttl() : lifetimes_.x509_svid;
 }
 
 absl::StatusOr<std::vector<Certificate>> Issuer::SignNode(const SpiffeId& agent, absl::string_view csr_der) const {

@@ -37,6 +37,8 @@ class Issuer {
   // is not valid by the clock. The lifetime is the entry's or the default one, never beyond the intermediate's.
   absl::StatusOr<std::vector<Certificate>> SignWorkload(const Entry& entry, absl::string_view csr_der) const;
   absl::StatusOr<std::vector<Certificate>> SignNode(const SpiffeId& agent, absl::string_view csr_der) const;
+  // How long an SVID of this entry lives, but for the intermediate's end.
+  absl::Duration LifetimeOf(const Entry& entry) const;
   // The authority's own SVID, spiffe://<td>/lanyard/authority, with a new key; as long as a node's.
   absl::StatusOr<X509Svid> MakeOwnSvid() const;
 

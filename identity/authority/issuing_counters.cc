@@ -8,6 +8,7 @@ absl::string_view RefusalReasonName(RefusalReason reason) {
     case RefusalReason::kNotAllowed: return "not_allowed";
     case RefusalReason::kBadRequest: return "bad_request";
     case RefusalReason::kNoSigner: return "no_signer";
+    case RefusalReason::kLimit: return "limit";
     case RefusalReason::kOther: break;
   }
   return "other";

@@ -18,6 +18,8 @@ TEST(IssuingCounters, EachOutcomeIsCountedOnce) {
   EXPECT_EQ(counters.signed_svids(SvidKind::kNode), 1u);
   EXPECT_EQ(counters.refused(RefusalReason::kNotAllowed), 1u);
   EXPECT_EQ(counters.refused(RefusalReason::kNoEntry), 0u);
+  counters.CountLimited();
+  EXPECT_EQ(counters.refused(RefusalReason::kLimit), 1u);
 }
 
 TEST(IssuingCounters, EveryReasonHasItsName) {

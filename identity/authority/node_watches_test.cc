@@ -40,6 +40,37 @@ TEST(NodeWatchesTest, EndsOneAgentsStreams) {
   EXPECT_TRUE(two.ended.ok());
 }
 
+TEST(NodeWatchesTest, OfOneAgentsStreamsTheNewestStay) {
+  NodeWatches watches;
+  FakeWatch own[NodeWatches::kMaxOfAgent + 2], other;
+  ASSERT_TRUE(watches.Add(Agent("n2"), other).ok());
+  for (FakeWatch& watch : own) ASSERT_TRUE(watches.Add(Agent("n1"), watch).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(own[0].ended));
+  EXPECT_TRUE(absl::IsResourceExhausted(own[1].ended));
+  EXPECT_TRUE(own[2].ended.ok());
+  EXPECT_TRUE(other.ended.ok());
+  EXPECT_EQ(watches.limit_reached(), 2u);
+  watches.WakeAll();
+  EXPECT_EQ(own[1].woken, 0);
+  EXPECT_EQ(own[2].woken, 1);
+  watches.Remove(Agent("n1"), own[0]);
+  for (size_t i = 2; i < std::size(own); ++i) watches.Remove(Agent("n1"), own[i]);
+  EXPECT_TRUE(watches.IsConnected(Agent("n1"))) << "one has not come to its end";
+  watches.Remove(Agent("n1"), own[1]);
+  EXPECT_FALSE(watches.IsConnected(Agent("n1")));
+}
+
+TEST(NodeWatchesTest, AnAgentThatLetsNoStreamEndGetsNoNewOne) {
+  NodeWatches watches;
+  FakeWatch own[NodeWatches::kMaxOfAgentWithEnding], more;
+  for (FakeWatch& watch : own) ASSERT_TRUE(watches.Add(Agent("n1"), watch).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(watches.Add(Agent("n1"), more)));
+  EXPECT_TRUE(watches.Add(Agent("n2"), more).ok());
+  watches.Remove(Agent("n1"), own[0]);
+  FakeWatch again;
+  EXPECT_TRUE(watches.Add(Agent("n1"), again).ok());
+}
+
 TEST(NodeWatchesTest, HasALimitAndAnEnd) {
   NodeWatches watches(1);
   FakeWatch one, two;

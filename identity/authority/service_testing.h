@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "api/lanyard/authority/authority.grpc.pb.h"
 #include "identity/authority/authority_service.h"
@@ -18,8 +19,9 @@ class ServedAuthority {
  public:
   ServedAuthority() {
     service_ = NewAuthorityService({*parts.registry, *parts.mesh, parts.reports, parts.clock, *parts.issuer,
-                                    *parts.attestation, parts.watches, issuing,
-                                    [this](const grpc::ServerContextBase&) { return peer(); }});
+                                    *parts.attestation, parts.watches, issuing, allowance,
+                                    [this](const grpc::ServerContextBase&) { return peer(); },
+                                    [this](const SpiffeId& agent) { Disconnected(agent); }});
     grpc::ServerBuilder builder;
     builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
@@ -38,7 +40,14 @@ class ServedAuthority {
   }
 
   AuthorityParts parts;
+  // Agents that were to be disconnected, in order.
+  std::vector<SpiffeId> disconnected() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return disconnected_;
+  }
+
   IssuingCounters issuing;
+  SigningAllowance allowance{parts.clock};
   std::unique_ptr<authority::v1::Authority::Stub> stub;
 
  private:
@@ -46,8 +55,13 @@ class ServedAuthority {
     std::lock_guard<std::mutex> lock(mutex_);
     return peer_;
   }
-  std::mutex mutex_;  // guards peer_
+  void Disconnected(const SpiffeId& agent) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    disconnected_.push_back(agent);
+  }
+  std::mutex mutex_;  // guards peer_ and disconnected_
   std::optional<VerifiedSvid> peer_;
+  std::vector<SpiffeId> disconnected_;
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -4,6 +4,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 #include <utility>
@@ -51,6 +53,7 @@ struct ChannelServer::State {
   // Of a connection that is to be: whether there is room, where need be at the expense of another.
   bool MakeRoom();
   void Opened(uint64_t id);
+  void Forget(uint64_t id, const SpiffeId& peer);
   void End(uint64_t id, const absl::Status& status);
   void Replace(std::shared_ptr<const TlsContext> next);
   size_t CloseMatching(const std::function<bool(const VerifiedSvid&)>& matches);
@@ -68,6 +71,7 @@ struct ChannelServer::State {
   uint64_t next_id = 1;
   std::map<uint64_t, std::unique_ptr<ServerConnection>> connections;   // by age
   std::set<uint64_t> unidentified;                                      // of these, likewise
+  std::map<SpiffeId, std::deque<uint64_t>> by_peer;                     // the others, in the order in which they opened
   LogLimit log_limit;
 };
 
@@ -106,7 +110,22 @@ bool ChannelServer::State::MakeRoom() {
 
 void ChannelServer::State::Opened(uint64_t id) {
   ++stats.open;
-  if (connections.at(id)->peer() != nullptr) unidentified.erase(id);
+  const VerifiedSvid* const peer = connections.at(id)->peer();
+  if (peer == nullptr) return;
+  unidentified.erase(id);
+  std::deque<uint64_t>& own = by_peer[peer->id];
+  own.push_back(id);
+  // Never the one that has opened just now, which is still at it.
+  if (own.size() > std::max<size_t>(options.max_connections_per_id, 1)) {
+    End(own.front(), absl::ResourceExhaustedError("too many connections of this SPIFFE ID, of which the newest stay"));
+  }
+}
+
+void ChannelServer::State::Forget(uint64_t id, const SpiffeId& peer) {
+  const auto own = by_peer.find(peer);
+  if (own == by_peer.end()) return;
+  std::erase(own->second, id);
+  if (own->second.empty()) by_peer.erase(own);
 }
 
 void ChannelServer::State::End(uint64_t id, const absl::Status& status) {
@@ -114,6 +133,7 @@ void ChannelServer::State::End(uint64_t id, const absl::Status& status) {
   const std::unique_ptr<ServerConnection> connection = std::move(found->second);
   connections.erase(found);
   unidentified.erase(id);
+  if (connection->peer() != nullptr) Forget(id, connection->peer()->id);
   if (connection->open()) {
     --stats.open;
     if (status.ok() || absl::IsUnavailable(status)) return;

@@ -30,6 +30,8 @@ class ChannelServer {
     std::string address = {};                // "0.0.0.0:7443", "[::]:0"
     bool require_client_svid = true;        // false lets an anonymous client in; handlers must look at PeerOf
     size_t max_connections = 10000;         // more are closed at accept, and counted
+    // Of one SPIFFE ID, so that no peer keeps out the others: one more ends the oldest of them, and is counted.
+    size_t max_connections_per_id = 8;
     // Connections of whom nothing is known: in their handshake, or of an anonymous client. One more ends the oldest of
     // them, and so does any at max_connections: whoever has an SVID is not kept out by those who show none.
     size_t max_unidentified = 256;
@@ -43,7 +45,7 @@ class ChannelServer {
   };
   struct Stats {
     uint64_t accepted = 0, open = 0, failed_handshakes = 0;
-    uint64_t refused_limit = 0;     // at max_connections, or for too many calls
+    uint64_t refused_limit = 0;     // at max_connections or max_connections_per_id, or for too many calls
     uint64_t ended_anonymous = 0;   // by us: for others, or in time
   };
 

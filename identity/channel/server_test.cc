@@ -220,7 +220,7 @@ TEST_F(ServerTest, AnAnonymousClientIsNobodyWhereItIsLetIn) {
 }
 
 TEST_F(ServerTest, TwoHundredConnectionsAtOnce) {
-  StartServer();
+  StartServer({.max_connections_per_id = 25});
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([this, t] {
@@ -252,6 +252,32 @@ TEST_F(ServerTest, ConnectionsAreLimited) {
   EXPECT_TRUE(absl::IsUnavailable(Dial(context).status()));
   EXPECT_EQ(server_->stats().refused_limit, 1u);
   EXPECT_TRUE(Echo((*first)->channel(), "x", nullptr).ok());
+}
+
+TEST_F(ServerTest, OneIdKeepsNobodyOut) {
+  StartServer({.max_connections = 4, .max_connections_per_id = 2});
+  const auto context = Context("spiffe://example.org/web");
+  std::vector<std::unique_ptr<ChannelClient>> web;
+  for (int i = 0; i < 6; ++i) {
+    auto client = Dial(context);
+    ASSERT_TRUE(client.ok()) << i << ": " << client.status();
+    // Answered: so it has opened, before the next one does.
+    ASSERT_TRUE(Echo((*client)->channel(), "x", nullptr).ok()) << i;
+    web.push_back(*std::move(client));
+  }
+  EXPECT_EQ(server_->stats().open, 2u);
+  EXPECT_EQ(server_->stats().refused_limit, 4u);
+  EXPECT_EQ(Echo(web[3]->channel(), "x", nullptr).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(Echo(web[4]->channel(), "x", nullptr).ok());
+  const auto db = Dial(Context("spiffe://example.org/db"));
+  ASSERT_TRUE(db.ok()) << db.status();
+  EXPECT_TRUE(Echo((*db)->channel(), "x", nullptr).ok());
+  // What has ended counts no more.
+  EXPECT_EQ(server_->CloseConnections([](const VerifiedSvid& peer) { return peer.id.path() == "/web"; }), 2u);
+  const auto first = Dial(context), second = Dial(context);
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_TRUE(Echo((*first)->channel(), "x", nullptr).ok());
+  EXPECT_TRUE(Echo((*second)->channel(), "x", nullptr).ok());
 }
 
 TEST_F(ServerTest, AnonymousClientsKeepNobodyOutWhoHasAnSvid) {
