@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "identity/admin/metrics_endpoint.h"
 #include "identity/agent/agent_metrics.h"
 #include "identity/agent/authority_dialer.h"
@@ -88,6 +89,8 @@ struct Agent::Parts {
   void Restore();
   void Connect(std::optional<NodeIdentity> node, const Clock& clock, Random& random);
   void StateChanged();
+  void TellOfEntriesLeftOut();
+  NodeStatus StatusOf(const AuthorityLink& at) const;
   absl::Status ServeMetrics(const std::string& address, const Clock& clock);
   AgentFigures Figures(absl::Time start_time) const;
   absl::Duration LongestReconnect() const;
@@ -101,6 +104,7 @@ struct Agent::Parts {
   SvidCache cache;
   std::unique_ptr<ProcessInfo> processes;
   std::atomic<bool> serving_logged = false;
+  std::atomic<size_t> told_left_out = 0;
   std::unique_ptr<WorkloadStreams> streams;
   std::unique_ptr<ProxyReports> reports;   // of what proxies run
   std::unique_ptr<ProxyReports> observed;  // and of what they observed
@@ -127,7 +131,7 @@ absl::Status Agent::Parts::Serve(const AgentSettings& settings, const Clock& clo
   mesh_service = NewMeshService(*streams, *reports, *observed, clock, peer_of);
   node_status_service = NewNodeStatusService(kVersion, settings.authority_address, [this, &clock]() -> NodeStatus {
     AuthorityLink* const at = current_link.load();
-    if (at != nullptr) return at->status();
+    if (at != nullptr) return StatusOf(*at);
     return {.agent = {}, .not_after = {}, .connected = false, .since = clock.Now(), .last_error = ""};
   });
   std::error_code ignored;  // LocalServer says what is wrong
@@ -151,8 +155,8 @@ void Agent::Parts::Restore() {
       OrNothing<KeptWorkloads>(data_dir->LoadWorkloads(), "workloads wait for the authority");
   if (!kept.has_value() || kept->state.bundles.Find(trust_domain) == nullptr) return;
   const size_t entries = kept->state.entries.size();
-  const absl::Status restored = cache.Restore(*std::move(kept));
-  if (restored.ok()) Log(LogLevel::kInfo, "kept workloads restored", {{"entries", entries}});
+  cache.Restore(*std::move(kept));
+  Log(LogLevel::kInfo, "kept workloads restored", {{"entries", entries}});
 }
 
 void Agent::Parts::StateChanged() {
@@ -163,11 +167,32 @@ void Agent::Parts::StateChanged() {
       {{"socket", socket_path}, {"trust_domain", trust_domain.name()}, {"entries", view->items.size()}});
 }
 
+// Once for each number there is.
+void Agent::Parts::TellOfEntriesLeftOut() {
+  const size_t left_out = cache.left_out();
+  if (told_left_out.exchange(left_out) == left_out) return;
+  Log(left_out > 0 ? LogLevel::kError : LogLevel::kInfo,
+      left_out > 0 ? "this node has more entries than it serves; delete some, or give them another parent"
+                   : "all entries of this node are served again",
+      {{"left_out", left_out}, {"served_at_most", SvidCache::kMaxEntries}});
+}
+
+NodeStatus Agent::Parts::StatusOf(const AuthorityLink& at) const {
+  NodeStatus status = at.status();
+  const size_t left_out = cache.left_out();
+  if (status.connected && left_out > 0) {
+    status.last_error = absl::StrCat(left_out, " entries of this node are left out, as it serves no more than ",
+                                     SvidCache::kMaxEntries);
+  }
+  return status;
+}
+
 AgentFigures Agent::Parts::Figures(absl::Time start_time) const {
   AgentFigures figures;
   figures.view = cache.view();
   figures.svids_renewed = renewer->stats().renewed;
   figures.svid_failures = renewer->stats().failed;
+  figures.entries_left_out = cache.left_out();
   const WorkloadStreams::Stats calls = streams->stats();
   figures.streams_open = calls.open;
   figures.streams_refused = calls.refused_limit;
@@ -241,8 +266,8 @@ void Agent::Parts::Connect(std::optional<NodeIdentity> node, const Clock& clock,
           .keep = [this](const NodeIdentity& identity) { return data_dir->SaveNode(identity); },
           .on_state =
               [this](NodeState state) {
-                const absl::Status set = cache.SetState(std::move(state));
-                if (!set.ok()) Log(LogLevel::kError, "the authority's state not used", {{"error", set}});
+                cache.SetState(std::move(state));
+                TellOfEntriesLeftOut();
                 current_renewer.load()->Wake();
               },
           .on_connected =

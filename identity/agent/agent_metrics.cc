@@ -22,6 +22,8 @@ void AddSvids(const AgentFigures& figures, absl::Time now, MetricFamilies& out) 
   }
   out.Gauge("entries", "Entries of the registry for this node.")
       .Value(uint64_t{figures.view == nullptr ? 0 : figures.view->items.size()});
+  out.Gauge("entries_left_out", "Entries of the registry for this node beyond what it serves.")
+      .Value(uint64_t{figures.entries_left_out});
   out.Gauge("svids", "X.509-SVIDs held for workloads.").Value(held);
   if (held > 0) {
     out.Gauge("svid_expires_in_seconds", "Until the first of the SVIDs held expires; below zero once it has.")

@@ -16,6 +16,7 @@ namespace lanyard {
 
 struct AgentFigures {
   std::shared_ptr<const WorkloadView> view;     // null until there is a first state
+  size_t entries_left_out = 0;                  // at SvidCache::kMaxEntries
   uint64_t svids_renewed = 0;
   uint64_t svid_failures = 0;
   size_t streams_open = 0;

@@ -32,6 +32,7 @@ TEST(AgentMetrics, TheSvidThatExpiresFirstIsTheOneThatIsShown) {
   view->items.push_back({nullptr, std::nullopt});
   AgentFigures figures;
   figures.view = view;
+  figures.entries_left_out = 3;
   figures.svids_renewed = 4;
   figures.svid_failures = 5;
   figures.streams_open = 6;
@@ -41,6 +42,7 @@ TEST(AgentMetrics, TheSvidThatExpiresFirstIsTheOneThatIsShown) {
   figures.node_not_after = svid.not_after() + absl::Seconds(30);
   const std::string text = AgentMetricsText(figures, {}, svid.not_after() - absl::Seconds(12));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_entries 2\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_agent_entries_left_out 3\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_svids 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_svid_expires_in_seconds 12\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_agent_svid_remaining_ratio 0.0"));

@@ -14,7 +14,7 @@ struct NodeStatus {
   std::optional<absl::Time> not_after;   // of its own SVID
   bool connected = false;
   absl::Time since;                      // connected, or not
-  std::string last_error;                // why it is not connected; empty while it is, and before the first try ended
+  std::string last_error;                // why it is not connected, or what it then leaves out; else empty
 };
 
 }  // namespace lanyard

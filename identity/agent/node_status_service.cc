@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "api/lanyard/node/node.grpc.pb.h"
+#include "identity/agent/stream_call.h"
 
 namespace lanyard {
 namespace {
@@ -16,6 +17,11 @@ class NodeStatusService final : public v1::NodeService::CallbackService {
 
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,
                                       v1::GetStatusResponse* response) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    if (grpc::Status header = CheckSecurityHeader(*context); !header.ok()) {
+      reactor->Finish(header);
+      return reactor;
+    }
     const NodeStatus status = status_();
     response->set_version(version_);
     response->set_authority(authority_);
@@ -24,7 +30,6 @@ class NodeStatusService final : public v1::NodeService::CallbackService {
     response->set_last_error(status.last_error);
     if (status.not_after) response->set_svid_not_after_unix(absl::ToUnixSeconds(*status.not_after));
     if (status.agent) response->set_agent(status.agent->ToString());
-    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr absl::Time kSince = absl::FromUnixSeconds(1'800'000'000);
 
-node::v1::GetStatusResponse Ask(const NodeStatus& status) {
+grpc::Status Call(const NodeStatus& status, const char* header, node::v1::GetStatusResponse* response) {
   const std::unique_ptr<grpc::Service> service =
       NewNodeStatusService("1.2", "authority.example.org:7443", [&] { return status; });
   grpc::ServerBuilder builder;
@@ -20,8 +20,13 @@ node::v1::GetStatusResponse Ask(const NodeStatus& status) {
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   const auto stub = node::v1::NodeService::NewStub(server->InProcessChannel({}));
   grpc::ClientContext context;
+  if (header != nullptr) context.AddMetadata("workload.spiffe.io", header);
+  return stub->GetStatus(&context, {}, response);
+}
+
+node::v1::GetStatusResponse Ask(const NodeStatus& status) {
   node::v1::GetStatusResponse response;
-  const grpc::Status done = stub->GetStatus(&context, {}, &response);
+  const grpc::Status done = Call(status, "true", &response);
   EXPECT_TRUE(done.ok()) << done.error_message();
   return response;
 }
@@ -38,6 +43,16 @@ TEST(NodeStatusService, TellsOfANodeThatIsConnected) {
   EXPECT_EQ(response.since_unix(), 1'800'000'000);
   EXPECT_EQ(response.svid_not_after_unix(), 1'800'003'600);
   EXPECT_EQ(response.agent(), "spiffe://example.org/lanyard/agent/web-1");
+}
+
+TEST(NodeStatusService, WithoutTheSecurityHeaderTheArgumentIsInvalid) {
+  for (const char* header : {static_cast<const char*>(nullptr), "false"}) {
+    node::v1::GetStatusResponse response;
+    const NodeStatus status = {.agent = {}, .not_after = {}, .connected = true, .since = kSince, .last_error = ""};
+    const grpc::Status refused = Call(status, header, &response);
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(response.authority(), "");
+  }
 }
 
 TEST(NodeStatusService, TellsWhyANodeIsNot) {

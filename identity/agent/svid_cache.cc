@@ -17,8 +17,8 @@ bool NeedsNewSvid(const WorkloadEntry& before, const WorkloadEntry& now) {
          before.dns_names != now.dns_names;
 }
 
-// What cannot be read says nothing. An authority that knows no mesh looks as if its registry had never held anything:
-// it must not lift the bans that another one, newer, has made.
+// What cannot be read says nothing. Nor does an authority that knows no mesh: it must not lift the bans that another
+// one, newer, has made. A registry that was made anew does.
 bool SaysMoreOfTheMesh(const NodeMesh* before, const NodeMesh* now) {
   return now != nullptr && (before == nullptr || now->version > 0);
 }
@@ -28,18 +28,28 @@ bool SaysMoreOfTheMesh(const NodeMesh* before, const NodeMesh* now) {
 SvidCache::SvidCache(TrustDomain trust_domain, const Clock& clock, Random& random)
     : trust_domain_(std::move(trust_domain)), clock_(clock), random_(random) {}
 
-absl::Status SvidCache::SetState(NodeState state) {
-  const absl::Status replaced = Replace(std::move(state));
-  if (replaced.ok()) on_change_();
-  return replaced;
+void SvidCache::SetState(NodeState state) {
+  Replace(std::move(state));
+  on_change_();
 }
 
-absl::Status SvidCache::Replace(NodeState state) {
-  if (state.entries.size() > kMaxEntries) {
-    return absl::ResourceExhaustedError(absl::StrCat("the authority has ", state.entries.size(),
-                                                     " entries for this node, more than ", kMaxEntries));
-  }
+void SvidCache::LeaveOut(std::vector<WorkloadEntry>& entries) {
+  left_out_ = entries.size() - std::min(entries.size(), kMaxEntries);
+  if (left_out_ == 0) return;
+  const auto is_here = [this](const WorkloadEntry& entry) { return identities_.contains(entry.id); };
+  const size_t here = static_cast<size_t>(std::count_if(entries.begin(), entries.end(), is_here));
+  size_t room = kMaxEntries - std::min(here, kMaxEntries);
+  std::erase_if(entries, [&](const WorkloadEntry& entry) {
+    if (is_here(entry)) return false;
+    if (room == 0) return true;
+    --room;
+    return false;
+  });
+}
+
+void SvidCache::Replace(NodeState state) {
   absl::MutexLock lock(&mutex_);
+  LeaveOut(state.entries);
   std::map<std::string, Identity> before = std::move(identities_);
   identities_.clear();
   order_.clear();
@@ -61,7 +71,6 @@ absl::Status SvidCache::Replace(NodeState state) {
   if (bundles_changed) DropUnverifiable();
   DropBanned();
   MakeView();
-  return absl::OkStatus();
 }
 
 SvidCache::Identity SvidCache::NewIdentity(std::shared_ptr<const WorkloadEntry> entry) {
@@ -111,9 +120,8 @@ void SvidCache::DropBanned() {
   }
 }
 
-absl::Status SvidCache::Restore(KeptWorkloads kept) {
-  const absl::Status replaced = Replace(std::move(kept.state));
-  if (!replaced.ok()) return replaced;
+void SvidCache::Restore(KeptWorkloads kept) {
+  Replace(std::move(kept.state));
   {
     absl::MutexLock lock(&mutex_);
     const absl::Time now = clock_.Now();
@@ -127,7 +135,11 @@ absl::Status SvidCache::Restore(KeptWorkloads kept) {
     MakeView();
   }
   on_change_();
-  return absl::OkStatus();
+}
+
+size_t SvidCache::left_out() const {
+  absl::MutexLock lock(&mutex_);
+  return left_out_;
 }
 
 KeptWorkloads SvidCache::Keep() const {

@@ -44,7 +44,7 @@ class SvidCache {
   // an identity and kept, so that workloads which started together part ways and the load becomes flat.
   static constexpr double kEarliestPhase = 0.40;
   static constexpr double kLatestPhase = 0.60;
-  static constexpr size_t kMaxEntries = 20000;
+  static constexpr size_t kMaxEntries = 20000;  // an authority of this version gives a node no more
 
   // An SVID to fetch. `generation` ties the result to the entry as it was when the task was taken.
   struct Task {
@@ -57,11 +57,11 @@ class SvidCache {
   // Replaces entries, bundles, and what the mesh knows unless nothing is said of it.
   // A new entry, one whose ID, lifetime or DNS names changed, and one whose SVID the
   // new bundles no longer verify or whose serial is banned are due at once; the SVID of a removed entry, of a changed
-  // ID, and one that no longer verifies or is banned by its serial are dropped. ResourceExhausted (nothing changes)
-  // beyond kMaxEntries.
-  absl::Status SetState(NodeState state);
+  // ID, and one that no longer verifies or is banned by its serial are dropped. Of more than kMaxEntries those stay
+  // that are here already, then the first of the new ones; the others are left out, the rest of the state is in force.
+  void SetState(NodeState state);
   // What an earlier process kept; SVIDs that do not verify now are left out. Before SetState.
-  absl::Status Restore(KeptWorkloads kept);
+  void Restore(KeptWorkloads kept);
   KeptWorkloads Keep() const;
 
   // Entries that are due and not yet taken, the one nearest its end first, at most `max`. Each must be answered
@@ -82,6 +82,8 @@ class SvidCache {
 
   // Null until there is a first state.
   std::shared_ptr<const WorkloadView> view() const;
+  // Entries of the last state that are left out.
+  size_t left_out() const;
   // Called after every change of the view, on the thread that made it, without locks held. Set before
   // other threads use the cache.
   void OnChange(std::function<void()> callback) { on_change_ = std::move(callback); }
@@ -102,7 +104,8 @@ class SvidCache {
     Backoff backoff;
   };
 
-  absl::Status Replace(NodeState state);
+  void Replace(NodeState state);
+  void LeaveOut(std::vector<WorkloadEntry>& entries) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Identity NewIdentity(std::shared_ptr<const WorkloadEntry> entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Change(Identity& identity, std::shared_ptr<const WorkloadEntry> entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(Identity& identity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -125,6 +128,7 @@ class SvidCache {
   std::map<std::string, Identity> identities_ ABSL_GUARDED_BY(mutex_);
   BundleSet bundles_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const NodeMesh> mesh_ ABSL_GUARDED_BY(mutex_);
+  size_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;
   bool unseen_ ABSL_GUARDED_BY(mutex_) = false;  // something is held that the view does not show
   std::shared_ptr<const WorkloadView> view_ ABSL_GUARDED_BY(mutex_);
 };

@@ -22,7 +22,7 @@ class SvidCacheTest : public testing::Test {
   SvidCacheTest() { cache_.OnChange([this] { ++changes_; }); }
 
   void Set(std::vector<WorkloadEntry> entries) {
-    ASSERT_TRUE(cache_.SetState({++revision_, std::move(entries), authority_.bundles(), mesh_}).ok());
+    cache_.SetState({++revision_, std::move(entries), authority_.bundles(), mesh_});
   }
   X509Svid Mint(const SvidCache::Task& task, absl::Duration lifetime) {
     return authority_.Mint(task.entry->spiffe_id.ToString(), lifetime);
@@ -269,7 +269,7 @@ TEST_F(SvidCacheTest, WhatWasKeptIsServedAgainAndRenewedWhenItWouldHaveBeen) {
   const absl::Time due = cache_.NextDue();
   clock_.Advance(absl::Minutes(10));
   SvidCache restarted(*TrustDomain::Parse("example.org"), clock_, random_);
-  ASSERT_TRUE(restarted.Restore(cache_.Keep()).ok());
+  restarted.Restore(cache_.Keep());
   EXPECT_TRUE(restarted.TakeDue(10).empty());
   EXPECT_EQ(restarted.view()->items[1].svid->leaf(), cache_.view()->items[1].svid->leaf());
   // The phase is drawn anew: within its bounds, from the time it was obtained.
@@ -282,7 +282,7 @@ TEST_F(SvidCacheTest, WhatExpiredMeanwhileIsNotRestored) {
   RenewDue(absl::Minutes(5));
   clock_.Advance(absl::Minutes(5));
   SvidCache restarted(*TrustDomain::Parse("example.org"), clock_, random_);
-  ASSERT_TRUE(restarted.Restore(cache_.Keep()).ok());
+  restarted.Restore(cache_.Keep());
   EXPECT_FALSE(restarted.view()->items[0].svid.has_value());
   EXPECT_EQ(restarted.TakeDue(10).size(), 1u);
 }
@@ -302,7 +302,7 @@ TEST_F(SvidCacheTest, ABannedSerialIsReplacedAndABannedIdIsNot) {
   SvidCache restarted(*TrustDomain::Parse("example.org"), clock_, random_);
   KeptWorkloads both = kept;
   both.state.mesh = mesh_;
-  ASSERT_TRUE(restarted.Restore(std::move(both)).ok());
+  restarted.Restore(std::move(both));
   EXPECT_FALSE(restarted.view()->items[0].svid.has_value());
   EXPECT_TRUE(restarted.view()->items[1].svid.has_value());
   EXPECT_EQ(RenewDue(absl::Hours(1)), 1u);
@@ -356,15 +356,45 @@ TEST_F(SvidCacheTest, WhatTheMeshKnowsIsKeptUntilSomethingNewIsSaid) {
   Set({});
   EXPECT_EQ(cache_.view()->mesh, first);
   SvidCache restarted(*TrustDomain::Parse("example.org"), clock_, random_);
-  ASSERT_TRUE(restarted.Restore(cache_.Keep()).ok());
+  restarted.Restore(cache_.Keep());
   EXPECT_EQ(restarted.view()->mesh, first);
+  mesh_ = std::make_shared<const NodeMesh>(NodeMesh{.version = 1, .rules = {}, .bans = ""});
+  Set({});
+  EXPECT_EQ(cache_.view()->mesh, mesh_) << "of a registry that was made anew, which lifts the bans of the one before";
 }
 
-TEST_F(SvidCacheTest, TooManyEntriesChangeNothing) {
+TEST_F(SvidCacheTest, OfTooManyEntriesThoseStayThatAreHereAndAllElseIsInForce) {
+  Set({Entry("a", "/a"), Entry("b", "/b"), Entry("gone", "/gone")});
+  RenewDue(absl::Hours(1));
+  const FakeAuthority next(clock_);
+  mesh_ = std::make_shared<const NodeMesh>(NodeMesh{
+      .version = 4,
+      .rules = {},
+      .bans = "[bans]",
+      .ban_set = BanSet(std::vector<Ban>{{*BanSubject::Parse("serial:" + *SerialOf(1)), "", clock_.Now()}})});
+  BundleSet both = authority_.bundles();
+  std::vector<Certificate> roots = both.bundles().begin()->second.authorities();
+  const BundleSet others = next.bundles();
+  for (const Certificate& root : others.bundles().begin()->second.authorities()) roots.push_back(root);
+  both.Set(*X509Bundle::Create(*TrustDomain::Parse("example.org"), roots));
+  std::vector<WorkloadEntry> entries;
+  for (size_t i = 0; i < SvidCache::kMaxEntries; ++i) entries.push_back(Entry("x" + std::to_string(i), "/x"));
+  entries.push_back(Entry("a", "/a"));
+  entries.push_back(Entry("b", "/b"));
+  cache_.SetState({++revision_, entries, both, mesh_});
+  EXPECT_EQ(cache_.left_out(), 2u);
+  const auto view = cache_.view();
+  ASSERT_EQ(view->items.size(), SvidCache::kMaxEntries);
+  EXPECT_EQ(view->items.front().entry->id, "x0");
+  EXPECT_EQ(view->items[SvidCache::kMaxEntries - 3].entry->id, "x" + std::to_string(SvidCache::kMaxEntries - 3));
+  EXPECT_EQ(view->items[SvidCache::kMaxEntries - 2].entry->id, "a");
+  EXPECT_TRUE(view->items[SvidCache::kMaxEntries - 2].svid.has_value());
+  EXPECT_EQ(view->items[SvidCache::kMaxEntries - 1].entry->id, "b");
+  EXPECT_FALSE(view->items[SvidCache::kMaxEntries - 1].svid.has_value()) << "the ban is in force";
+  EXPECT_EQ(view->bundles, both) << "the new root is in force";
+  EXPECT_EQ(view->mesh, mesh_);
   Set({Entry("a", "/a")});
-  std::vector<WorkloadEntry> entries(SvidCache::kMaxEntries + 1, Entry("x", "/x"));
-  EXPECT_TRUE(absl::IsResourceExhausted(cache_.SetState({9, std::move(entries), authority_.bundles()})));
-  EXPECT_EQ(cache_.view()->items.size(), 1u);
+  EXPECT_EQ(cache_.left_out(), 0u);
 }
 
 TEST_F(SvidCacheTest, KnowsTheShortestLifetime) {

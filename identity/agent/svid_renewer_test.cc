@@ -58,7 +58,7 @@ class SvidRenewerTest : public testing::Test {
     std::vector<WorkloadEntry> list;
     for (int i = 0; i < entries; ++i) list.push_back(Entry(i));
     authority_.SetEntries(list);
-    ASSERT_TRUE(cache_.SetState({1, list, authority_.bundles()}).ok());
+    cache_.SetState({1, list, authority_.bundles()});
     if (renewer_ != nullptr) renewer_->Wake();
   }
   // With mutex_ held, at every change: of the first entry's SVIDs, those that another took the place of in time.

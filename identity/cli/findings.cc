@@ -170,6 +170,10 @@ Finding JudgeNode(const absl::StatusOr<NodeRecord>& node, absl::Time now) {
             "see its log, or use a lanyard-agent of this version"};
   }
   if (!node.ok()) return {Level::kProblem, "node", Sentence(node.status()), "see that lanyard-agent still runs"};
+  if (node->connected && !node->last_error.empty()) {
+    return {Level::kProblem, "node", absl::StrCat(node->agent, " is connected, but: ", node->last_error),
+            "delete entries that nobody needs, and give the others a parent"};
+  }
   if (node->connected) {
     return {Level::kGood, "node",
             absl::StrCat(node->agent, " connected to the authority at ", node->authority, ", ",

@@ -108,6 +108,7 @@ TEST(JudgeNodeTest, OnlyOneThatIsConnectedIsGood) {
   EXPECT_EQ(JudgeNode(Node(true, ""), kNow).level, Level::kGood);
   EXPECT_THAT(JudgeNode(Node(false, "it is banned"), kNow), Problem("node", "not connected to the authority"));
   EXPECT_THAT(JudgeNode(Node(false, "it is banned"), kNow).detail, HasSubstr("): it is banned"));
+  EXPECT_THAT(JudgeNode(Node(true, "2 entries are left out"), kNow), Problem("node", "but: 2 entries are left out"));
   EXPECT_THAT(JudgeNode(absl::DeadlineExceededError("too late"), kNow), Problem("node", "too late"));
   EXPECT_EQ(JudgeNode(absl::UnimplementedError("who?"), kNow).level, Level::kNote);
 }

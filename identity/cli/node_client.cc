@@ -13,6 +13,7 @@ absl::StatusOr<NodeRecord> GetNodeStatus(const std::string& address, absl::Durat
   const auto stub = node::v1::NodeService::NewStub(
       grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
   grpc::ClientContext context;
+  context.AddMetadata("workload.spiffe.io", "true");  // it is the Workload API's endpoint (Workload Endpoint 6)
   context.set_deadline(absl::ToChronoTime(SystemClock().Now() + timeout));
   node::v1::GetStatusResponse response;
   const grpc::Status status = stub->GetStatus(&context, {}, &response);

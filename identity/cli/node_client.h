@@ -14,7 +14,7 @@ struct NodeRecord {
   std::string authority;  // the address where it looks for the authority
   bool connected = false;
   absl::Time since;  // connected, or not
-  std::string last_error;
+  std::string last_error;  // why it is not, or what it leaves out of what the authority says
 };
 
 // `address`: as WorkloadApiAddress gives it. Unimplemented where an agent of an older version answers, or another
