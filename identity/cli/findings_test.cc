@@ -120,7 +120,7 @@ class JudgeIdentityTest : public ::testing::Test {
   }
   WorkloadIdentity Identity(const BundleSet& bundles) {
     const FakeLeaf leaf = root_.Leaf("spiffe://example.org/web", {kNow - absl::Hours(1), kNow + absl::Hours(1)});
-    return {{leaf.Svid()}, bundles};
+    return {{leaf.Svid()}, bundles, {}};
   }
   FakeCa root_ = FakeCa::Root("example.org", {kNow - absl::Hours(2), kNow + absl::Hours(2)});
 };
