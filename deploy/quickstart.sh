@@ -90,10 +90,10 @@ stop() {
   unset "running[$1]"   # its pid may be another's from now on
 }
 
-# wait_until SECONDS WHAT COMMAND...: polls until the command succeeds.
+# wait_until WHAT COMMAND...: polls until the command succeeds. Only what fails takes the whole time.
 wait_until() {
-  local deadline=$(($(now_ms) + $1 * 1000)) what=$2
-  shift 2
+  local deadline=$(($(now_ms) + 120000)) what=$1
+  shift
   until "$@" >/dev/null 2>&1; do
     if (($(now_ms) > deadline)); then fail "$what did not happen in time"; fi
     sleep 0.02
@@ -224,24 +224,24 @@ start_mesh() {
   export LANYARD_AUTHORITY_SOCKET=$work/authority.sock
   started_at_ms=$(now_ms)
   start authority "$server" 0 "$bin/lanyard-authority" run --config "$work/authority.yaml"
-  wait_until 60 "the authority answering" lanyard bundle show --timeout 1s
+  wait_until "the authority answering" lanyard bundle show --timeout 1s
   start_agent server "$server"
   start_agent client "$client"
   create_entry "$server_id" server $server_uid
   create_entry "$client_id" client $client_uid
-  wait_until 60 "the server's agent serving" test -S "$work/server-agent.sock"
+  wait_until "the server's agent serving" test -S "$work/server-agent.sock"
   start server-proxy "$server" $server_uid "$bin/lanyard-proxy" run --config "$work/server-proxy.yaml"
   in_server "$bin/lanyard" capture up --proxy-uid $server_uid --exclude-inbound-ports $authority_port >/dev/null
-  wait_until 60 "the client's agent serving" test -S "$work/client-agent.sock"
+  wait_until "the client's agent serving" test -S "$work/client-agent.sock"
   start_client_proxy $client_uid
-  wait_until 60 "the server's proxy getting its identity" is_ready server
-  wait_until 60 "the client's proxy getting its identity" is_ready client
+  wait_until "the server's proxy getting its identity" is_ready server
+  wait_until "the client's proxy getting its identity" is_ready client
 }
 
 # --- The proofs -----------------------------------------------------------------------------------------
 
 prove_request() {
-  wait_until 60 "the first request" request
+  wait_until "the first request" request
   first_ms=$(($(now_ms) - started_at_ms))
   local answer
   answer=$(request)
@@ -262,7 +262,7 @@ prove_request() {
 watch_wire() {
   start tcpdump "$client" 0 tcpdump -i eth0 -U --immediate-mode -Z root -w "$work/wire.pcap" "tcp port $http_port"
   tcpdump=$started
-  wait_until 60 "tcpdump listening" grep -q "listening on" "$work/tcpdump.log"
+  wait_until "tcpdump listening" grep -q "listening on" "$work/tcpdump.log"
 }
 
 prove_wire() {
@@ -355,9 +355,9 @@ prove_rotation() {
     loops+=($!)
     running[$!]=requests
   done
-  wait_until 120 "three rotations" has_rotated $((before + 3))
+  wait_until "three rotations" has_rotated $((before + 3))
   # Each is carried over at its own leisure, before the SVID it was opened with expires.
-  wait_until 60 "three re-authentications" has_reauthenticated 3
+  wait_until "three re-authentications" has_reauthenticated 3
   touch "$stop_file"
   wait "${loops[@]}"
   for worker in "${loops[@]}"; do unset "running[$worker]"; done
@@ -377,7 +377,7 @@ prove_rotation() {
 prove_no_entry() {
   stop "$client_proxy"
   start_client_proxy $nobody_uid
-  wait_until 60 "the agent refusing uid $nobody_uid" \
+  wait_until "the agent refusing uid $nobody_uid" \
     grep -qiE 'permission|no identity|no entry' "$work/client-proxy.log"
   if request >/dev/null 2>&1; then
     broken "a caller without an entry was served"
@@ -390,7 +390,7 @@ prove_no_entry() {
 prove_wrong_id() {
   create_entry "spiffe://$trust_domain/stranger" client $nobody_uid
   start_client_proxy $nobody_uid
-  wait_until 60 "the stranger getting its identity" is_ready client
+  wait_until "the stranger getting its identity" is_ready client
   if request >/dev/null 2>&1; then
     broken "a caller with the wrong ID was served"
   elif wait_for_log server-proxy "spiffe://$trust_domain/stranger" denied_by_policy; then
@@ -410,20 +410,17 @@ held_has_ended() { (($(wc -l <"$work/held") == 2)); }
 
 # Not by one worker of the proxy only.
 is_refused() {
-  local _
-  for _ in 1 2 3 4 5; do
-    if request; then return 1; fi
-  done
+  for _ in 1 2 3 4 5; do ! request || return 1; done
 }
 
 prove_ban() {
   hold_connection >"$work/held" 2>/dev/null &
   local held=$! banned_at
   running[$held]=held-connection
-  wait_until 60 "a connection to hold open" grep -q open "$work/held"
+  wait_until "a connection to hold open" grep -q open "$work/held"
   lanyard ban "$client_id" --reason "shown by the quickstart" >/dev/null
   banned_at=$(now_ms)
-  wait_until 60 "the banned caller's connection ending" held_has_ended
+  wait_until "the banned caller's connection ending" held_has_ended
   wait "$held"
   unset "running[$held]"
   local after=$(($(tail -n 1 "$work/held") - banned_at))
@@ -432,16 +429,14 @@ prove_ban() {
   else
     proved "its open connection ended $after ms after \`lanyard ban $client_id\` returned"
   fi
-  wait_until 60 "the banned caller being refused" is_refused
-  if request >/dev/null 2>&1; then
-    broken "a banned caller was served"
-  elif wait_for_log server-proxy "\"$client_id\"" '"banned"'; then
+  wait_until "the banned caller being refused" is_refused
+  if wait_for_log server-proxy "\"$client_id\"" '"banned"'; then
     proved "a new one is refused: banned, says the server's log"
   else
     broken "the banned caller was refused, but not for its ban: $(tail -n 1 "$work/server-proxy.log")"
   fi
   lanyard unban "$client_id" >/dev/null
-  wait_until 60 "the caller being served again after \`lanyard unban\`" request
+  wait_until "the caller being served again after \`lanyard unban\`" request
   proved "after \`lanyard unban\` it is served again; no process was restarted"
 }
 
@@ -495,7 +490,7 @@ main() {
   if [[ -n $keep ]]; then
     stop "$client_proxy"
     start_client_proxy $client_uid
-    wait_until 60 "the client's proxy being back" is_ready client
+    wait_until "the client's proxy being back" is_ready client
   fi
   step "Summary: $proofs proved, $failures failed; first request after $first_ms ms"
   if ((failures > 0)); then exit 1; fi
