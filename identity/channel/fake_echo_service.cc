@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "absl/time/clock.h"
+#include "gtest/gtest.h"
 
 namespace lanyard {
 namespace {
@@ -83,6 +84,19 @@ grpc::Status Echo(const std::shared_ptr<grpc::Channel>& channel, const std::stri
   if (status.ok() && echoed != nullptr) *echoed = response.svids(0).svid();
   if (status.ok() && who != nullptr) *who = response.svids(0).spiffe_id();
   return status;
+}
+
+bool HoldUntilClosed(const std::shared_ptr<grpc::Channel>& channel) {
+  const auto stub = SpiffeWorkloadAPI::NewStub(channel);
+  grpc::ClientContext call;
+  const auto held = stub->FetchX509SVID(&call, {});
+  X509SVIDResponse message;
+  const bool begun = held->Read(&message);
+  if (begun) {
+    EXPECT_FALSE(held->Read(&message));
+  }
+  EXPECT_EQ(held->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  return begun;
 }
 
 }  // namespace lanyard

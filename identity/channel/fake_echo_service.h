@@ -23,13 +23,13 @@ class FakeEchoService : public SpiffeWorkloadAPI::Service {
   // Writes until the client no longer reads; with back-pressure, as gRPC blocks the write.
   grpc::Status FetchX509Bundles(grpc::ServerContext* call, const X509BundlesRequest* request,
                                 grpc::ServerWriter<X509BundlesResponse>* writer) override;
-  // Writes one message, then waits for Release or 20 s; the status says whether the caller is still known then.
+  // Writes one message, then waits for Release or 60 s; the status says whether the caller is still known then.
   grpc::Status FetchX509SVID(grpc::ServerContext* call, const X509SVIDRequest* request,
                              grpc::ServerWriter<X509SVIDResponse>* writer) override;
 
   void Release();
   int streams_ended() const;
-  // False when that takes longer than 20 s.
+  // False when that takes longer than 60 s.
   bool AwaitStreamsEnded(int count) const;
   uint64_t messages_streamed() const;
 
@@ -47,5 +47,9 @@ class FakeEchoService : public SpiffeWorkloadAPI::Service {
 // One unary call that echoes `text`; the caller's name comes back in `who` if not null.
 grpc::Status Echo(const std::shared_ptr<grpc::Channel>& channel, const std::string& text, std::string* echoed,
                   std::string* who = nullptr);
+
+// A call whose second answer never comes: returns when the connection is closed. False if that was before the call had
+// begun, as on a machine that is busy.
+bool HoldUntilClosed(const std::shared_ptr<grpc::Channel>& channel);
 
 }  // namespace lanyard

@@ -81,6 +81,15 @@ class MoveLineTest : public testing::Test {
     return false;
   }
 
+  // More descriptors than an ordinary user may have on their way: the kernel takes more once some have arrived.
+  void HandOverTooMany() {
+    for (uint64_t id = 1; id <= kTooMany; ++id) {
+      workers_[0].line->Send({.kind = MoveKind::kYours, .id = id << 8}, UniqueFd(dup(application_.first.fd())));
+    }
+    EXPECT_GT(workers_[0].line->queued(), 0u);
+  }
+
+  static constexpr uint64_t kTooMany = 200;
   static MoveLine* lines_[2];
   std::unique_ptr<EventLoop> loop_ = EventLoop::Create(EpollPoller::Create().value(), &SystemClock()).value();
   Worker workers_[2];
@@ -177,16 +186,11 @@ TEST_F(MoveLineTest, WhatWasHandedOverBeforeTheEndIsTakenThoughTheOtherProcessDi
   EXPECT_TRUE(workers_[1].received[0].second);
 }
 
-// More descriptors are on their way than an ordinary user may have there. The kernel takes more once some have arrived.
 TEST_F(MoveLineTest, DescriptorsThatTheKernelDoesNotTakeNowAreSentLater) {
-  constexpr uint64_t kMessages = 200;
   Open();
   const OrdinaryUser user;
-  for (uint64_t id = 1; id <= kMessages; ++id) {
-    workers_[0].line->Send({.kind = MoveKind::kYours, .id = id << 8}, UniqueFd(dup(application_.first.fd())));
-  }
-  EXPECT_GT(workers_[0].line->queued(), 0u);
-  for (uint64_t id = 1; id <= kMessages; ++id) {
+  HandOverTooMany();
+  for (uint64_t id = 1; id <= kTooMany; ++id) {
     absl::StatusOr<Passage::Message> message = absl::UnknownError("none yet");
     ASSERT_TRUE(Until([&] { return (message = other_->Receive(absl::ZeroDuration())).ok(); })) << id;
     EXPECT_EQ(message->text, absl::StrCat("yours\n", id << 8, "\n0\n0"));
@@ -196,20 +200,16 @@ TEST_F(MoveLineTest, DescriptorsThatTheKernelDoesNotTakeNowAreSentLater) {
 }
 
 TEST_F(MoveLineTest, TheEndWaitsForTheKernelToTakeThemAll) {
-  constexpr uint64_t kMessages = 200;
   Open();
   const OrdinaryUser user;
-  for (uint64_t id = 1; id <= kMessages; ++id) {
-    workers_[0].line->Send({.kind = MoveKind::kYours, .id = id << 8}, UniqueFd(dup(application_.first.fd())));
-  }
-  EXPECT_GT(workers_[0].line->queued(), 0u);
+  HandOverTooMany();
   uint64_t received = 0;
   std::thread reader([&] {
-    while (received < kMessages && other_->Receive(absl::Seconds(30)).ok()) ++received;
+    while (received < kTooMany && other_->Receive(absl::Seconds(30)).ok()) ++received;
   });
   workers_[0].line->Flush();
   reader.join();
-  EXPECT_EQ(received, kMessages);
+  EXPECT_EQ(received, kTooMany);
   EXPECT_EQ(workers_[0].line->queued(), 0u);
 }
 
