@@ -64,7 +64,7 @@ class LocalServer {
   };
   struct Stats {
     uint64_t refused_limit = 0;   // closed at accept
-    uint64_t ended_limit = 0;     // later: for others, or for too many calls
+    uint64_t ended_limit = 0;     // later: for others, or at a limit of StreamLimit
   };
   static absl::StatusOr<std::unique_ptr<LocalServer>> Start(Options options, std::vector<grpc::Service*> services);
   ~LocalServer();   // Shutdown(now); removes the socket

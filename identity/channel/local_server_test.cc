@@ -199,6 +199,50 @@ TEST_F(LocalServerTest, CallsOfOneUserAreLimitedOverAllItsConnections) {
   EXPECT_TRUE(Answers(third));
 }
 
+// gRPC would read what it has of the block again with each further piece of it.
+TEST_F(LocalServerTest, AClientWhoseHeadersHaveNoEndIsClosed) {
+  Start();
+  const Descriptor good = Connect(), hostile = Connect();
+  ASSERT_TRUE(SendAll(good, Http2Preface() + Calls(1)));
+  ASSERT_TRUE(Answers(good));
+  // A literal whose value is said to be long (RFC 7541 section 5.1).
+  std::string bytes = Http2Preface() + Http2Frame(1, 0, 1, "\x83\x86\x84\x10\x01\x61\x7f\xff\xff\xff\xff\x03");
+  for (int i = 0; i < 2; ++i) bytes += Http2Frame(9, 0, 1, std::string(16000, 'x'));
+  ASSERT_TRUE(SendAll(hostile, bytes));
+  EXPECT_TRUE(ClosedByServer(hostile));
+  EXPECT_EQ(server_->stats().ended_limit, 1u);
+  EXPECT_TRUE(Answers(good));
+}
+
+TEST_F(LocalServerTest, AClientThatOpensCallsOnlyToResetThemIsClosed) {
+  Start();
+  const Descriptor hostile = Connect();
+  std::string bytes = Http2Preface();
+  for (uint32_t i = 0; i < 1000; ++i) bytes += Http2Call(2 * i + 1) + Http2Frame(3, 0, 2 * i + 1, {"\0\0\0\x8", 4});
+  send(hostile.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);   // it may be closed before all is sent
+  EXPECT_TRUE(ClosedByServer(hostile));
+  EXPECT_EQ(server_->stats().ended_limit, 1u);
+  EXPECT_TRUE(Echo(Channel(), "x", nullptr).ok());
+}
+
+// As clients do that want no updates: read the first message, and cancel.
+TEST_F(LocalServerTest, StreamsThatAreReadOnceAndCancelledAreNotLimited) {
+  Start();
+  service_.streamed_size_bytes = 100;
+  const auto stub = SpiffeWorkloadAPI::NewStub(Channel());
+  for (int i = 0; i < 300; ++i) {
+    grpc::ClientContext call;
+    const auto reader = stub->FetchX509Bundles(&call, {});
+    X509BundlesResponse message;
+    ASSERT_TRUE(reader->Read(&message)) << i;
+    call.TryCancel();
+    while (reader->Read(&message)) {
+    }
+    reader->Finish();
+  }
+  EXPECT_EQ(server_->stats().ended_limit, 0u);
+}
+
 TEST_F(LocalServerTest, CallsOneAfterAnotherAreNotLimited) {
   Start({.max_calls_per_connection = 2, .max_calls_per_uid = 2});
   const auto channel = Channel();

@@ -164,7 +164,9 @@ bool Relay::WatchOne(int fd, uint32_t old_events, uint32_t new_events) {
 
 void Relay::Count(const Flow& flow, absl::Span<const char> bytes) {
   if (&flow == &outward_) return streams_->FromServer(bytes);
-  if (absl::Status counted = streams_->FromClient(bytes); !counted.ok()) Fail(std::move(counted));
+  if (absl::Status counted = streams_->FromClient(bytes, EventLoop::Now()); !counted.ok()) {
+    Fail(std::move(counted));
+  }
 }
 
 void Relay::Fail(absl::Status status) {

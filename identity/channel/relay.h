@@ -21,7 +21,7 @@ class Relay final : private EventLoop::Handler {
   static constexpr absl::Duration kLinger = absl::Seconds(10);
 
   // `on_end` runs once, as the last thing the relay does, and may destroy it. `streams`: what the outer side, a client,
-  // may have open at once; beyond that the relay ends with ResourceExhausted. Null: as much as it likes.
+  // may ask for; beyond that the relay ends with ResourceExhausted. Null: as much as it likes.
   Relay(EventLoop& loop, std::unique_ptr<Transport> outer, Descriptor inner,
         std::function<void(const absl::Status&)> on_end, std::unique_ptr<StreamLimit> streams = nullptr);
   ~Relay();

@@ -45,7 +45,7 @@ class ChannelServer {
   };
   struct Stats {
     uint64_t accepted = 0, open = 0, failed_handshakes = 0;
-    uint64_t refused_limit = 0;     // at max_connections or max_connections_per_id, or for too many calls
+    uint64_t refused_limit = 0;     // at max_connections or max_connections_per_id, or at a limit of StreamLimit
     uint64_t ended_anonymous = 0;   // by us: for others, or in time
   };
 
