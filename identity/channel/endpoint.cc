@@ -69,4 +69,17 @@ absl::StatusOr<std::vector<Endpoint>> DialEndpoints(const std::string& address) 
   return Resolve(*parts, 0);
 }
 
+std::string SourceOf(const Endpoint& peer) {
+  if (peer.family() == AF_INET) {
+    const auto* const address = reinterpret_cast<const sockaddr_in*>(peer.get());
+    return std::string(reinterpret_cast<const char*>(&address->sin_addr), sizeof(address->sin_addr));
+  }
+  if (peer.family() != AF_INET6) return "";
+  const auto* const bytes =
+      reinterpret_cast<const char*>(&reinterpret_cast<const sockaddr_in6*>(peer.get())->sin6_addr);
+  // RFC 4291 section 2.5.5.2: the last four are an IPv4 address.
+  const bool mapped = IN6_IS_ADDR_V4MAPPED(reinterpret_cast<const in6_addr*>(bytes));
+  return mapped ? std::string(bytes + 12, 4) : std::string(bytes, 8);
+}
+
 }  // namespace lanyard

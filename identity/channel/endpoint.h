@@ -26,4 +26,8 @@ absl::StatusOr<Endpoint> ListenEndpoint(const std::string& address);
 // block for as long as /etc/resolv.conf lets it. InvalidArgument; Unavailable where a name cannot be resolved.
 absl::StatusOr<std::vector<Endpoint>> DialEndpoints(const std::string& address);
 
+// Whose it is, as far as an address says: all of an IPv4 address, also of one that IPv6 carries, and the first 64 bits
+// of an IPv6 address, as the others are the owner's to choose. "" where it is neither.
+std::string SourceOf(const Endpoint& peer);
+
 }  // namespace lanyard

@@ -43,5 +43,16 @@ TEST(EndpointTest, NamesAreForDialingOnly) {
   EXPECT_FALSE(found->empty());
 }
 
+TEST(EndpointTest, ASourceIsAnAddressOrANetworkOfOneOwner) {
+  const auto source = [](const char* address) { return SourceOf(*ListenEndpoint(address)); };
+  EXPECT_EQ(source("192.0.2.1:1"), source("192.0.2.1:2"));
+  EXPECT_NE(source("192.0.2.1:1"), source("192.0.2.2:1"));
+  EXPECT_EQ(source("192.0.2.1:1"), source("[::ffff:192.0.2.1]:1"));
+  EXPECT_NE(source("[::ffff:192.0.2.1]:1"), source("[::ffff:192.0.2.2]:1"));
+  EXPECT_EQ(source("[2001:db8::1]:1"), source("[2001:db8::ffff:2]:9"));
+  EXPECT_NE(source("[2001:db8::1]:1"), source("[2001:db8:0:1::1]:1"));
+  EXPECT_EQ(SourceOf(Endpoint()), "");
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <deque>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,9 +14,11 @@
 #include "identity/channel/endpoint.h"
 #include "identity/channel/event_loop.h"
 #include "identity/channel/grpc_host.h"
+#include "identity/channel/handshake_share.h"
 #include "identity/channel/listener.h"
 #include "identity/channel/log_limit.h"
 #include "identity/channel/server_connection.h"
+#include "identity/channel/unidentified_clients.h"
 
 namespace lanyard {
 namespace {
@@ -42,6 +43,14 @@ uint16_t PortOf(int socket) {
                                              : reinterpret_cast<const sockaddr_in*>(endpoint.get())->sin_port);
 }
 
+// Of a client; one that is gone already has none.
+Endpoint PeerAddressOf(int socket) {
+  Endpoint endpoint;
+  endpoint.size = sizeof(endpoint.address);
+  if (getpeername(socket, reinterpret_cast<sockaddr*>(&endpoint.address), &endpoint.size) != 0) return {};
+  return endpoint;
+}
+
 }  // namespace
 
 struct ChannelServer::State {
@@ -63,6 +72,7 @@ struct ChannelServer::State {
   PeerTable<VerifiedSvid> peers;
   std::unique_ptr<GrpcHost> host;
   std::unique_ptr<EventLoop> loop;
+  std::unique_ptr<HandshakeShare> handshakes;
   std::unique_ptr<ServerConnection::Server> server;
 
   Stats stats;
@@ -70,7 +80,7 @@ struct ChannelServer::State {
   std::unique_ptr<Listener> listener;
   uint64_t next_id = 1;
   std::map<uint64_t, std::unique_ptr<ServerConnection>> connections;   // by age
-  std::set<uint64_t> unidentified;                                      // of these, likewise
+  UnidentifiedClients unidentified;                                     // of these
   std::map<SpiffeId, std::deque<uint64_t>> by_peer;                     // the others, in the order in which they opened
   LogLimit log_limit;
 };
@@ -83,20 +93,19 @@ void ChannelServer::State::Accept(Descriptor socket) {
   bssl::UniquePtr<SSL> ssl = context->NewServer(options.require_client_svid);
   if (ssl == nullptr) return;
   const uint64_t id = next_id++;
+  unidentified.Add(id, SourceOf(PeerAddressOf(socket.get())));
   auto connection = std::make_unique<ServerConnection>(
       *server, std::make_unique<TlsTransport>(std::move(socket), std::move(ssl)),
       [this, id] { Opened(id); }, [this, id](const absl::Status& status) { End(id, status); });
   connection->Start(options.handshake_timeout);
   connections.emplace(id, std::move(connection));
-  unidentified.insert(id);
 }
 
 bool ChannelServer::State::MakeRoom() {
   const bool full = connections.size() >= options.max_connections;
   if (!full && unidentified.size() < options.max_unidentified) return true;
   if (!unidentified.empty()) {
-    // The one that has taken longest is the least likely to be honest.
-    End(*unidentified.begin(), absl::ResourceExhaustedError("too many connections of clients that show no SVID"));
+    End(unidentified.FirstToEnd(), absl::ResourceExhaustedError("too many connections of clients that show no SVID"));
     return true;
   }
   ++stats.refused_limit;
@@ -112,7 +121,7 @@ void ChannelServer::State::Opened(uint64_t id) {
   ++stats.open;
   const VerifiedSvid* const peer = connections.at(id)->peer();
   if (peer == nullptr) return;
-  unidentified.erase(id);
+  unidentified.Remove(id);
   std::deque<uint64_t>& own = by_peer[peer->id];
   own.push_back(id);
   // Never the one that has opened just now, which is still at it.
@@ -132,7 +141,7 @@ void ChannelServer::State::End(uint64_t id, const absl::Status& status) {
   const auto found = connections.find(id);
   const std::unique_ptr<ServerConnection> connection = std::move(found->second);
   connections.erase(found);
-  unidentified.erase(id);
+  unidentified.Remove(id);
   if (connection->peer() != nullptr) Forget(id, connection->peer()->id);
   if (connection->open()) {
     --stats.open;
@@ -191,8 +200,9 @@ absl::StatusOr<std::unique_ptr<ChannelServer>> ChannelServer::Start(Options opti
   raw->port = PortOf(socket->get());
   raw->host = *std::move(host);
   raw->loop = *std::move(loop);
+  raw->handshakes = std::make_unique<HandshakeShare>(*raw->loop);
   raw->server = std::make_unique<ServerConnection::Server>(ServerConnection::Server{
-      *raw->loop, *raw->host, raw->peers, raw->context->clock(), raw->options.anonymous_timeout,
+      *raw->loop, *raw->handshakes, *raw->host, raw->peers, raw->context->clock(), raw->options.anonymous_timeout,
       2 * static_cast<size_t>(raw->options.max_calls_per_connection)});
   std::unique_ptr<ChannelServer> server(new ChannelServer(std::move(state)));
   absl::Status listening;

@@ -33,7 +33,8 @@ class ChannelServer {
     // Of one SPIFFE ID, so that no peer keeps out the others: one more ends the oldest of them, and is counted.
     size_t max_connections_per_id = 8;
     // Connections of whom nothing is known: in their handshake, or of an anonymous client. One more ends the oldest of
-    // them, and so does any at max_connections: whoever has an SVID is not kept out by those who show none.
+    // the address (or IPv6 network of 64 bits) that has most of them, and so does any at max_connections: whoever has
+    // an SVID is not kept out by those who show none.
     size_t max_unidentified = 256;
     absl::Duration handshake_timeout = absl::Seconds(10);
     absl::Duration anonymous_timeout = absl::Seconds(15);   // for all that an anonymous client has to ask

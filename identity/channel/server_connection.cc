@@ -27,6 +27,7 @@ ServerConnection::ServerConnection(const Server& server, std::unique_ptr<TlsTran
 
 ServerConnection::~ServerConnection() {
   server_.loop.Cancel(timer_);
+  server_.handshakes.Forget(this);
   if (transport_ != nullptr) server_.loop.Forget(transport_->fd());
   if (!name_.empty()) server_.peers.Remove(name_);
 }
@@ -34,18 +35,32 @@ ServerConnection::~ServerConnection() {
 void ServerConnection::Start(absl::Duration handshake_timeout) {
   timer_ = server_.loop.After(handshake_timeout,
                               [this] { End(absl::DeadlineExceededError("the TLS handshake took too long")); });
-  if (!server_.loop.Watch(transport_->fd(), EPOLLIN, this)) {
+  watched_ = server_.loop.Watch(transport_->fd(), EPOLLIN, this);
+  if (!watched_) {
     server_.loop.Cancel(timer_);
     timer_ = server_.loop.After(absl::ZeroDuration(), [this] { End(absl::ErrnoToStatus(ENOMEM, "cannot watch")); });
   }
 }
 
 void ServerConnection::OnReady(uint32_t) {
+  if (server_.handshakes.Ask(this, [this] { StepHandshake(); })) return;
+  // It waits, and epoll would say again each turn what is known.
+  server_.loop.Forget(transport_->fd());
+  watched_ = false;
+}
+
+void ServerConnection::Await(uint32_t events) {
+  if (watched_) return server_.loop.Change(transport_->fd(), events);
+  watched_ = server_.loop.Watch(transport_->fd(), events, this);
+  if (!watched_) End(absl::ResourceExhaustedError("the kernel has no room to watch one more connection"));
+}
+
+void ServerConnection::StepHandshake() {
   switch (transport_->Handshake().state) {
     case IoState::kNeedsRead:
-      return server_.loop.Change(transport_->fd(), EPOLLIN);
+      return Await(EPOLLIN);
     case IoState::kNeedsWrite:
-      return server_.loop.Change(transport_->fd(), EPOLLOUT);
+      return Await(EPOLLOUT);
     case IoState::kMoved:
       if (const absl::Status status = Open(); !status.ok()) End(status);
       return;

@@ -11,6 +11,7 @@
 #include "identity/base/clock.h"
 #include "identity/channel/event_loop.h"
 #include "identity/channel/grpc_host.h"
+#include "identity/channel/handshake_share.h"
 #include "identity/channel/peer_table.h"
 #include "identity/channel/relay.h"
 #include "identity/channel/tls_transport.h"
@@ -25,6 +26,7 @@ class ServerConnection final : private EventLoop::Handler {
   // What all connections of a server share; borrowed.
   struct Server {
     EventLoop& loop;
+    HandshakeShare& handshakes;
     GrpcHost& host;
     PeerTable<VerifiedSvid>& peers;
     const Clock& clock;
@@ -50,12 +52,15 @@ class ServerConnection final : private EventLoop::Handler {
 
  private:
   void OnReady(uint32_t events) override;
+  void StepHandshake();
+  void Await(uint32_t events);
   absl::Status Open();
   void CheckExpiry();
   void End(const absl::Status& status);
 
   const Server& server_;
   std::unique_ptr<TlsTransport> transport_;   // until the relay takes it
+  bool watched_ = false;                      // likewise: the loop watches its socket
   const SSL* ssl_;                            // the transport's
   const std::function<void()> on_open_;
   std::function<void(const absl::Status&)> on_end_;

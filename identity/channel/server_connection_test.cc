@@ -2,6 +2,7 @@
 #include "identity/channel/server_connection.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <grpcpp/grpcpp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -9,6 +10,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -45,6 +47,18 @@ class ServerConnectionTest : public testing::Test {
     return ChannelClient::Dial({.address = absl::StrCat("127.0.0.1:", server_->port()),
                                 .expect_server = [](const SpiffeId&) { return true; }},
                                std::move(context));
+  }
+  // `source`: an address of this host, which otherwise calls from 127.0.0.1.
+  Descriptor ConnectFrom(uint32_t source) {
+    Descriptor socket(::socket(AF_INET, SOCK_STREAM, 0));
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(source);
+    EXPECT_EQ(bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(server_->port());
+    EXPECT_EQ(connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    return socket;
   }
   Descriptor Connect() {
     Descriptor socket(::socket(AF_INET, SOCK_STREAM, 0));
@@ -100,6 +114,36 @@ TEST_F(ServerConnectionTest, WhereHandshakesAreTooManyTheOldestGives) {
   ASSERT_TRUE(client.ok()) << client.status();
   EXPECT_TRUE(ClosedByServer(oldest));
   EXPECT_TRUE(Echo((*client)->channel(), "x", nullptr).ok());
+}
+
+TEST_F(ServerConnectionTest, AnAddressThatConnectsWithoutEndPushesOutItsOwn) {
+  StartServer({.max_unidentified = 3});
+  const Descriptor honest = ConnectFrom(INADDR_LOOPBACK + 1);
+  std::vector<Descriptor> flood;
+  for (int i = 0; i < 6; ++i) flood.push_back(Connect());
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(ClosedByServer(flood[static_cast<size_t>(i)])) << i;
+  char byte;
+  EXPECT_EQ(recv(honest.get(), &byte, 1, MSG_DONTWAIT), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  EXPECT_EQ(server_->stats().failed_handshakes, 4u);
+}
+
+// More at once than a turn of the loop has time for: those that wait have their turn.
+TEST_F(ServerConnectionTest, HandshakesThatComeTogetherAllSucceed) {
+  StartServer({.max_connections_per_id = 1000});
+  const auto context = Context("spiffe://example.org/web");
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 16; ++t) {
+    threads.emplace_back([this, &context] {
+      for (int i = 0; i < 5; ++i) {
+        const auto client = Dial(context);
+        ASSERT_TRUE(client.ok()) << client.status();
+        EXPECT_TRUE(Echo((*client)->channel(), "x", nullptr).ok());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(server_->stats().failed_handshakes, 0u);
 }
 
 TEST_F(ServerConnectionTest, AnSvidThatExpiresEndsItsConnection) {
