@@ -291,10 +291,11 @@ void Proxy::State::TellService(const std::string& state) const {
 void Proxy::State::TakeIdentity(std::shared_ptr<const TlsContext> tls) {
   const X509Svid& svid = *tls->svid();
   mesh.Shows(svid.id().ToString(), svid.leaf().serial(), svid.not_after());
-  const bool dropped = rules.DropKeptViewOfAnother(svid.id());
-  if (dropped) {
-    Log(LogLevel::kError, "the kept view of the mesh is not used: it is of another workload",
-        {{"path", settings.mesh_state_file}, {"spiffe_id", svid.id().ToString()}});
+  if (rules.SetIdentity(svid.id())) {
+    if (rules.source() == RulesInForce::Source::kDisk) {
+      Log(LogLevel::kError, "the kept view of the mesh is not used but for its bans: it is of another workload",
+          {{"path", settings.mesh_state_file}, {"spiffe_id", svid.id().ToString()}});
+    }
     publisher.SetRules(rules.Combined());
   }
   publisher.SetTls(std::move(tls));
@@ -322,7 +323,7 @@ void Proxy::State::PublishRules() {
 // A view counts as applied once every worker has it.
 void Proxy::State::ReportApplied() {
   if (rules.view() == nullptr || rules_published_as == 0) return;
-  if (publisher.acknowledged_version() >= rules_published_as) mesh.Applied(rules.view()->version);
+  if (publisher.acknowledged_version() >= rules_published_as) mesh.Applied(rules.version_in_force());
 }
 
 void Proxy::State::ReportOpenConnections() {

@@ -24,9 +24,21 @@ TEST(MeshAnswerTest, HoldsWhatNamesTheWorkloadInOrderAndEveryBan) {
   EXPECT_EQ(MeshAnswerFor(mesh, {Id("/other")}).rules, "[c]");
 }
 
-TEST(MeshAnswerTest, ASetThatNamesTwoIdsOfOneWorkloadCountsOnce) {
-  const NodeMesh mesh{.version = 1, .rules = {Rules("a", "/ns/*", "[a]"), Rules("b", "/db", "[b]")}, .bans = ""};
-  EXPECT_EQ(MeshAnswerFor(mesh, {Id("/ns/web"), Id("/ns/admin"), Id("/db")}).rules, "[a][b]");
+TEST(MeshAnswerTest, OfSeveralIdsTheOneThatIsShownCountsAlone) {
+  const NodeMesh mesh{.version = 1, .rules = {Rules("a", "/ns/*", "[a]"), Rules("b", "/db", "[b]")}, .bans = "[bans]"};
+  const std::vector<SpiffeId> ids = {Id("/ns/web"), Id("/db"), Id("/other")};
+  const MeshAnswer db = MeshAnswerFor(mesh, ids, Id("/db"));
+  EXPECT_EQ(db.rules, "[b]");
+  EXPECT_EQ(db.spiffe_id, Id("/db"));
+  EXPECT_EQ(db.spiffe_ids, ids);
+  EXPECT_EQ(db.bans, "[bans]");
+  EXPECT_FALSE(MeshAnswerFor(mesh, ids, Id("/other")).has_rules);
+  EXPECT_EQ(MeshAnswerFor(mesh, ids).rules, "[a]") << "the default";
+  EXPECT_EQ(MeshAnswerFor(mesh, ids).spiffe_id, Id("/ns/web"));
+  // Nobody gets rules by saying whose he would like.
+  EXPECT_EQ(MeshAnswerFor(mesh, ids, Id("/ns/bank")).spiffe_id, Id("/ns/web"));
+  EXPECT_EQ(MeshAnswerFor(mesh, {Id("/other")}, Id("/db")).rules, "");
+  EXPECT_FALSE(MeshAnswerFor(mesh, {}, Id("/db")).spiffe_id.has_value());
 }
 
 TEST(MeshAnswerTest, AWorkloadThatNothingNamesHasNoRulesAndStillTheBans) {
@@ -43,6 +55,7 @@ TEST(MeshAnswerTest, AWorkloadThatIsGoneKeepsItsRulesAndHearsOfBans) {
   const MeshAnswer now = MeshAnswerAfter({.version = 8, .rules = {}, .bans = "[more]"}, last);
   EXPECT_EQ(now.version, 8u);
   EXPECT_EQ(now.spiffe_ids, last.spiffe_ids);
+  EXPECT_EQ(now.spiffe_id, last.spiffe_id);
   EXPECT_TRUE(now.has_rules);
   EXPECT_EQ(now.rules, "[a]");
   EXPECT_EQ(now.bans, "[more]");

@@ -97,11 +97,21 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
     if (request_.has_observed()) TakeObserved();
     if (!request_.has_status()) return absl::OkStatus();
     if (const absl::Status good = CheckProxyStatus(request_.status()); !good.ok()) return good;
+    TakeShown(request_.status().spiffe_id());
     request_.mutable_status()->set_proxy(report_id_);
     absl::MutexLock lock(&status_mutex_);
     status_ = request_.status().SerializeAsString();
     if (recognized_) reports_.Set(report_id_, *status_);
     return absl::OkStatus();
+  }
+
+  // It may have none yet.
+  void TakeShown(const std::string& text) {
+    if (text == shown_) return;
+    absl::StatusOr<SpiffeId> id = SpiffeId::Parse(text);
+    if (!id.ok()) return;
+    shown_ = text;
+    Shows(*std::move(id));
   }
 
   // A proxy sends it when its view has asked for it. Before that nobody can say whose calls these may be.
@@ -123,6 +133,7 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
   const uint64_t report_id_;
   // Of the read under way.
   mesh::v1::WatchRequest request_;
+  std::string shown_;                      // the last ID that it said it shows
   double allowance_ = kWatchRequestBurst;  // at least one while a read is under way
   absl::Duration refilled_at_;
   std::shared_ptr<grpc::Alarm> pause_;

@@ -44,21 +44,29 @@ class MeshServiceTest : public testing::Test {
   }
   ~MeshServiceTest() override { server_->Shutdown(std::chrono::system_clock::now()); }
 
+  static std::string RuleNamed(const std::string& name) {
+    pb::View rules;
+    rules.mutable_inbound()->add_rules()->set_name(name);
+    return rules.SerializeAsString();
+  }
   void Publish(uint64_t version, const std::string& rule) {
-    pb::View rules, bans;
-    rules.mutable_inbound()->add_rules()->set_name(rule);
+    PublishFor({"web"}, version, {{"p", {*PeerPattern::Parse("spiffe://example.org/*")}, RuleNamed(rule)}});
+  }
+  // Entries of these names, all of which match us.
+  void PublishFor(std::initializer_list<const char*> names, uint64_t version, std::vector<WorkloadRules> rules) {
+    pb::View bans;
     bans.add_bans()->set_serial("0a");
     auto view = std::make_shared<WorkloadView>(
         WorkloadView{.version = version, .trust_domain = *TrustDomain::Parse("example.org"), .items = {},
                      .bundles = {}, .mesh = nullptr});
-    view->items.push_back({std::make_shared<const WorkloadEntry>(WorkloadEntry{
-                               .id = "web", .spiffe_id = *SpiffeId::Parse("spiffe://example.org/web"),
-                               .selectors = {absl::StrCat("unix:uid:", getuid())}, .dns_names = {}, .hint = ""}),
-                           std::nullopt});
+    for (const char* name : names) {
+      view->items.push_back({std::make_shared<const WorkloadEntry>(WorkloadEntry{
+                                 .id = name, .spiffe_id = *SpiffeId::Parse(absl::StrCat("spiffe://example.org/", name)),
+                                 .selectors = {absl::StrCat("unix:uid:", getuid())}, .dns_names = {}, .hint = ""}),
+                             std::nullopt});
+    }
     view->mesh = std::make_shared<const NodeMesh>(
-        NodeMesh{.version = version,
-                 .rules = {{"p", {*PeerPattern::Parse("spiffe://example.org/*")}, rules.SerializeAsString()}},
-                 .bans = bans.SerializeAsString()});
+        NodeMesh{.version = version, .rules = std::move(rules), .bans = bans.SerializeAsString()});
     {
       absl::MutexLock lock(&mutex_);
       view_ = std::move(view);
@@ -143,6 +151,27 @@ TEST_F(MeshServiceTest, TheViewIsThereAtOnceAndWholeAtEveryChange) {
   EXPECT_EQ(view.version(), 4u);
   ASSERT_EQ(view.inbound().rules_size(), 1);
   EXPECT_EQ(view.inbound().rules(0).name(), "p/second");
+  context->TryCancel();
+}
+
+TEST_F(MeshServiceTest, TheViewIsOfTheIdentityThatTheProxyShows) {
+  PublishFor({"metrics", "web"}, 1,
+             {{"m", {*PeerPattern::Parse("spiffe://example.org/metrics")}, RuleNamed("m/prometheus")},
+              {"w", {*PeerPattern::Parse("spiffe://example.org/web")}, RuleNamed("w/shop")}});
+  const auto context = Context();
+  const auto stream = stub_->Watch(context.get());
+  pb::View view;
+  pb::WatchRequest request;
+  request.mutable_status()->set_spiffe_id("spiffe://example.org/web");
+  ASSERT_TRUE(stream->Write(request));
+  // The first may have been made before the status was read.
+  do {
+    ASSERT_TRUE(stream->Read(&view));
+    ASSERT_EQ(view.spiffe_ids_size(), 2);
+    ASSERT_EQ(view.inbound().rules_size(), 1);
+    EXPECT_EQ(view.inbound().rules(0).name(),
+              view.spiffe_id() == "spiffe://example.org/web" ? "w/shop" : "m/prometheus");
+  } while (view.spiffe_id() != "spiffe://example.org/web");
   context->TryCancel();
 }
 

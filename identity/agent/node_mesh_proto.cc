@@ -101,6 +101,7 @@ absl::StatusOr<mesh::v1::View> ViewOf(const MeshAnswer& answer) {
   view.set_has_rules(answer.has_rules);
   view.set_wants_observed(true);
   for (const SpiffeId& id : answer.spiffe_ids) view.add_spiffe_ids(id.ToString());
+  if (answer.spiffe_id.has_value()) view.set_spiffe_id(answer.spiffe_id->ToString());
   return view;
 }
 

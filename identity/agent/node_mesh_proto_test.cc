@@ -54,6 +54,7 @@ TEST(NodeMeshProtoTest, BansReachEveryWorkloadButThoseOfAgents) {
   ASSERT_TRUE(mesh.ok()) << mesh.status();
   const auto view = ViewOf(MeshAnswerFor(**mesh, {*SpiffeId::Parse("spiffe://other.org/x")}));
   ASSERT_TRUE(view.ok()) << view.status();
+  EXPECT_EQ(view->spiffe_id(), "spiffe://other.org/x");
   EXPECT_FALSE(view->has_rules());
   EXPECT_EQ(view->inbound().rules_size(), 0);
   ASSERT_EQ(view->bans_size(), 2);

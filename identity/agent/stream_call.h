@@ -90,6 +90,9 @@ class StreamCall : public Reactor, public WorkloadCall {
   }
 
  protected:
+  // Which of its identities the caller shows.
+  void Shows(SpiffeId spiffe_id) { streams_.Shows(id_, std::move(spiffe_id)); }
+
   virtual void Fill(const StreamAnswer& answer, Response& response) = 0;
   virtual void Forget(Response& response) { response.Clear(); }
   virtual void Gone() {}  // the call is over

@@ -11,6 +11,13 @@ namespace {
 
 std::string UtcTime(absl::Time time) { return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone()); }
 
+// It shows what it has been sent the rules of, and has an entry for it no longer.
+bool OutlivesShown(const std::optional<SpiffeId>& shown, const std::optional<MeshAnswer>& sent,
+                   const std::vector<SpiffeId>& ids) {
+  return shown.has_value() && sent.has_value() && sent->spiffe_id == shown &&
+         std::find(ids.begin(), ids.end(), *shown) == ids.end();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<WorkloadStreams>> WorkloadStreams::Start(
@@ -99,6 +106,14 @@ void WorkloadStreams::Remove(uint64_t id) {
   watch_->Wake();
 }
 
+void WorkloadStreams::Shows(uint64_t id, SpiffeId spiffe_id) {
+  {
+    absl::MutexLock lock(&mutex_);
+    shown_.emplace_back(id, std::move(spiffe_id));
+  }
+  watch_->Wake();
+}
+
 WorkloadStreams::Stats WorkloadStreams::stats() const {
   absl::MutexLock lock(&mutex_);
   Stats stats = stats_;
@@ -126,16 +141,24 @@ void WorkloadStreams::TakeInbox() {
   std::map<uint64_t, Stream> added;
   std::vector<uint64_t> removed;
   std::vector<Recognized> recognized;
+  std::vector<std::pair<uint64_t, SpiffeId>> shown;
   {
     absl::MutexLock lock(&mutex_);
     added.swap(added_);
     removed.swap(removed_);
     recognized.swap(recognized_);
+    shown.swap(shown_);
   }
   for (auto& [id, stream] : added) Begin(id, std::move(stream));
   for (const uint64_t id : removed) {
     watch_->Remove(id);
     streams_.erase(id);
+  }
+  for (auto& [id, spiffe_id] : shown) {
+    const auto found = streams_.find(id);
+    if (found == streams_.end()) continue;
+    found->second.shown = std::move(spiffe_id);
+    if (current_ != nullptr && found->second.selectors.has_value()) Answer(id, found->second);
   }
   for (Recognized& one : recognized) {
     const auto found = streams_.find(one.id);
@@ -230,13 +253,14 @@ void WorkloadStreams::AnswerMesh(uint64_t id, Stream& stream) {
   if (current_->mesh == nullptr) {
     return End(id, absl::UnavailableError("nothing is known of policies, routes and bans yet; try again"));
   }
-  if (!ids.ok() && !std::exchange(stream.outlived, true)) {
+  const bool outlived = !ids.ok() || OutlivesShown(stream.shown, stream.sent_mesh, *ids);
+  if (outlived && !stream.outlived) {
     Log(LogLevel::kInfo, "the entries of a proxy's workload are gone: it keeps its last rules and hears of bans",
         {{"pid", stream.peer->pid()}, {"uid", stream.peer->uid()}});
   }
-  if (ids.ok()) stream.outlived = false;
-  MeshAnswer answer =
-      ids.ok() ? MeshAnswerFor(*current_->mesh, *ids) : MeshAnswerAfter(*current_->mesh, *stream.sent_mesh);
+  stream.outlived = outlived;
+  MeshAnswer answer = outlived ? MeshAnswerAfter(*current_->mesh, *stream.sent_mesh)
+                               : MeshAnswerFor(*current_->mesh, *ids, stream.shown);
   if (stream.sent_mesh == answer || !stream.peer->Alive()) return;
   stream.sent_mesh = answer;
   Send(stream, {.workload = std::nullopt, .mesh = std::move(answer)});

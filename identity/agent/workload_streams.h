@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -70,6 +71,10 @@ class WorkloadStreams {
   // Unavailable beyond a limit. Otherwise the call is answered; Remove the number it returns when the call is gone.
   absl::StatusOr<uint64_t> Add(Kind kind, std::shared_ptr<const LocalPeer> peer, std::shared_ptr<WorkloadCall> call);
   void Remove(uint64_t id);
+  // Which of its identities the caller of a kMesh shows: it is answered with the rules of that one. One that is not
+  // its own is as if nothing had been said (MeshAnswerFor). One whose entry is gone since it had its rules keeps them
+  // for as long as it is shown, as a caller does whose entries are all gone.
+  void Shows(uint64_t id, SpiffeId spiffe_id);
   void Changed();
   void Stop();  // ends every call
 
@@ -86,6 +91,7 @@ class WorkloadStreams {
     bool hashed = false;                    // its unix:sha256 was looked for
     std::optional<std::string> sent;        // version of the last answer of the Workload API
     std::optional<MeshAnswer> sent_mesh;    // the last one of the mesh
+    std::optional<SpiffeId> shown = std::nullopt;   // as it said last
     bool outlived = false;                  // its entries, which is allowed for the mesh: MeshAnswerAfter
     std::set<std::string> logged;           // serials handed out
     absl::Duration deadline = absl::InfiniteDuration();
@@ -125,6 +131,7 @@ class WorkloadStreams {
   std::map<uint64_t, Stream> added_ ABSL_GUARDED_BY(mutex_);
   std::vector<uint64_t> removed_ ABSL_GUARDED_BY(mutex_);
   std::vector<Recognized> recognized_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::pair<uint64_t, SpiffeId>> shown_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, uid_t> slots_ ABSL_GUARDED_BY(mutex_);
   std::map<uid_t, size_t> slots_by_uid_ ABSL_GUARDED_BY(mutex_);
   Stats stats_ ABSL_GUARDED_BY(mutex_);

@@ -380,6 +380,44 @@ TEST_F(WorkloadStreamsTest, AMeshCallIsToldWhatConcernsItAtOnceAndAtEveryChangeO
   EXPECT_EQ(call->last_mesh()->rules, "[b]");
 }
 
+TEST_F(WorkloadStreamsTest, AMeshCallIsToldTheRulesOfTheIdentityItShows) {
+  const auto id = [](const char* path) { return *SpiffeId::Parse(absl::StrCat("spiffe://example.org", path)); };
+  const auto of = [](const char* name, const char* view) {
+    return WorkloadRules{name, {*PeerPattern::Parse(absl::StrCat("spiffe://example.org/", name))}, view};
+  };
+  Start();
+  Put("metrics", {me_});
+  Put("web", {me_});
+  mesh_ = std::make_shared<const NodeMesh>(
+      NodeMesh{.version = 1, .rules = {of("metrics", "[m]"), of("web", "[w]")}, .bans = "[bans]"});
+  Publish();
+  const auto call = Call(Kind::kMesh);
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  EXPECT_EQ(call->last_mesh()->rules, "[m]") << "of the default";
+  EXPECT_EQ(call->last_mesh()->spiffe_id, id("/metrics"));
+  streams_->Shows(last_id_, id("/web"));
+  ASSERT_TRUE(call->WaitForAnswers(2));
+  EXPECT_EQ(call->last_mesh()->rules, "[w]");
+  EXPECT_EQ(call->last_mesh()->spiffe_id, id("/web"));
+  EXPECT_EQ(call->last_mesh()->spiffe_ids.size(), 2u);
+  streams_->Shows(last_id_, id("/bank"));   // not its own
+  ASSERT_TRUE(call->WaitForAnswers(3));
+  EXPECT_EQ(call->last_mesh()->rules, "[m]");
+  streams_->Shows(last_id_, id("/web"));
+  ASSERT_TRUE(call->WaitForAnswers(4));
+  // The entry goes, and the authority stops sending its rules: it may hold a valid SVID for a while.
+  items_.erase("web");
+  mesh_ = std::make_shared<const NodeMesh>(NodeMesh{.version = 2, .rules = {of("metrics", "[m]")}, .bans = "[more]"});
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(5));
+  EXPECT_EQ(call->last_mesh()->rules, "[w]");
+  EXPECT_EQ(call->last_mesh()->bans, "[more]");
+  streams_->Shows(last_id_, id("/metrics"));
+  ASSERT_TRUE(call->WaitForAnswers(6));
+  EXPECT_EQ(call->last_mesh()->rules, "[m]");
+  streams_->Shows(last_id_ + 1000, id("/metrics"));   // of nobody: nothing happens
+}
+
 TEST_F(WorkloadStreamsTest, AMeshCallOutlivesItsEntriesAndHearsOfBans) {
   Start();
   Put("web", {me_});

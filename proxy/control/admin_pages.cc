@@ -67,6 +67,8 @@ Json BanJson(const Ban& ban) {
 Json MeshJson(const RulesInForce& rules, const MeshWatch& mesh) {
   if (mesh.address().empty()) return nullptr;
   const MeshUpdate* const view = rules.view().get();
+  const MeshUpdate* const of_rules = rules.view_of_rules().get();
+  const bool rules_of_one = of_rules != nullptr && of_rules->spiffe_id.has_value();
   const ProxyStatus& status = mesh.status();
   Json refused = nullptr;
   if (status.refused_view_version != 0) {
@@ -77,7 +79,8 @@ Json MeshJson(const RulesInForce& rules, const MeshWatch& mesh) {
           {"source", NameOf(rules.source())},
           {"view_version", view == nullptr ? 0 : view->version},
           {"applied_version", status.view_version},
-          {"speaks_of_this_workload", view != nullptr && view->has_rules},
+          {"speaks_of_this_workload", of_rules != nullptr && of_rules->has_rules},
+          {"rules_of", rules_of_one ? Json(of_rules->spiffe_id->ToString()) : Json(nullptr)},
           {"spiffe_ids", view == nullptr ? Json::array() : Texts(view->spiffe_ids)},
           {"received_at", mesh.views() == 0 ? Json(nullptr) : Json(Utc(mesh.received_at()))},
           {"refused", std::move(refused)},

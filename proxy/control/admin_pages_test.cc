@@ -119,6 +119,7 @@ TEST_F(AdminPagesTest, ViewShowsWhatIsInForceAndWhereItIsFrom) {
   auto update = std::make_shared<MeshUpdate>();
   update->version = 12;
   update->spiffe_ids = {*SpiffeId::Parse("spiffe://td/web")};
+  update->spiffe_id = update->spiffe_ids.front();
   update->has_rules = true;
   update->routes = {
       {"out/db", {*AddressBlock::Parse("10.0.0.0/8")}, {5432}, RouteAction::kMutualTls,
@@ -132,6 +133,7 @@ TEST_F(AdminPagesTest, ViewShowsWhatIsInForceAndWhereItIsFrom) {
   EXPECT_EQ(view["mesh"]["view_version"], 12);
   EXPECT_EQ(view["mesh"]["connected"], false);
   EXPECT_EQ(view["mesh"]["spiffe_ids"], json({"spiffe://td/web"}));
+  EXPECT_EQ(view["mesh"]["rules_of"], "spiffe://td/web");
   EXPECT_EQ(view["inbound"][0]["name"], "shop/callers");
   EXPECT_EQ(view["inbound"][0]["allow_plaintext"], true);
   EXPECT_EQ(view["routes"][0]["destinations"], json({"10.0.0.0/8"}));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ namespace lanyard {
 // Immutable and whole.
 struct MeshUpdate {
   uint64_t version = 0;              // 0: the registry never held anything
-  std::vector<SpiffeId> spiffe_ids;  // whose view it is, by the agent's entries
+  std::vector<SpiffeId> spiffe_ids;  // of this workload, by the agent's entries
+  std::optional<SpiffeId> spiffe_id = std::nullopt;  // of these, whose rules they are; none: of all, by an older agent
   bool has_rules = false;            // some policy or route set of the registry speaks of this workload
   std::vector<Route> routes;         // in order
   InboundPolicy inbound;

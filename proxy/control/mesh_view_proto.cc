@@ -1,5 +1,6 @@
 #include "proxy/control/mesh_view_proto.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -36,6 +37,14 @@ std::vector<SpiffeId> ReadIds(const mesh::v1::View& view, ConfigProblems& proble
   return ids;
 }
 
+std::optional<SpiffeId> ReadId(const mesh::v1::View& view, ConfigProblems& problems) {
+  if (view.spiffe_id().empty()) return std::nullopt;
+  absl::StatusOr<SpiffeId> id = SpiffeId::Parse(view.spiffe_id());
+  if (id.ok()) return *std::move(id);
+  problems.Add("spiffe_id", id.status().message());
+  return std::nullopt;
+}
+
 std::string ContentOf(mesh::v1::View view) {
   view.clear_version();
   view.clear_wants_observed();  // says nothing of the rules
@@ -49,6 +58,7 @@ absl::StatusOr<std::shared_ptr<const MeshUpdate>> ReadView(const mesh::v1::View&
   auto update = std::make_shared<MeshUpdate>();
   update->version = view.version();
   update->spiffe_ids = ReadIds(view, problems);
+  update->spiffe_id = ReadId(view, problems);
   update->has_rules = view.has_rules();
   update->routes = RoutesFromProto("routes", view.routes(), RuleNames::kJoined, {}, problems);
   update->inbound = InboundPolicyFromProto("inbound.rules", view.inbound().rules(), RuleNames::kJoined, problems);

@@ -15,6 +15,7 @@ mesh::v1::View View() {
   view.set_version(7);
   view.set_has_rules(true);
   view.add_spiffe_ids("spiffe://td/web");
+  view.set_spiffe_id("spiffe://td/web");
   mesh::v1::InboundRule* const rule = view.mutable_inbound()->add_rules();
   rule->set_name("shop/callers");
   rule->add_peers("spiffe://td/shop");
@@ -33,6 +34,7 @@ TEST(MeshViewProto, AViewIsReadWhole) {
   EXPECT_EQ((*update)->version, 7u);
   EXPECT_TRUE((*update)->has_rules);
   EXPECT_EQ((*update)->spiffe_ids.at(0).ToString(), "spiffe://td/web");
+  EXPECT_EQ((*update)->spiffe_id, *SpiffeId::Parse("spiffe://td/web"));
   EXPECT_EQ((*update)->inbound.rules().at(0).name, "shop/callers");
   EXPECT_EQ((*update)->routes.at(0).name, "out/db");
   EXPECT_EQ((*update)->bans.at(0).subject.ToString(), "spiffe://td/mallory");
@@ -44,14 +46,24 @@ TEST(MeshViewProto, AViewIsReadWhole) {
 TEST(MeshViewProto, EveryMistakeRefusesItAndAllAreNamed) {
   mesh::v1::View view = View();
   view.set_spiffe_ids(0, "web");
+  view.set_spiffe_id("shown");
   view.mutable_inbound()->mutable_rules(0)->set_peers(0, "shop");
   view.mutable_routes(0)->add_ports(70000);
   view.add_bans();
   const auto update = ReadView(view);
   EXPECT_TRUE(absl::IsInvalidArgument(update.status()));
-  for (const char* path : {"spiffe_ids[0]", "inbound.rules[0].peers[0]", "routes[0].ports[0]", "bans[1]"}) {
+  for (const char* path : {"spiffe_ids[0]", "spiffe_id: ", "inbound.rules[0].peers[0]",
+                           "routes[0].ports[0]", "bans[1]"}) {
     EXPECT_THAT(std::string(update.status().message()), HasSubstr(path));
   }
+}
+
+TEST(MeshViewProto, AnOlderAgentDoesNotSayWhoseRulesItSends) {
+  mesh::v1::View view = View();
+  view.clear_spiffe_id();
+  const auto update = ReadView(view);
+  ASSERT_TRUE(update.ok()) << update.status();
+  EXPECT_FALSE((*update)->spiffe_id.has_value());
 }
 
 TEST(MeshViewProto, ContentIsEqualWhateverTheVersion) {

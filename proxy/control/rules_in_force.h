@@ -2,9 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "identity/spiffe/spiffe_id.h"
 #include "proxy/control/mesh_update.h"
 #include "proxy/mesh/mesh_view.h"
 
@@ -27,10 +29,12 @@ class RulesInForce {
   RulesInForce(FileRules file, std::string mesh, bool captures);
 
   void SetFile(FileRules file) { file_ = std::move(file); }
-  // True if what holds has changed, and not just its version.
+  // True if what holds has changed, and not just its version. The rules of a view hold if they are those of the
+  // identity that this proxy shows, as far as the view says; its bans in any case, as they are the whole mesh's.
   bool SetView(std::shared_ptr<const MeshUpdate> view, Source source);
-  // The identity that this proxy shows. A view from disk that is another workload's is dropped: then true.
-  bool DropKeptViewOfAnother(const SpiffeId& own);
+  // The identity that this proxy shows. True if what holds has changed: the rules that were known are of another
+  // identity, or of another workload. Those that the agent sent for the identity of before hold until it sends others.
+  bool SetIdentity(const SpiffeId& own);
 
   MeshRules Combined() const;
   // OK, or why captured connections are refused.
@@ -38,15 +42,25 @@ class RulesInForce {
 
   bool rules_from_file() const { return file_.of_capture; }
   const FileRules& file() const { return file_; }
-  const std::shared_ptr<const MeshUpdate>& view() const { return view_; }  // null: none
+  const std::shared_ptr<const MeshUpdate>& view() const { return view_; }  // the newest; null: none
   Source source() const { return source_; }
+  // Whose rules hold, where those of the file do not; null: of none so far.
+  const std::shared_ptr<const MeshUpdate>& view_of_rules() const { return rules_; }
+  // Of the newest view that holds as a whole, as far as the file lets it; 0: none does.
+  uint64_t version_in_force() const;
 
  private:
+  bool IsOfOwn(const MeshUpdate& view, Source source) const;
+
   const std::string mesh_;
   const bool captures_;
   FileRules file_;
+  std::optional<SpiffeId> own_;
   std::shared_ptr<const MeshUpdate> view_;
   Source source_ = Source::kNone;
+  std::shared_ptr<const MeshUpdate> rules_;
+  Source rules_source_ = Source::kNone;
+  std::shared_ptr<const MeshUpdate> kept_;  // the one from disk, until it is known whose view this proxy needs
 };
 
 // "none", "agent" or "disk": a metric label.

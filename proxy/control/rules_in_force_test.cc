@@ -40,6 +40,17 @@ std::shared_ptr<const MeshUpdate> View(uint64_t version, bool has_rules, const s
   return view;
 }
 
+SpiffeId Id(const std::string& name) { return *SpiffeId::Parse("spiffe://td/" + name); }
+
+// Of a workload that is both web and metrics: the rules of one of them, by its name.
+std::shared_ptr<const MeshUpdate> ViewOf(const std::string& name, uint64_t version) {
+  auto view = std::make_shared<MeshUpdate>(*View(version, true, name));
+  view->spiffe_ids = {Id("metrics"), Id("web")};
+  view->spiffe_id = Id(name);
+  view->inbound = Allowing(name);
+  return view;
+}
+
 SocketAddress At(const std::string& text) { return SocketAddress::Parse(text).value(); }
 
 TEST(RulesInForce, RulesOfTheFileHoldAndBansOfTheMeshAreAdded) {
@@ -94,20 +105,89 @@ TEST(RulesInForce, TheSameContentUnderANewVersionChangesNothing) {
   EXPECT_TRUE(rules.SetView(View(3, true, "b"), Source::kAgent));
 }
 
-TEST(RulesInForce, AKeptViewOfAnotherWorkloadIsDropped) {
+TEST(RulesInForce, AKeptViewOfAnotherWorkloadIsDroppedButForItsBans) {
   RulesInForce rules(File(false), "unix:/agent", true);
   rules.SetView(View(1, true, "a"), Source::kDisk);
-  EXPECT_FALSE(rules.DropKeptViewOfAnother(*SpiffeId::Parse("spiffe://td/web")));
-  EXPECT_TRUE(rules.DropKeptViewOfAnother(*SpiffeId::Parse("spiffe://td/db")));
-  EXPECT_EQ(rules.view(), nullptr);
+  EXPECT_FALSE(rules.SetIdentity(Id("web")));
+  EXPECT_TRUE(rules.SetIdentity(Id("db")));
+  EXPECT_EQ(rules.view_of_rules(), nullptr);
+  EXPECT_EQ(rules.version_in_force(), 0u);
   EXPECT_FALSE(rules.Usable().ok());
-  EXPECT_FALSE(rules.DropKeptViewOfAnother(*SpiffeId::Parse("spiffe://td/db")));
+  EXPECT_TRUE(rules.Combined().inbound.rules().empty());
+  EXPECT_EQ(rules.Combined().routes.Find(At("10.0.0.1:80")).action, RouteAction::kRefuse);
+  EXPECT_EQ(rules.Combined().bans.all().size(), 2u) << "they are the whole mesh's";
+  EXPECT_FALSE(rules.SetIdentity(Id("db")));
 }
 
-TEST(RulesInForce, TheAgentKnowsWhoseViewItSends) {
+TEST(RulesInForce, AKeptViewOfAnotherIdentityOfTheWorkloadIsDroppedToo) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  rules.SetView(ViewOf("metrics", 1), Source::kDisk);
+  EXPECT_TRUE(rules.SetIdentity(Id("web")));
+  EXPECT_FALSE(rules.Usable().ok());
+}
+
+TEST(RulesInForce, WhereItHasNoEntryTheAgentKnowsWhoseViewItSends) {
   RulesInForce rules(File(false), "unix:/agent", true);
   rules.SetView(View(1, true, "a"), Source::kAgent);
-  EXPECT_FALSE(rules.DropKeptViewOfAnother(*SpiffeId::Parse("spiffe://td/db")));
+  EXPECT_FALSE(rules.SetIdentity(Id("db")));
+  EXPECT_TRUE(rules.Usable().ok());
+}
+
+TEST(RulesInForce, AnAgentThatSpeaksOfAllIdentitiesAtOnceIsTakenAtItsWord) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  auto view = std::make_shared<MeshUpdate>(*View(1, true, "a"));
+  view->spiffe_ids.push_back(Id("metrics"));
+  rules.SetView(view, Source::kAgent);
+  EXPECT_FALSE(rules.SetIdentity(Id("metrics")));
+  EXPECT_TRUE(rules.Usable().ok());
+}
+
+TEST(RulesInForce, RulesOfAnotherOfTheWorkloadsIdentitiesDoNotHold) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  EXPECT_FALSE(rules.SetIdentity(Id("web")));
+  EXPECT_TRUE(rules.SetView(ViewOf("metrics", 7), Source::kAgent));
+  EXPECT_FALSE(rules.Usable().ok());
+  EXPECT_TRUE(rules.Combined().inbound.rules().empty());
+  EXPECT_EQ(rules.Combined().bans.all().size(), 2u);
+  EXPECT_EQ(rules.version_in_force(), 0u);
+  EXPECT_TRUE(rules.SetView(ViewOf("web", 7), Source::kAgent));
+  EXPECT_TRUE(rules.Usable().ok());
+  EXPECT_EQ(rules.Combined().inbound.rules()[0].name, "web");
+  EXPECT_EQ(rules.version_in_force(), 7u);
+  // As after a reconnect, before the agent has heard what is shown: what held goes on, and the bans are the newest.
+  auto other = std::make_shared<MeshUpdate>(*ViewOf("metrics", 8));
+  other->bans.push_back(BanOf("serial:0b"));
+  EXPECT_TRUE(rules.SetView(other, Source::kAgent));
+  EXPECT_EQ(rules.Combined().inbound.rules()[0].name, "web");
+  EXPECT_EQ(rules.Combined().bans.all().size(), 3u);
+  EXPECT_EQ(rules.version_in_force(), 7u);
+}
+
+TEST(RulesInForce, OfViewsThatCameBeforeTheIdentityItsOwnHolds) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  rules.SetView(ViewOf("web", 7), Source::kDisk);
+  rules.SetView(ViewOf("metrics", 8), Source::kAgent);
+  EXPECT_TRUE(rules.SetIdentity(Id("web")));
+  EXPECT_TRUE(rules.Usable().ok());
+  EXPECT_EQ(rules.Combined().inbound.rules()[0].name, "web");
+  EXPECT_EQ(rules.version_in_force(), 7u);
+}
+
+TEST(RulesInForce, AnotherIdentityAtRunTimeWaitsForItsRulesWithThoseOfBefore) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  rules.SetView(ViewOf("web", 7), Source::kAgent);
+  EXPECT_FALSE(rules.SetIdentity(Id("web")));
+  EXPECT_FALSE(rules.SetIdentity(Id("metrics")));
+  EXPECT_EQ(rules.Combined().inbound.rules()[0].name, "web");
+  EXPECT_TRUE(rules.SetView(ViewOf("metrics", 7), Source::kAgent));
+  EXPECT_EQ(rules.Combined().inbound.rules()[0].name, "metrics");
+}
+
+TEST(RulesInForce, WithRulesOfTheFileAViewIsInForceWhosesoeverItIs) {
+  RulesInForce rules(File(true), "unix:/agent", true);
+  rules.SetIdentity(Id("web"));
+  rules.SetView(ViewOf("metrics", 7), Source::kAgent);
+  EXPECT_EQ(rules.version_in_force(), 7u) << "its bans are all that it has to say";
 }
 
 TEST(RulesInForce, AChangedFileIsCombinedAnew) {
