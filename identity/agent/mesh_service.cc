@@ -59,7 +59,7 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
     absl::MutexLock lock(&status_mutex_);
     recognized_ = true;
     ids_ = answer.mesh->spiffe_ids;
-    if (status_.has_value()) reports_.Set(report_id_, *status_);
+    if (status_.has_value()) ReportStatus();
   }
 
   void Gone() override {
@@ -100,9 +100,22 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
     TakeShown(request_.status().spiffe_id());
     request_.mutable_status()->set_proxy(report_id_);
     absl::MutexLock lock(&status_mutex_);
-    status_ = request_.status().SerializeAsString();
-    if (recognized_) reports_.Set(report_id_, *status_);
+    status_ = request_.status();
+    if (recognized_) ReportStatus();
     return absl::OkStatus();
+  }
+
+  // Nobody is shown to operators as another workload's proxy: of an identity that is none of the caller's nothing is
+  // said.
+  void ReportStatus() ABSL_EXCLUSIVE_LOCKS_REQUIRED(status_mutex_) {
+    mesh::v1::ProxyStatus status = *status_;
+    const auto is_shown = [&status](const SpiffeId& id) { return id.ToString() == status.spiffe_id(); };
+    if (!status.spiffe_id().empty() && std::none_of(ids_.begin(), ids_.end(), is_shown)) {
+      status.clear_spiffe_id();
+      status.clear_serial();
+      status.clear_not_after_unix();
+    }
+    reports_.Set(report_id_, status.SerializeAsString());
   }
 
   // It may have none yet.
@@ -141,7 +154,7 @@ class WatchCall : public StreamCall<WatchReactor, mesh::v1::View> {
   absl::Mutex status_mutex_;
   bool recognized_ ABSL_GUARDED_BY(status_mutex_) = false;
   std::vector<SpiffeId> ids_ ABSL_GUARDED_BY(status_mutex_);  // of the caller, once it is recognised
-  std::optional<std::string> status_ ABSL_GUARDED_BY(status_mutex_);
+  std::optional<mesh::v1::ProxyStatus> status_ ABSL_GUARDED_BY(status_mutex_);
 };
 
 class MeshService : public mesh::v1::MeshService::CallbackService {

@@ -25,9 +25,10 @@ inline constexpr double kWatchRequestsPerSecond = 5;
 
 // By gRPC's callbacks: an open stream holds no thread. Callers are recognised, and calls without the metadata
 // workload.spiffe.io: true refused, as in the Workload API: it is the same endpoint. A status counts once its caller
-// is recognised, and so does what it observed: calls of other workloads than the caller are left out of that. Of a
-// caller's identities the status says which one the proxy shows, and the view is of that one. The rest as
-// NewWorkloadService; `reports` (of statuses), `observed` and `clock` are borrowed likewise.
+// is recognised, and so does what it observed: left out are of that the calls of other workloads than the caller, and
+// of a status an identity that is none of the caller's. Of those that are, the status says which one the proxy shows,
+// and the view is of that one. The rest as NewWorkloadService; `reports` (of statuses), `observed` and `clock` are
+// borrowed likewise.
 std::unique_ptr<grpc::Service> NewMeshService(
     WorkloadStreams& streams, ProxyReports& reports, ProxyReports& observed, const Clock& clock,
     std::function<std::shared_ptr<const LocalPeer>(const grpc::ServerContextBase&)> peer_of);

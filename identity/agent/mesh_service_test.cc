@@ -187,6 +187,38 @@ TEST_F(MeshServiceTest, TheNewestStatusOfAStreamIsReportedUntilItEnds) {
   EXPECT_TRUE(WaitForReport(""));
 }
 
+TEST_F(MeshServiceTest, NobodyIsReportedAsAProxyOfAnotherWorkload) {
+  Publish(1, "p/a");
+  const auto context = Context();
+  const auto stream = stub_->Watch(context.get());
+  pb::WatchRequest request = Status("01");
+  request.mutable_status()->set_spiffe_id("spiffe://example.org/web");
+  ASSERT_TRUE(stream->Write(request));
+  ASSERT_TRUE(WaitForReport("01"));
+  pb::ProxyStatus reported;
+  {
+    absl::MutexLock lock(&mutex_);
+    ASSERT_TRUE(reported.ParseFromString(sent_.back()[0]));
+    EXPECT_EQ(reported.spiffe_id(), "spiffe://example.org/web");
+    sent_.clear();
+  }
+  request = Status("02");
+  request.mutable_status()->set_spiffe_id("spiffe://example.org/bank");
+  request.mutable_status()->set_version("of the bank");
+  ASSERT_TRUE(stream->Write(request));
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto there = [&] {
+      return !sent_.empty() && sent_.back().size() == 1 && reported.ParseFromString(sent_.back()[0]) &&
+             reported.version() == "of the bank";
+    };
+    ASSERT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&there), kLong));
+  }
+  EXPECT_EQ(reported.spiffe_id(), "");
+  EXPECT_EQ(reported.serial(), "");
+  context->TryCancel();
+}
+
 TEST_F(MeshServiceTest, WhatAProxyObservedIsReportedWithoutTheCallsOfOtherWorkloads) {
   Publish(1, "p/a");
   const auto context = Context();
