@@ -105,16 +105,11 @@ absl::Status SyncFolder(const std::string& folder) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit_bytes) {
-  // O_NONBLOCK: a FIFO put in a file's place must not hang the reader.
-  Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (fd.get() < 0) return Failure(errno, "cannot read", path);
+absl::StatusOr<std::string> ReadAll(int fd, const std::string& path, size_t limit_bytes) {
   std::string content;
   char buffer[16 << 10];
   while (true) {
-    const ssize_t got = read(fd.get(), buffer, sizeof(buffer));
+    const ssize_t got = read(fd, buffer, sizeof(buffer));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Failure(errno, "cannot read", path);
     if (got == 0) return content;
@@ -123,6 +118,51 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit_bytes
     }
     content.append(buffer, static_cast<size_t>(got));
   }
+}
+
+// Of what `fd` is open on, whatever has the name by now.
+absl::Status CheckOwnFile(int fd, const std::string& path) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) return Failure(errno, "cannot look at", path);
+  if (!S_ISREG(info.st_mode)) return absl::PermissionDeniedError(absl::StrCat(path, " is no plain file"));
+  const bool ours = info.st_uid == geteuid() || info.st_uid == 0;
+  if (ours && (info.st_mode & (S_IWGRP | S_IWOTH)) == 0) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrCat(path, " could have been written by other users: chmod go-w it"));
+}
+
+absl::Status CheckOwnFolder(int fd, const std::string& folder) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) return Failure(errno, "cannot look at", folder);
+  const bool ours = info.st_uid == geteuid() || info.st_uid == 0;
+  // In a folder with the sticky bit others put nothing in the place of a file that is not theirs.
+  const bool alone = (info.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (info.st_mode & S_ISVTX) != 0;
+  if (ours && alone) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrCat(
+      "other users may put files in the folder ", folder, ": chmod go-w it, or use a folder of this user's own"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit_bytes) {
+  // O_NONBLOCK: a FIFO put in a file's place must not hang the reader.
+  const Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.valid()) return Failure(errno, "cannot read", path);
+  return ReadAll(fd.get(), path, limit_bytes);
+}
+
+absl::StatusOr<std::string> ReadOwnFile(const std::string& path, size_t limit_bytes) {
+  const std::string folder = FolderOf(path);
+  const Descriptor in(open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!in.valid()) return Failure(errno, "cannot read", path);
+  const std::string name = path.substr(path.rfind('/') + 1);
+  const Descriptor fd(openat(in.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+  if (!fd.valid() && errno == ELOOP) {
+    return absl::PermissionDeniedError(absl::StrCat(path, " is a symbolic link: name the file itself"));
+  }
+  if (!fd.valid()) return Failure(errno, "cannot read", path);
+  if (absl::Status file = CheckOwnFile(fd.get(), path); !file.ok()) return file;
+  if (absl::Status folder_status = CheckOwnFolder(in.get(), folder); !folder_status.ok()) return folder_status;
+  return ReadAll(fd.get(), path, limit_bytes);
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode) {

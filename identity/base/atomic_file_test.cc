@@ -146,6 +146,45 @@ TEST_F(AtomicFileTest, ReadErrorsHaveTheirKind) {
   EXPECT_FALSE(ReadFile(folder_).ok());
 }
 
+TEST_F(AtomicFileTest, AnOwnFileIsReadLikeAnyOther) {
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "12345", 0600).ok());
+  EXPECT_EQ(*ReadOwnFile(Path("f")), "12345");
+  EXPECT_TRUE(absl::IsResourceExhausted(ReadOwnFile(Path("f"), 4).status()));
+  EXPECT_TRUE(absl::IsNotFound(ReadOwnFile(Path("none")).status()));
+  EXPECT_TRUE(absl::IsNotFound(ReadOwnFile(Path("none/f")).status()));
+}
+
+TEST_F(AtomicFileTest, WhatOthersCouldHaveWrittenIsNoOwnFile) {
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "12345", 0600).ok());
+  for (const mode_t mode : {0620, 0602, 0666}) {
+    ASSERT_EQ(chmod(Path("f").c_str(), mode), 0);
+    EXPECT_TRUE(absl::IsPermissionDenied(ReadOwnFile(Path("f")).status())) << mode;
+  }
+  ASSERT_EQ(chmod(Path("f").c_str(), 0644), 0);
+  EXPECT_TRUE(ReadOwnFile(Path("f")).ok());
+}
+
+TEST_F(AtomicFileTest, WhatOthersCouldHavePutThereIsNoOwnFile) {
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "12345", 0600).ok());
+  for (const mode_t mode : {0770, 0707, 0777}) {
+    ASSERT_EQ(chmod(folder_.c_str(), mode), 0);
+    const absl::Status refused = ReadOwnFile(Path("f")).status();
+    EXPECT_TRUE(absl::IsPermissionDenied(refused)) << mode << " " << refused;
+  }
+  ASSERT_EQ(chmod(folder_.c_str(), 01777), 0);
+  EXPECT_TRUE(ReadOwnFile(Path("f")).ok()) << "as in /tmp";
+  ASSERT_EQ(chmod(folder_.c_str(), 0700), 0);
+}
+
+TEST_F(AtomicFileTest, ALinkAndAFifoAreNoOwnFiles) {
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "12345", 0600).ok());
+  ASSERT_EQ(symlink(Path("f").c_str(), Path("link").c_str()), 0);
+  EXPECT_TRUE(absl::IsPermissionDenied(ReadOwnFile(Path("link")).status()));
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  EXPECT_TRUE(absl::IsPermissionDenied(ReadOwnFile(Path("fifo")).status()));
+  EXPECT_FALSE(ReadOwnFile(folder_).ok());
+}
+
 TEST_F(AtomicFileTest, ReadingAFifoDoesNotHang) {
   ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
   EXPECT_EQ(*ReadFile(Path("fifo")), "");

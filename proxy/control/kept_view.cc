@@ -1,8 +1,7 @@
 #include "proxy/control/kept_view.h"
 
 #include <openssl/sha.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/types.h>
 
 #include <filesystem>
 #include <system_error>
@@ -27,15 +26,6 @@ std::string HeaderOf(absl::string_view view_bytes) {
   return absl::StrCat(kForm, absl::BytesToHexString(text), "\n");
 }
 
-// What is in it decides who may call: as private as the configuration itself.
-absl::Status CheckOwner(const std::string& path) {
-  struct stat info;
-  if (stat(path.c_str(), &info) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot look at ", path));
-  const bool ours = info.st_uid == geteuid() || info.st_uid == 0;
-  if (ours && (info.st_mode & (S_IWGRP | S_IWOTH)) == 0) return absl::OkStatus();
-  return absl::PermissionDeniedError(absl::StrCat(path, " could have been written by other users: chmod go-w it"));
-}
-
 }  // namespace
 
 std::string EncodeKeptView(absl::string_view view_bytes) { return absl::StrCat(HeaderOf(view_bytes), view_bytes); }
@@ -52,14 +42,18 @@ absl::StatusOr<std::shared_ptr<const MeshUpdate>> DecodeKeptView(absl::string_vi
 
 absl::Status WriteKeptView(const std::string& path, const MeshUpdate& view) {
   std::error_code ignored;  // the write says what is wrong
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  // Whatever the umask is, what was written here is to be read again.
+  if (std::filesystem::create_directories(folder, ignored)) {
+    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, ignored);
+  }
   return WriteFileAtomically(path, EncodeKeptView(view.bytes), kMode);
 }
 
 absl::StatusOr<std::shared_ptr<const MeshUpdate>> ReadKeptView(const std::string& path) {
-  const absl::StatusOr<std::string> file = ReadFile(path, kMaxViewBytes + 1024);
+  // What is in it decides who may call: as private as the configuration itself.
+  const absl::StatusOr<std::string> file = ReadOwnFile(path, kMaxViewBytes + 1024);
   if (!file.ok()) return file.status();
-  if (const absl::Status owner = CheckOwner(path); !owner.ok()) return owner;
   auto view = DecodeKeptView(*file);
   if (!view.ok()) return absl::Status(view.status().code(), absl::StrCat(path, ": ", view.status().message()));
   return view;

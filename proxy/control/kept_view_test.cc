@@ -41,6 +41,14 @@ TEST_F(KeptViewTest, WhatWasKeptIsReadAgain) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }
 
+TEST_F(KeptViewTest, WhatWasKeptIsReadAgainWhateverTheUmask) {
+  const mode_t before = umask(0);
+  const absl::Status written = WriteKeptView(path_, *Update());
+  umask(before);
+  ASSERT_TRUE(written.ok()) << written;
+  EXPECT_TRUE(ReadKeptView(path_).ok()) << ReadKeptView(path_).status();
+}
+
 TEST_F(KeptViewTest, NothingKeptIsNotFound) { EXPECT_TRUE(absl::IsNotFound(ReadKeptView(path_).status())); }
 
 // The form is a contract: what one version wrote, the next must read or refuse.
@@ -67,6 +75,19 @@ TEST_F(KeptViewTest, AFileThatOthersMayWriteIsNotTrusted) {
   ASSERT_TRUE(WriteKeptView(path_, *Update()).ok());
   ASSERT_EQ(chmod(path_.c_str(), 0666), 0);
   EXPECT_TRUE(absl::IsPermissionDenied(ReadKeptView(path_).status()));
+}
+
+TEST_F(KeptViewTest, AFileInAFolderThatOthersMayWriteIsNotTrusted) {
+  ASSERT_TRUE(WriteKeptView(path_, *Update()).ok());
+  ASSERT_EQ(chmod((folder_ + "/a/b").c_str(), 0777), 0);
+  EXPECT_TRUE(absl::IsPermissionDenied(ReadKeptView(path_).status()));
+}
+
+TEST_F(KeptViewTest, ALinkIsNotFollowed) {
+  ASSERT_TRUE(WriteKeptView(path_, *Update()).ok());
+  const std::string link = folder_ + "/a/b/link";
+  ASSERT_EQ(symlink(path_.c_str(), link.c_str()), 0);
+  EXPECT_TRUE(absl::IsPermissionDenied(ReadKeptView(link).status()));
 }
 
 }  // namespace
