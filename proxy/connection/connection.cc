@@ -215,12 +215,15 @@ CloseReason Connection::HandshakeFailure(const Stream& stream) const {
   }
 }
 
+bool Connection::RecheckBans() {
+  const Ban* const ban = view().bans.Find(peer_->id, peer_->serial, context_->loop->clock().Now());
+  if (ban != nullptr) Refuse(CloseReason::kBanned, ban->Explanation());
+  return ban == nullptr;
+}
+
 bool Connection::RecheckPeer() {
   if (peer_ == nullptr) return true;
-  if (const Ban* ban = view().bans.Find(peer_->id, peer_->serial, context_->loop->clock().Now())) {
-    Refuse(CloseReason::kBanned, ban->Explanation());
-    return false;
-  }
+  if (!RecheckBans()) return false;
   const std::shared_ptr<const TlsContext>& now = view().tls;
   if (checked_ == now) return true;
   const bool same_bundles = checked_->bundle_version() == now->bundle_version();
@@ -396,6 +399,9 @@ void Connection::WatchRelay() {
     wait = std::min(wait, left);
   }
   if (peer_ != nullptr) {
+    // A ban may have seemed to be over when this peer came, by a clock that was wrong and has been set right.
+    if (!RecheckBans()) return;
+    if (view().bans.NextExpiry() != absl::InfiniteFuture()) wait = std::min(wait, kLongestWait);
     const absl::Duration left = LinkExpiry(*peer_, *own_) - context_->loop->clock().Now();
     if (left <= absl::ZeroDuration()) OnExpired();
     if (state_ == State::kClosed) return;

@@ -106,6 +106,7 @@ class Connection : public Disposable, private StreamObserver {
   // True if the peer is not banned and its SVID still holds in the view now in force; else closes. Comes before
   // every rule.
   bool RecheckPeer();
+  bool RecheckBans();  // of its peer, which is known
   // Whether it may outlive the peer's SVID; after every rule.
   void RecheckExpiry();
   // Ends an inbound caller that is known but not wanted: the alert says so.

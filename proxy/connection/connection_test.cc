@@ -153,6 +153,37 @@ TEST_F(SharedLife, AClockThatJumpsForwardIsNoticed) {
   EXPECT_EQ(Closed(CloseReason::kSvidExpiredWhileOpen), 1u);
 }
 
+// The clock was ahead, the ban seemed to be over, and the peer was let in.
+TEST_F(SharedLife, ABanThatIsInForceAgainByTheClockClosesWhoCameMeanwhile) {
+  auto view = InboundView();
+  const absl::Time start = clock_.Now();
+  view->bans = BanSet({Ban{*BanSubject::Parse(kWebId), "stolen", start, start + absl::Minutes(5)}});
+  View(view);
+  clock_.JumpTo(start + absl::Minutes(10));
+  auto caller = Relaying(web_);
+  clock_.JumpTo(start + absl::Minutes(1));
+  EXPECT_LE(TimeUntilClosed(), absl::Seconds(31));
+  EXPECT_EQ(Closed(CloseReason::kBanned), 1u);
+}
+
+TEST_F(SharedLife, AKeptConnectionStillHangsOnBansThatTheClockEnds) {
+  auto keeping = InboundView();
+  const absl::Time start = clock_.Now();
+  keeping->on_svid_expiry = OnSvidExpiry::kKeep;
+  keeping->bans = BanSet({Ban{*BanSubject::Parse(kWebId), "stolen", start, start + absl::Minutes(5)}});
+  View(keeping);
+  clock_.JumpTo(start + absl::Minutes(10));
+  auto caller = Relaying(web_);
+  clock_.JumpTo(Only().peer_not_after + absl::Seconds(1));
+  for (int turn = 0; turn < 100 && counters_.svid_expired_kept.value() == 0; ++turn) {
+    loop_->RunOnce(absl::InfiniteDuration());
+  }
+  ASSERT_EQ(table_.size(), 1u);
+  clock_.JumpTo(start + absl::Minutes(1));
+  EXPECT_LE(TimeUntilClosed(), absl::Seconds(31));
+  EXPECT_EQ(Closed(CloseReason::kBanned), 1u);
+}
+
 TEST_F(SharedLife, AKeptConnectionStillHangsOnItsBundle) {
   auto keeping = InboundView();
   keeping->on_svid_expiry = OnSvidExpiry::kKeep;
