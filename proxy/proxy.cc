@@ -24,12 +24,12 @@
 #include "proxy/control/identity_source.h"
 #include "proxy/control/mesh_watch.h"
 #include "proxy/control/observed_reporter.h"
-#include "identity/admin/process_stats.h"
 #include "proxy/control/publisher.h"
 #include "proxy/control/rules_in_force.h"
 #include "proxy/control/tap_page.h"
 #include "proxy/control/upgrade_server.h"
 #include "proxy/io/local_listener.h"
+#include "proxy/startup_checks.h"
 #include "proxy/worker_group.h"
 
 namespace lanyard {
@@ -40,33 +40,8 @@ constexpr absl::Duration kLastAcknowledgementCheck = absl::Seconds(1);
 // How often the agent is told how many connections are open.
 constexpr absl::Duration kStatusInterval = absl::Seconds(10);
 constexpr absl::Duration kTakeOverCheck = absl::Milliseconds(20);
-// Beside connections: listeners, logs, files, the admin address, event loops.
-constexpr uint64_t kSpareDescriptors = 128;
-
-void WarnOfFewDescriptors(const ProxySettings& settings) {
-  const uint64_t available = ReadProcessStats().max_fds;
-  const uint64_t needed = 2 * uint64_t{settings.limits.max_connections} + kSpareDescriptors;
-  if (available >= needed) return;
-  Log(LogLevel::kWarning, "limits.max_connections cannot be reached: raise the limit of open files, or lower it",
-      {{"max_connections", settings.limits.max_connections}, {"open_files", available}, {"needed", needed}});
-}
-
-bool Captures(const ProxySettings& settings) {
-  return std::any_of(settings.listeners.begin(), settings.listeners.end(), [](const ListenerSpec& spec) {
-    return spec.kind == ListenerKind::kInboundCapture || spec.kind == ListenerKind::kOutboundCapture;
-  });
-}
 
 FileRules RulesOf(const ProxySettings& settings) { return {settings.rules, settings.capture_rules}; }
-
-std::vector<std::string> AlpnOf(const ProxySettings& settings) {
-  if (!settings.mesh_protocol) return {};
-  return {kMeshAlpn};
-}
-
-std::string SourceName(const ProxySettings& settings) {
-  return settings.identity_files.has_value() ? settings.identity_files->certificate : settings.workload_api;
-}
 
 }  // namespace
 
@@ -434,7 +409,7 @@ absl::StatusOr<std::unique_ptr<Proxy>> Proxy::Create(Options options) {
   absl::StatusOr<Workers> workers =
       CreateWorkers(options.settings, *options.clock, *accounts, options.take_over);
   if (!workers.ok()) return workers.status();
-  WarnOfFewDescriptors(options.settings);
+  WarnOfSettings(options.settings);
   auto state = std::make_unique<State>(std::move(options), std::move(accounts), *std::move(workers));
   if (const absl::Status status = state->ListenAdmin(); !status.ok()) return status;
   if (const absl::Status status = state->ListenUpgrade(); !status.ok()) return status;

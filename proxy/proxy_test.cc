@@ -21,6 +21,7 @@ namespace lanyard {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 class ProxyTest : public testing::Test {
@@ -192,6 +193,21 @@ TEST_F(ProxyTest, ASecondSignalEndsAtOnce) {
   EXPECT_NE(client->AwaitLine({"\"draining\""}), "");
   client->Signal(SIGINT);
   EXPECT_EQ(client->AwaitExit(), 128 + SIGINT);
+}
+
+TEST_F(ProxyTest, AnOutboundListenerThatOthersReachIsWarnedOf) {
+  Issue("client");
+  const auto listener = [](const std::string& name, const std::string& address) {
+    return absl::StrCat("{name: ", name, ", outbound: {address: \"", address,
+                        "\", destination: \"127.0.0.1:1\", peers: [\"spiffe://td/server\"]}}");
+  };
+  const auto proxy = Run("client", Config("client", absl::StrCat(listener("near", "127.0.0.1:0"), ", ",
+                                                                 listener("far", "0.0.0.0:0"))));
+  EXPECT_TRUE(proxy->AwaitAddress("far").has_value());
+  const std::string output = proxy->Output();
+  EXPECT_THAT(output, HasSubstr("whoever reaches it calls as this workload"));
+  EXPECT_THAT(output, HasSubstr("\"listener\":\"far\""));
+  EXPECT_THAT(output, Not(HasSubstr("\"listener\":\"near\"")));
 }
 
 TEST_F(ProxyTest, ABusyPortIsAnErrorBeforeAnythingStarts) {
