@@ -40,6 +40,8 @@ constexpr absl::Duration kLastAcknowledgementCheck = absl::Seconds(1);
 // How often the agent is told how many connections are open.
 constexpr absl::Duration kStatusInterval = absl::Seconds(10);
 constexpr absl::Duration kTakeOverCheck = absl::Milliseconds(20);
+// How long callers wait at the start for word of who is banned, where rules would let them in without it.
+constexpr absl::Duration kLongestWaitForBans = absl::Seconds(5);
 
 FileRules RulesOf(const ProxySettings& settings) { return {settings.rules, settings.capture_rules}; }
 
@@ -72,7 +74,8 @@ struct Proxy::State {
               .keep = options.take_over == nullptr,
               .clock = &clock,
               .on_view = [this](std::shared_ptr<const MeshUpdate> view,
-                                RulesInForce::Source from) { TakeView(std::move(view), from); }},
+                                RulesInForce::Source from) { TakeView(std::move(view), from); },
+              .on_first_word = [this] { EndWaitForBans(); }},
              loop),
         observed({.loop = &loop,
                   .workers = Handles(workers),
@@ -107,6 +110,7 @@ struct Proxy::State {
   void ReportApplied();
   void ReportOpenConnections();
   void Serve();
+  void EndWaitForBans();
   void AnnounceServing();
   void CheckAcknowledgements(absl::Duration delay);
   absl::Status Ready() const;
@@ -137,6 +141,7 @@ struct Proxy::State {
   std::unique_ptr<UpgradeServer> upgrade;
   std::atomic<bool> handed_over = false;
   bool serving = false;    // the workers run
+  bool waiting_for_bans = false;  // and do not accept yet
   bool announced = false;  // and each has a view
   bool draining = false;
   bool checking_acknowledgements = false;
@@ -312,9 +317,23 @@ void Proxy::State::ReportOpenConnections() {
 
 void Proxy::State::Serve() {
   serving = true;
-  for (const auto& worker : workers) {
-    take_over == nullptr ? worker->worker().Start() : worker->worker().StartWithoutAccepting();
+  // Captured connections that follow the registry are refused without a view in any case.
+  const bool let_in = rules.rules_from_file() || HasStaticListeners(settings);
+  waiting_for_bans = let_in && !mesh.address().empty() && !mesh.has_spoken();
+  const bool accept = take_over == nullptr && !waiting_for_bans;
+  for (const auto& worker : workers) accept ? worker->worker().Start() : worker->worker().StartWithoutAccepting();
+  if (waiting_for_bans) loop.After(kLongestWaitForBans, [this] { EndWaitForBans(); });
+}
+
+void Proxy::State::EndWaitForBans() {
+  if (draining || !std::exchange(waiting_for_bans, false)) return;
+  if (!mesh.has_spoken()) {
+    Log(LogLevel::kWarning, "serving without the mesh's bans: no view came from the agent, and none was kept",
+        {{"address", mesh.address()}, {"error", mesh.last_error()}});
   }
+  // One that takes over accepts when the one before lets go.
+  for (size_t i = 0; take_over == nullptr && i < workers.size(); ++i) workers[i]->worker().StartAccepting();
+  CheckAcknowledgements(kFirstAcknowledgementCheck);
 }
 
 // Once every worker has the first view: whoever waits for this line finds /ready true.
@@ -341,7 +360,8 @@ void Proxy::State::CheckAcknowledgements(absl::Duration delay) {
     checking_acknowledgements = false;
     if (publisher.CollectAcknowledgements()) CheckAcknowledgements(std::min(2 * delay, kLastAcknowledgementCheck));
     ReportApplied();
-    if (!announced && take_over == nullptr && publisher.acknowledged_version() > 0) AnnounceServing();
+    const bool accepts = take_over == nullptr && !waiting_for_bans;
+    if (!announced && accepts && publisher.acknowledged_version() > 0) AnnounceServing();
   });
 }
 
@@ -349,6 +369,9 @@ absl::Status Proxy::State::Ready() const {
   if (draining) return absl::UnavailableError("draining");
   if (const absl::Status usable = rotation.Usable(); !usable.ok()) return usable;
   if (publisher.acknowledged_version() == 0) return absl::UnavailableError("the workers are starting");
+  if (waiting_for_bans) {
+    return absl::UnavailableError(absl::StrCat("waiting for word from ", mesh.address(), " of who is banned"));
+  }
   const absl::Status usable = rules.Usable();
   if (usable.ok() || mesh.last_error().empty()) return usable;
   return absl::Status(usable.code(), absl::StrCat(usable.message(), "; its agent said last: ", mesh.last_error()));

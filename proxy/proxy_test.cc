@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "identity/base/atomic_file.h"
 #include "identity/spiffe/fake_ca.h"
+#include "proxy/control/fake_mesh_service.h"
 #include "proxy/echo_testing.h"
 #include "proxy/process_testing.h"
 
@@ -96,6 +98,49 @@ TEST_F(ProxyTest, WaitsForItsFirstIdentityAndThenServesWhoWasWaiting) {
   EXPECT_NE(server->AwaitLine({"\"identity\"", "spiffe://td/server"}), "");
   const auto client = RunClient(*server);
   EXPECT_TRUE(EchoClient(client->AwaitAddress("out").value()).Echoes("hello"));
+}
+
+// A socket's path has a hundred bytes: no room for the folder of a test.
+class ProxyWithMeshTest : public ProxyTest {
+ protected:
+  ProxyWithMeshTest() { EXPECT_NE(mkdtemp(sockets_.data()), nullptr); }
+  ~ProxyWithMeshTest() override { std::filesystem::remove_all(sockets_); }
+  std::string Path() const { return sockets_ + "/agent.sock"; }
+  std::string Mesh() const {
+    return absl::StrCat("mesh: {address: \"unix://", Path(), "\", state_file: \"", folder_, "/mesh.view\"}\n");
+  }
+  std::string sockets_ = "/tmp/lanyard.XXXXXX";
+};
+
+TEST_F(ProxyWithMeshTest, CallersWaitForWordOfWhoIsBanned) {
+  FakeMeshService agent(Path());
+  const auto server = RunServer(Mesh());
+  ASSERT_TRUE(agent.WaitForStatus([](const auto& status) { return status.spiffe_id() == "spiffe://td/server"; }));
+  EXPECT_THAT(server->Output(), Not(HasSubstr("\"serving\"")));
+  mesh::v1::View view;
+  view.add_bans()->set_spiffe_id("spiffe://td/client");
+  agent.Send(view);
+  const auto client = RunClient(*server);
+  EXPECT_FALSE(EchoClient(client->AwaitAddress("out").value()).Echoes("hello"));
+  EXPECT_NE(server->AwaitLine({"\"banned\"", "spiffe://td/client"}), "");
+  EXPECT_THAT(Page(*server, "/metrics"), HasSubstr("lanyard_proxy_mesh_bans_known 1\n"));
+}
+
+TEST_F(ProxyWithMeshTest, WithoutWordOfWhoIsBannedItServesAfterAWhileAndSaysSo) {
+  const auto server = RunServer(Mesh());
+  EXPECT_NE(server->AwaitLine({"serving without the mesh's bans"}), "");
+  const auto client = RunClient(*server);
+  EXPECT_TRUE(EchoClient(client->AwaitAddress("out").value()).Echoes("hello"));
+  EXPECT_THAT(Page(*server, "/ready"), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(Page(*server, "/metrics"), HasSubstr("lanyard_proxy_mesh_bans_known 0\n"));
+}
+
+TEST_F(ProxyWithMeshTest, AnAgentThatKnowsNoMeshIsNotWaitedFor) {
+  FakeMeshService agent(Path());
+  agent.Fail(grpc::StatusCode::UNIMPLEMENTED, "unknown service");
+  const auto server = RunServer(Mesh());
+  EXPECT_TRUE(server->AwaitAddress("in").has_value());
+  EXPECT_THAT(server->Output(), Not(HasSubstr("serving without the mesh's bans")));
 }
 
 TEST_F(ProxyTest, KeysRotateUnderTrafficAndNothingIsLost) {

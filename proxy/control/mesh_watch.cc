@@ -41,6 +41,7 @@ void MeshWatch::ReadKept() {
       Log(LogLevel::kInfo, "the last view of the mesh is used until the agent sends one",
           {{"version", view->version}, {"path", options_.state_file}});
       options_.on_view(view, RulesInForce::Source::kDisk);
+      Spoke();
     });
   } else if (!absl::IsNotFound(kept.status())) {
     Log(LogLevel::kError, "the kept view of the mesh is not used",
@@ -92,7 +93,12 @@ void MeshWatch::TakeView(std::shared_ptr<const MeshUpdate> view) {
        {"routes", view->routes.size()},
        {"bans", view->bans.size()}});
   options_.on_view(std::move(view), RulesInForce::Source::kAgent);
+  Spoke();
   Report();
+}
+
+void MeshWatch::Spoke() {
+  if (!std::exchange(spoken_, true) && options_.on_first_word) options_.on_first_word();
 }
 
 void MeshWatch::Refuse(uint64_t version, const absl::Status& why) {
@@ -109,6 +115,7 @@ void MeshWatch::Ended(const absl::Status& why, absl::Duration wait) {
   if (last_error_ == why.message()) return;  // said once
   last_error_ = std::string(why.message());
   if (absl::IsUnimplemented(why)) {
+    Spoke();
     Log(LogLevel::kInfo, "the Workload API's agent knows no mesh: policies, routes and bans are those of the file",
         {{"address", options_.address}, {"asked_again_in", absl::FormatDuration(wait)}});
     return;

@@ -31,6 +31,8 @@ class MeshWatch {
     MeshClient::Options client = {};
     // Every whole view that can be read, on the control thread: at once from disk, then as the agent sends them.
     std::function<void(std::shared_ptr<const MeshUpdate>, RulesInForce::Source)> on_view;
+    // Behind the first of them, or once the agent has said that it knows no mesh.
+    std::function<void()> on_first_word = {};
   };
   MeshWatch(Options options, ControlLoop& loop);
   ~MeshWatch();
@@ -49,6 +51,7 @@ class MeshWatch {
 
   const std::string& address() const { return options_.address; }
   bool connected() const { return connected_; }        // the agent's newest view is here
+  bool has_spoken() const { return spoken_; }          // on_first_word was called
   uint64_t views() const { return views_; }            // received from the agent
   uint64_t refused() const { return refused_; }        // views that could not be read, and were not applied
   uint64_t keep_failures() const { return keep_failures_.load(std::memory_order_relaxed); }
@@ -59,6 +62,7 @@ class MeshWatch {
  private:
   void ReadKept();
   void TakeView(std::shared_ptr<const MeshUpdate> view);
+  void Spoke();
   void Refuse(uint64_t version, const absl::Status& why);
   void Ended(const absl::Status& why, absl::Duration wait);
   void Keep(std::shared_ptr<const MeshUpdate> view);  // on the stream's thread
@@ -67,7 +71,7 @@ class MeshWatch {
 
   const Options options_;
   ControlLoop& loop_;
-  bool connected_ = false;
+  bool connected_ = false, spoken_ = false;
   uint64_t views_ = 0, refused_ = 0, newest_ = 0;
   absl::Time received_at_ = absl::InfinitePast();
   std::string last_error_;

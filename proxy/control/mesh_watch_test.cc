@@ -51,6 +51,11 @@ class MeshWatchTest : public testing::Test {
                                [this](std::shared_ptr<const MeshUpdate> view, Source source) {
                                  absl::MutexLock lock(&mutex_);
                                  seen_.push_back({view->version, source});
+                               },
+                           .on_first_word =
+                               [this] {
+                                 absl::MutexLock lock(&mutex_);
+                                 spoken_after_.push_back(seen_.size());
                                }},
         loop_);
     watch_->Start();
@@ -87,6 +92,7 @@ class MeshWatchTest : public testing::Test {
   ControlLoop loop_;
   absl::Mutex mutex_;
   Seen seen_;
+  std::vector<size_t> spoken_after_;  // how many views, at each first word
   std::unique_ptr<MeshWatch> watch_;
 };
 
@@ -131,6 +137,29 @@ TEST_F(MeshWatchTest, WithoutTheAgentTheKeptViewIsUsedUntilItSpeaks) {
   FakeMeshService service(path_);
   service.Send(View(5));
   ASSERT_TRUE(WaitFor({{3, Source::kDisk}, {5, Source::kAgent}}));
+}
+
+TEST_F(MeshWatchTest, TheFirstWordIsTheFirstViewWhereverItIsFrom) {
+  ASSERT_TRUE(WriteKeptView(state_file_, **ReadView(View(3))).ok());
+  FakeMeshService service(path_);
+  service.Send(View(5));
+  Start();
+  ASSERT_TRUE(WaitFor({{3, Source::kDisk}, {5, Source::kAgent}}));
+  EXPECT_TRUE(WaitUntil([this] { return watch_->views() == 1 && watch_->has_spoken(); }));
+  absl::MutexLock lock(&mutex_);
+  EXPECT_EQ(spoken_after_, std::vector<size_t>{1});
+}
+
+TEST_F(MeshWatchTest, AnAgentThatCannotAnswerYetHasNotSpokenAndOneThatKnowsNoMeshHas) {
+  FakeMeshService service(path_);
+  service.Fail(grpc::StatusCode::UNAVAILABLE, "not yet");
+  Start();
+  EXPECT_TRUE(WaitUntil([this] { return !watch_->last_error().empty(); }));
+  EXPECT_TRUE(WaitUntil([this] { return !watch_->has_spoken(); }));
+  service.Fail(grpc::StatusCode::UNIMPLEMENTED, "unknown service");
+  EXPECT_TRUE(WaitUntil([this] { return watch_->has_spoken(); }));
+  absl::MutexLock lock(&mutex_);
+  EXPECT_EQ(spoken_after_, std::vector<size_t>{0});
 }
 
 TEST_F(MeshWatchTest, ADamagedKeptViewIsLeftAlone) {

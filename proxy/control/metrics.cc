@@ -138,6 +138,8 @@ void AddControl(const std::vector<WorkerCounters>& workers, const ControlCounter
         .Value(control.mesh_connected);
     out.Gauge("mesh_view_version", "The registry's version of the view of the mesh in use, by where it came from.")
         .Value(control.mesh_view_version, {{"source", control.mesh_source}});
+    out.Gauge("mesh_bans_known", "0 while no view of the mesh has said who is banned: a proxy may let them in.")
+        .Value(control.mesh_source != "none");
     out.Counter("mesh_views_total", "Views of the mesh received from the agent.")
         .Value(control.mesh_views, {{"result", "taken"}})
         .Value(control.mesh_views_refused, {{"result", "refused"}});

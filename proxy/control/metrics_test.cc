@@ -100,7 +100,10 @@ TEST(MetricsText, SaysWhichViewOfTheMeshIsInUseWhereThereIsAMesh) {
   const std::string text = Text(control);
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_mesh_connected 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_mesh_view_version{source=\"agent\"} 42\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_mesh_bans_known 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_mesh_views_total{result=\"refused\"} 3\n"));
+  control.mesh_source = "none";
+  EXPECT_THAT(Text(control), HasSubstr("lanyard_proxy_mesh_bans_known 0\n"));
 }
 
 TEST(MetricsText, IsWellFormed) {
