@@ -51,6 +51,7 @@ struct ConnectionState {
   // Client: where the server's tickets go.
   std::weak_ptr<SessionStore> sessions;
   std::string session_key;
+  size_t tickets = 0;  // that the server has sent
 
   static ConnectionState* Of(const SSL* ssl) { return static_cast<ConnectionState*>(SSL_get_ex_data(ssl, Index())); }
   // For the life of `ssl`, which must have none yet; false for want of memory.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "identity/tls/client_sessions.h"
 #include "identity/tls/connection_state.h"
 
 namespace lanyard {
@@ -151,8 +152,10 @@ constexpr SSL_TICKET_AEAD_METHOD kTicketMethod = {TicketOverhead, SealTicket, Op
 // 1: ours now.
 int KeepSession(SSL* ssl, SSL_SESSION* session) {
   ConnectionState* state = ConnectionState::Of(ssl);
+  ++state->tickets;
   const std::shared_ptr<SessionStore> store = state->sessions.lock();
   if (store == nullptr || state->peer == nullptr || !SSL_SESSION_is_resumable(session)) return 0;
+  if (state->tickets > ClientSessionCache::kMaxSessionsPerPeer) return 0;  // each would push out another of its own
   store->Put(state->session_key, bssl::UniquePtr<SSL_SESSION>(session), state->peer->not_after);
   return 1;
 }

@@ -186,6 +186,8 @@ std::shared_ptr<const VerifiedSvid> SharedPeerOf(const SSL* ssl) {
 
 const VerifiedSvid* PeerOf(const SSL* ssl) { return SharedPeerOf(ssl).get(); }
 
+size_t TicketsFromPeer(const SSL* ssl) { return ConnectionState::Of(ssl)->tickets; }
+
 absl::Status PeerVerificationError(const SSL* ssl) { return ConnectionState::Of(ssl)->error; }
 
 absl::Status TlsContext::Reverify(const SSL* ssl) const { return Reverify(ssl, shared_->clock.Now()); }

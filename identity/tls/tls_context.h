@@ -2,6 +2,7 @@
 // TLS 1.3 only; both sides present an SVID; the peer is verified by VerifySvid, nothing else.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -75,6 +76,9 @@ class TlsContext {
 const VerifiedSvid* PeerOf(const SSL* ssl);
 // The same, shared: outlives the SSL.
 std::shared_ptr<const VerifiedSvid> SharedPeerOf(const SSL* ssl);
+
+// Client: how many session tickets the server has sent. Zero without session_resumption.
+size_t TicketsFromPeer(const SSL* ssl);
 
 // Why this side refused the peer, when the handshake failed for that; OK otherwise. Carries a
 // SvidDefect ("peer sent no certificate" is kMalformed), but none when ALPN is what the peer lacked.

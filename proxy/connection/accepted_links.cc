@@ -124,6 +124,11 @@ void AcceptedLinks::Vouch(std::unique_ptr<Link> link, const StreamToken& token) 
   TakeBack(std::move(link));
 }
 
+void AcceptedLinks::OnClosed(Link* link) {
+  NoteIfBroken(*context_, *link);
+  Remove(link);
+}
+
 // Time and change.
 
 void AcceptedLinks::Retire(Link* link) {

@@ -45,7 +45,7 @@ class AcceptedLinks : public LinkReturn, private LinkObserver {
   void OnVouch(Link* link, const AttachRequest& request) override;
   void OnGoAway(Link*, GoAwayReason) override {}  // an opener's
   void OnIdle(Link*) override {}                  // it waits here already
-  void OnClosed(Link* link) override { Remove(link); }
+  void OnClosed(Link* link) override;
 
   using Task = void (AcceptedLinks::*)(std::unique_ptr<Link>, const StreamToken&);
   // To the worker that has the stream, as the opener knows it: there `task` goes on with the link.

@@ -72,6 +72,16 @@ TEST_F(AcceptedLinksTest, ABanClosesItsLinksAndStreamsAtOnce) {
   EXPECT_TRUE(TurnUntil([&] { return server_accepted_.size() == 0; }));
 }
 
+TEST_F(AcceptedLinksTest, ALinkThatItsPeerBreaksIsClosedAndCounted) {
+  BothViews();
+  InboundConnection::Start(&server_, Arrive(inbound_));
+  const std::unique_ptr<TlsStream> peer = CallTls(web_);
+  ASSERT_TRUE(TurnUntil([&] { return peer->Open().status == IoStatus::kOk; }));
+  ASSERT_TRUE(Write(peer.get(), std::string("\x63\x00\x00\x00", 4)));  // no such frame
+  EXPECT_TRUE(TurnUntil([&] { return server_counters_.links_broken.value() == 1; }));
+  EXPECT_EQ(server_accepted_.size(), 0u);
+}
+
 TEST_F(AcceptedLinksTest, AnIdleLinkEndsWithItsSvid) {
   web_ = Fresh(kWebId, absl::Seconds(20));
   BothViews();

@@ -66,6 +66,13 @@ void CloseLog::WarnOfLoop(absl::string_view listener, absl::string_view destinat
       {{"listener", listener}, {"destination", destination}, {"detail", remedy}});
 }
 
+void CloseLog::WarnOfBrokenLink(absl::string_view peer_id, absl::string_view detail) {
+  if (loop_->now() < next_link_warning_) return;
+  next_link_warning_ = loop_->now() + kWarningInterval;
+  Log(LogLevel::kWarning, "a link to another proxy is closed; lanyard_proxy_links_broken_total has every one",
+      {{"peer_id", peer_id}, {"detail", detail}});
+}
+
 void CloseLog::Summarise() {
   Log(LogLevel::kInfo, "more connections closed than have a line each; the metrics have every one",
       {{"connections", std::exchange(left_out_, 0)}});

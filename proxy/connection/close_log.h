@@ -33,6 +33,8 @@ class CloseLog {
   bool Admit(CloseReason reason);
   // What whoever runs the proxy must change; the first of each kWarningInterval is written.
   void WarnOfLoop(absl::string_view listener, absl::string_view destination, absl::string_view remedy);
+  // Of a link without a stream; likewise.
+  void WarnOfBrokenLink(absl::string_view peer_id, absl::string_view detail);
 
  private:
   // So many lines a second.
@@ -55,6 +57,7 @@ class CloseLog {
   Counter left_out_ever_;
   Counter sampled_out_;
   absl::Duration next_warning_ = -absl::InfiniteDuration();
+  absl::Duration next_link_warning_ = -absl::InfiniteDuration();
 };
 
 }  // namespace lanyard

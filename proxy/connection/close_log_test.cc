@@ -75,5 +75,21 @@ TEST_F(CloseLogTest, ALoopIsWarnedOfOnceInAWhileWithItsRemedy) {
   EXPECT_NE(warned(), "");
 }
 
+TEST_F(CloseLogTest, ABrokenLinkIsWarnedOfOnceInAWhileWithItsPeer) {
+  const auto warned = [&] {
+    testing::internal::CaptureStderr();
+    log_.WarnOfBrokenLink("spiffe://example.org/web", "too many frames like PING");
+    return testing::internal::GetCapturedStderr();
+  };
+  const std::string line = warned();
+  for (const char* part : {"spiffe://example.org/web", "too many frames like PING"}) {
+    EXPECT_NE(line.find(part), std::string::npos) << line;
+  }
+  EXPECT_EQ(warned(), "");
+  clock_.Advance(CloseLog::kWarningInterval);
+  loop_->RunOnce(absl::ZeroDuration());
+  EXPECT_NE(warned(), "");
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -78,6 +78,7 @@ WorkerCounters ConnectionCounters::Snapshot() const {
   shot.idle_links_accepted = idle_links_accepted.value();
   shot.links_retired = links_retired.value();
   shot.links_unanswered = links_unanswered.value();
+  shot.links_broken = links_broken.value();
   shot.limit_idle_links = limit_idle_links.value();
   shot.limit_link_handshakes = limit_link_handshakes.value();
   shot.reauthentications = NamedCauses(reauthentications);

@@ -75,6 +75,7 @@ struct ConnectionCounters {
   Counter idle_links_accepted;        // gauge
   Counter links_retired;
   Counter links_unanswered;
+  Counter links_broken;
   Counter limit_idle_links;
   Counter limit_link_handshakes;
   std::array<Counter, kReauthenticationCauseCount> reauthentications;

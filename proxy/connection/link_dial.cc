@@ -105,6 +105,12 @@ absl::Time LinkExpiry(const VerifiedSvid& peer, const TlsContext& own) {
   return std::min(peer.not_after, own.svid()->not_after());
 }
 
+void NoteIfBroken(const WorkerContext& context, const Link& link) {
+  if (link.error() != StreamError::kMeshProtocol) return;
+  context.counters->links_broken.Add();
+  context.close_log->WarnOfBrokenLink(link.peer()->id.ToString(), link.error_text());
+}
+
 bool LinkShowsOurs(const WorkerContext& context, const Link& link) {
   return link.own() == context.view->tls || link.own()->svid()->chain() == context.view->tls->svid()->chain();
 }

@@ -62,6 +62,8 @@ absl::Status LinkTrusted(const WorkerContext& context, const Link& link);
 absl::Status LinkHolds(const WorkerContext& context, const Link& link);
 // Whether it shows the identity that we have now.
 bool LinkShowsOurs(const WorkerContext& context, const Link& link);
+// Of a link that no stream has and that is closed: counts and tells of it if its peer broke the mesh protocol.
+void NoteIfBroken(const WorkerContext& context, const Link& link);
 // When the first of its two SVIDs expires.
 absl::Time LinkExpiry(const VerifiedSvid& peer, const TlsContext& own);
 

@@ -119,6 +119,7 @@ void PeerLinks::OnIdle(Link* link) {
 }
 
 void PeerLinks::OnClosed(Link* link) {
+  NoteIfBroken(*context_, *link);
   if (Remove(idle_, link) != nullptr) {
     context_->counters->idle_links_opened.Subtract();
   } else {

@@ -85,6 +85,8 @@ void AddHandshakes(const std::vector<WorkerCounters>& workers, Families& out) {
       .Value(Sum(workers, &WorkerCounters::links_retired));
   out.Counter("links_unanswered_total", "Idle links given up because their peer gave no sign of life.")
       .Value(Sum(workers, &WorkerCounters::links_unanswered));
+  out.Counter("links_broken_total", "Links without a stream closed because their peer broke the mesh protocol.")
+      .Value(Sum(workers, &WorkerCounters::links_broken));
   out.Counter("reauthentications_total", "Open streams authenticated anew by a fresh link, by cause.");
   for (const auto& [cause, count] : Sum(workers, &WorkerCounters::reauthentications)) {
     out.Value(count, {{"cause", cause}});

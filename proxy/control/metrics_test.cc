@@ -23,6 +23,7 @@ std::vector<WorkerCounters> TwoWorkers() {
   a.open_outbound = 1;
   a.bytes_to_mesh = 9'007'199'254'740'993;
   b.handshakes_resumed = 5;
+  a.links_broken = b.links_broken = 2;
   a.closes_inbound = {{"finished", 2}, {"denied", 1}};
   b.closes_inbound = {{"finished", 4}};
   b.closes_outbound = {{"finished", 8}};
@@ -49,6 +50,7 @@ TEST(MetricsText, SumsTheWorkers) {
               HasSubstr("lanyard_proxy_connections_closed_total{direction=\"outbound\",reason=\"finished\"} 8\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_handshakes_total{kind=\"resumed\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_verification_failures_total{defect=\"expired\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_links_broken_total 4\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_limit_reached_total{limit=\"max_handshakes\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_worker_view_version{worker=\"1\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_handshake_duration_seconds_bucket{le=\"0.00025\"} 0\n"));

@@ -15,6 +15,11 @@ absl::Span<const uint8_t> Bytes(absl::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
+constexpr size_t kDiscardBytes = 4096;
+
+// No stream hears of it.
+bool IsOwn(FrameType type) { return type >= FrameType::kPing && type != FrameType::kVouch; }
+
 absl::string_view LateText(Link::State state) {
   switch (state) {
     case Link::State::kClosing: return "the peer did not close a stream that was reset in time";
@@ -53,6 +58,7 @@ void Link::Observe(LinkObserver* observer) {
 }
 
 void Link::OnTimer() {
+  if (holder_ != nullptr) return holder_->OnReady();
   if (loop_->now() >= deadline_) {
     Fail(StreamError::kTimedOut, std::string(LateText(state_)));
     tls_->Reset();
@@ -202,7 +208,9 @@ void Link::OnAnswer(const Frame& frame) {
 
 void Link::Retire() {
   if (state_ == State::kClosed || state_ == State::kRetiring) return;
+  holder_ = nullptr;
   tls_->set_observer(this);
+  discarded_bytes_ = 0;
   Enter(State::kRetiring, kRetireDeadline);
   // The peer is not to wait for our next turn.
   if (tls_->ShutdownWrite().status == IoStatus::kError) FailOfTls();
@@ -212,6 +220,7 @@ void Link::Retire() {
 
 void Link::Take(StreamObserver* observer) {
   observer_ = nullptr;
+  holder_ = observer;
   state_ = State::kTaken;
   deadline_ = absl::InfiniteDuration();
   timer_.Stop();
@@ -220,6 +229,7 @@ void Link::Take(StreamObserver* observer) {
 
 void Link::Leave(const StreamMachine& machine, ResetReason reset, std::unique_ptr<Refusal> refusal) {
   if (machine.reusable()) return GoIdle();
+  holder_ = nullptr;
   tls_->set_observer(this);
   if (state_ == State::kClosed) return;
   if (machine.over()) return Retire();
@@ -253,19 +263,26 @@ bool Link::WriteClosing() {
   return true;
 }
 
+bool Link::Discarded(size_t size_bytes) {
+  discarded_bytes_ += size_bytes;
+  if (discarded_bytes_ <= kMaxDiscardedBytes) return true;
+  tls_->Reset();
+  Fail(StreamError::kOther, "the peer goes on sending to a stream that was closed");
+  return false;
+}
+
 bool Link::ReadClosing() {
-  uint8_t discarded[4096];
-  while (!closing_->over()) {
+  uint8_t discarded[kDiscardBytes];
+  for (int share = kDiscardsPerTurn; !closing_->over(); --share) {
+    if (share == 0) {
+      Soon();  // there may be more, of which nothing else would tell
+      return true;
+    }
     IoStatus status;
     if (data_left() > 0) {
       const IoResult result = ReadData(discarded);
       status = result.status;
-      discarded_bytes_ += result.size_bytes;
-      if (discarded_bytes_ > kMaxDiscardedBytes) {
-        tls_->Reset();
-        Fail(StreamError::kOther, "the peer goes on sending to a stream that was closed");
-        return false;
-      }
+      if (!Discarded(result.size_bytes)) return false;
     } else {
       Frame frame;
       status = ReadFrame(&frame);
@@ -283,15 +300,21 @@ bool Link::ReadClosing() {
 
 void Link::StepRetiring() {
   const IoStatus told = tls_->ShutdownWrite().status;
-  uint8_t discarded[1024];
+  uint8_t discarded[kDiscardBytes];
   IoStatus status = told == IoStatus::kError ? told : IoStatus::kOk;
-  while (status == IoStatus::kOk) status = tls_->Read(discarded).status;
+  for (int share = kDiscardsPerTurn; status == IoStatus::kOk && share > 0; --share) {
+    const IoResult result = tls_->Read(discarded);
+    status = result.status;
+    if (!Discarded(result.size_bytes)) return TellClosed();
+  }
+  if (status == IoStatus::kOk) Soon();  // there may be more, of which nothing else would tell
   if (status == IoStatus::kError) FailOfTls();
   if (status == IoStatus::kEnd && told == IoStatus::kOk) state_ = State::kClosed;  // in good order
   if (state_ == State::kClosed) TellClosed();
 }
 
 void Link::GoIdle() {
+  holder_ = nullptr;
   tls_->set_observer(this);
   if (state_ == State::kTaken) Enter(State::kIdle, absl::InfiniteDuration());
 }
@@ -312,25 +335,48 @@ IoStatus Link::PeekFrame() {
 }
 
 IoStatus Link::ReadFrame(Frame* frame) {
-  for (;;) {
-    if (!std::exchange(peeked_, false) && parser_.complete()) parser_.Next();
-    while (!parser_.complete() && parser_.data_left() == 0) {
-      const IoResult result = tls_->Read(parser_.Space());
-      if (result.status == IoStatus::kError) return FailOfTls();
-      if (result.status == IoStatus::kEnd) {
-        clean_end_ = parser_.at_boundary();
-        return Fail(clean_end_ && state_ == State::kIdle ? StreamError::kNone : StreamError::kTruncated,
-                    clean_end_ ? "the peer closed the link" : "the peer closed the link within a frame");
-      }
-      if (result.status != IoStatus::kOk) return result.status;
-      if (!parser_.Produced(result.size_bytes)) return FailOfPeer(parser_.error());
-    }
-    frame->type = parser_.type();
-    frame->payload = parser_.payload();
-    if (frame->type < FrameType::kPing || frame->type == FrameType::kVouch) return IoStatus::kOk;
+  int kept = 0;
+  IoStatus status = ReadAnyFrame(frame);
+  while (status == IoStatus::kOk && IsOwn(frame->type)) {
     if (!KeepToItself()) return FailOfPeer(absl::StrCat("a bad ", FrameTypeName(frame->type)));
-    if (FlushOwn() == IoStatus::kError) return IoStatus::kError;
+    if (!CountOwnFrame()) return FailOfPeer(absl::StrCat("too many frames like ", FrameTypeName(frame->type)));
+    if (++kept < kOwnFramesPerTurn) {
+      status = ReadAnyFrame(frame);
+    } else {
+      Soon();  // there may be more, of which nothing else would tell
+      status = IoStatus::kWouldBlock;
+    }
   }
+  if (status == IoStatus::kOk && own_frames_ > 0) --own_frames_;
+  if (kept == 0 || status == IoStatus::kError) return status;
+  return FlushOwn() == IoStatus::kError ? IoStatus::kError : status;  // one PONG answers all of them
+}
+
+IoStatus Link::ReadAnyFrame(Frame* frame) {
+  if (!std::exchange(peeked_, false) && parser_.complete()) parser_.Next();
+  while (!parser_.complete() && parser_.data_left() == 0) {
+    const IoResult result = tls_->Read(parser_.Space());
+    if (result.status == IoStatus::kError) return FailOfTls();
+    if (result.status == IoStatus::kEnd) {
+      clean_end_ = parser_.at_boundary();
+      return Fail(clean_end_ && state_ == State::kIdle ? StreamError::kNone : StreamError::kTruncated,
+                  clean_end_ ? "the peer closed the link" : "the peer closed the link within a frame");
+    }
+    if (result.status != IoStatus::kOk) return result.status;
+    if (!parser_.Produced(result.size_bytes)) return FailOfPeer(parser_.error());
+  }
+  frame->type = parser_.type();
+  frame->payload = parser_.payload();
+  return IoStatus::kOk;
+}
+
+// An honest peer asks once before each stream, and says GOAWAY twice.
+bool Link::CountOwnFrame() {
+  if (loop_->now() - own_frames_since_ >= absl::Seconds(1)) {
+    own_frames_since_ = loop_->now();
+    own_frames_ = 0;
+  }
+  return ++own_frames_ <= kMaxOwnFramesPerSecond;
 }
 
 bool Link::KeepToItself() {

@@ -13,20 +13,11 @@
 #include "proxy/io/event_loop.h"
 #include "proxy/link/frame.h"
 #include "proxy/link/link_observer.h"
+#include "proxy/link/link_parts.h"
 #include "proxy/link/stream_machine.h"
 #include "proxy/tls/tls_stream.h"
 
 namespace lanyard {
-
-// A link on its way to another thread. Destroying it closes the connection.
-struct LinkParts {
-  UniqueFd fd;
-  TlsParts tls;  // `lower` is null
-  LinkRole role;
-  std::shared_ptr<const TlsContext> own;
-  absl::Duration opened;
-  std::optional<GoAwayReason> going_away;
-};
 
 // Belongs to one loop's thread. Holds no buffer while it is idle, and reads exactly what it needs, so that whoever
 // reads next finds the next frame. At most one PONG waits to be sent: the latest.
@@ -47,6 +38,11 @@ class Link : private StreamObserver {
   static constexpr absl::Duration kVouchDeadline = absl::Seconds(10);
   // Bytes of a stream that nobody wants any more, before the connection is given up instead.
   static constexpr uint64_t kMaxDiscardedBytes = 1 << 20;
+  static constexpr int kDiscardsPerTurn = 16;  // reads of 4 KiB of them, in a turn of the loop
+  // PING, PONG and GOAWAY, of which no stream hears: so many are taken in a turn, so that the worker's other
+  // connections have theirs; and with more in a second, less the other frames that came, the peer means harm.
+  static constexpr int kOwnFramesPerTurn = 16;
+  static constexpr int kMaxOwnFramesPerSecond = 100;
   // The peer's close_notify. Long, because what was sent before it may wait for a slow application there.
   static constexpr absl::Duration kRetireDeadline = absl::Minutes(10);
 
@@ -129,6 +125,8 @@ class Link : private StreamObserver {
   // Moves a closing stream on; false when the link has failed.
   bool WriteClosing();
   bool ReadClosing();
+  // Counts bytes that nobody wants; false: too many, and the link has failed.
+  bool Discarded(size_t size_bytes);
   void Enter(State state, absl::Duration deadline);
   void Soon() { timer_.Start(absl::ZeroDuration()); }
   IoStatus Fail(StreamError error, std::string text);  // kError
@@ -136,15 +134,16 @@ class Link : private StreamObserver {
   IoStatus FailOfPeer(absl::string_view what);
   void TellClosed();
 
-  // Reads up to the end of a control frame, or of the header of DATA; keeps PING, PONG and GOAWAY to itself. kError:
-  // error() says why.
+  // Reads up to the end of a control frame, or of the header of DATA; keeps PING, PONG and GOAWAY to itself.
+  // kWouldBlock: whoever holds the link is told when to try again. kError: error() says why.
   IoStatus ReadFrame(Frame* frame);
+  IoStatus ReadAnyFrame(Frame* frame);
   bool KeepToItself();
+  bool CountOwnFrame();  // false: too many
   // As far as the next frame, which ReadFrame or ReadData then gives.
   IoStatus PeekFrame();
   size_t data_left() const { return parser_.data_left(); }
-  // Part of DATA's payload.
-  IoResult ReadData(absl::Span<uint8_t> into);
+  IoResult ReadData(absl::Span<uint8_t> into);  // part of DATA's payload
   // kOk, or all of it is still to be sent. `head` and `body` go into one record.
   IoStatus WriteFrames(absl::Span<const uint8_t> head, absl::Span<const uint8_t> body, bool more);
   IoStatus WriteFrames(absl::string_view frames);
@@ -179,9 +178,12 @@ class Link : private StreamObserver {
   std::unique_ptr<Refusal> refusal_;         // of the stream that is gone; likewise
   std::optional<StreamMachine> closing_;     // of the stream that is gone
   uint64_t discarded_bytes_ = 0;
+  int own_frames_ = 0;                       // of the peer's, in the second that began then
+  absl::Duration own_frames_since_;
   std::shared_ptr<const VerifiedSvid> peer_;
   std::shared_ptr<const TlsContext> own_;
   LinkObserver* observer_ = nullptr;
+  StreamObserver* holder_ = nullptr;         // the stream that has taken it
   FrameParser parser_;
   Timer timer_;                              // the next turn, or the deadline
   absl::Duration deadline_ = absl::InfiniteDuration();

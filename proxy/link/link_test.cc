@@ -86,6 +86,19 @@ TEST_F(LinkTest, AVouchThatIsNotAnsweredEndsTheLinkAfterTheDeadline) {
   EXPECT_GE(harness_.loop()->now() - start, Link::kVouchDeadline);
 }
 
+TEST_F(LinkTest, APingBeforeEachRequestIsNoFlood) {
+  for (int round = 0; round < 2 * Link::kMaxOwnFramesPerSecond; ++round) {
+    opener_->Ping();
+    ASSERT_TRUE(Until([&] { return !opener_->awaits_pong(); })) << round;
+    opener_->Vouch({TestToken(4), 9});
+    ASSERT_TRUE(Until([&] { return harness_.far.asked != nullptr; })) << round;
+    harness_.far.asked->AnswerVouch(9, absl::OkStatus());
+    harness_.far.Keep(std::move(harness_.far.asked));
+    ASSERT_TRUE(Until([&] { return opener_->idle(); })) << round;
+  }
+  EXPECT_EQ(harness_.near.closed + harness_.far.closed, 0);
+}
+
 // For a stream that another process has at the opener's side.
 TEST_F(LinkTest, AttachesWithoutAStreamAndWaitsForOne) {
   opener_->Attach({TestToken(4), 9});
@@ -230,24 +243,75 @@ TEST_F(HostileTest, WhatIsNoAnswerToAVouchEndsTheLink) {
   }
 }
 
-TEST_F(HostileTest, AFloodOfPingsHoldsNoMemory) {
+std::string Pings(uint64_t count) {
+  std::string pings;
+  for (uint64_t i = 0; i < count; ++i) pings += EncodePing(FrameType::kPing, i);
+  return pings;
+}
+
+TEST_F(HostileTest, AFloodOfPingsLetsOtherLinksHaveTheirTurn) {
   Start(LinkRole::kAcceptor);
-  std::string flood;
-  for (uint64_t i = 0; i < 20000; ++i) flood += EncodePing(FrameType::kPing, i);
-  StreamWriter writer(peer_.get(), flood);
-  // Its answers are not read until all is sent: the link stops at what the way back holds, and no more.
-  for (int turn = 0; turn < 2000; ++turn) {
-    writer.Push();
-    harness_.loop()->RunOnce(absl::ZeroDuration());
-  }
-  EXPECT_LE(harness_.pool.lent(), 4u);
+  Send(Pings(Link::kMaxOwnFramesPerSecond));
+  const std::string last = EncodePing(FrameType::kPong, Link::kMaxOwnFramesPerSecond - 1);
   StreamReader answers(peer_.get());
+  int turns = 0;
   ASSERT_TRUE(harness_.TurnUntil([&] {
-    const bool sent = writer.Push();
+    ++turns;
     answers.Drain();
-    return sent && answers.bytes().ends_with(EncodePing(FrameType::kPong, 19999));
+    return answers.bytes().ends_with(last);
   }));
+  EXPECT_GE(turns, 4) << "one or two shares in each";
+  EXPECT_LE(answers.bytes().size() / last.size(), 10u) << "a PONG answers all that were read before it";
+  EXPECT_EQ(keeper_.closed, 0);
   EXPECT_EQ(harness_.pool.lent(), 0u);
+}
+
+TEST_F(HostileTest, PingsWithoutEndEndTheLink) {
+  Start(LinkRole::kAcceptor);
+  StreamWriter writer(peer_.get(), Pings(20000));
+  ASSERT_TRUE(harness_.TurnUntil([&] {
+    writer.Push();
+    return keeper_.closed == 1;
+  }));
+  EXPECT_EQ(keeper_.last_error, StreamError::kMeshProtocol);
+  EXPECT_EQ(keeper_.last_text, "the far proxy broke the mesh protocol: too many frames like PING");
+}
+
+// Nothing but the link itself tells of those that are left.
+TEST_F(HostileTest, PingsWithinAStreamDelayItAndNoMore) {
+  Start(LinkRole::kAcceptor);
+  std::string data;
+  AppendHeader(FrameType::kData, 1, &data);
+  Send(EncodeOpen({TestToken(1), "10.0.0.7:80", ""}) + Pings(90) + data + "x");
+  ASSERT_TRUE(harness_.TurnUntil([&] { return keeper_.asked != nullptr; }));
+  auto stream = MeshStream::Accepted(harness_.loop(), std::move(keeper_.asked), TestToken(1), &keeper_);
+  stream->Accept(1);
+  struct Waiter final : StreamObserver {
+    void OnReady() override { ready = true; }
+    bool ready = true;
+  };
+  Waiter waiter;
+  stream->set_observer(&waiter);
+  IoResult read{IoStatus::kWouldBlock};
+  uint8_t block[100];
+  ASSERT_TRUE(harness_.TurnUntil([&] {
+    if (std::exchange(waiter.ready, false)) read = stream->Read(block);
+    return read.status != IoStatus::kWouldBlock;
+  }));
+  EXPECT_EQ(read.status, IoStatus::kOk);
+  EXPECT_EQ(read.size_bytes, 1u);
+  stream->set_observer(nullptr);
+}
+
+TEST_F(HostileTest, ARetiringLinkDiscardsSoMuchAndNoMore) {
+  Start(LinkRole::kAcceptor);
+  link_->Retire();
+  StreamWriter writer(peer_.get(), std::string(Link::kMaxDiscardedBytes + 1, 'x'));
+  ASSERT_TRUE(harness_.TurnUntil([&] {
+    writer.Push();
+    return keeper_.closed == 1;
+  }));
+  EXPECT_EQ(keeper_.last_text, "the peer goes on sending to a stream that was closed");
 }
 
 TEST_F(HostileTest, AStreamThatIsClosedHereAndSentOnIsCutOff) {

@@ -72,22 +72,23 @@ void MeshStream::ResetFor(ResetReason reason) {
 IoResult MeshStream::Read(absl::Span<uint8_t> into) {
   size_t done = 0;
   IoStatus status = IoStatus::kOk;
-  while (done < into.size() && status == IoStatus::kOk && machine_.receiving_open() && !failed()) {
+  const auto goes_on = [&] { return status == IoStatus::kOk && machine_.receiving_open() && !failed(); };
+  for (int share = kStepsPerRead; done < into.size() && (share > 0 || done == 0) && goes_on(); --share) {
     const Carrier carrier = machine_.reader();
     Link* link = Of(carrier);
     if (link == nullptr || link->data_left() == 0) {
       status = TakeFrame(carrier);
       continue;
     }
-    const IoResult result = link->ReadData(into.subspan(done));
+    const size_t wanted = std::min(into.size() - done, link->data_left());
+    const IoResult result = link->ReadData(into.subspan(done, wanted));
+    if (result.size_bytes < wanted) share = 1;  // its records are small, or there is no more
     status = result.drained ? IoStatus::kWouldBlock : result.status;
     if (result.status == IoStatus::kOk) done += result.size_bytes;
     if (status == IoStatus::kError) Lose(carrier);
   }
   if (machine_.received_end()) ReadQuietly();
-  if (done > 0) {
-    return {IoStatus::kOk, done, status == IoStatus::kWouldBlock && machine_.receiving_open() && !failed()};
-  }
+  if (done > 0) return {IoStatus::kOk, done, status == IoStatus::kWouldBlock && machine_.receiving_open() && !failed()};
   if (failed()) return {IoStatus::kError};
   return {machine_.received_end() ? IoStatus::kEnd : IoStatus::kWouldBlock};
 }

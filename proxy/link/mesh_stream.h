@@ -43,6 +43,8 @@ class MeshStream : public Stream, private StreamObserver {
   // Beyond it the stream fails (kCarryOverTimedOut), or stays where it is if the opener has not switched. Long,
   // because what was sent before may wait for a slow application.
   static constexpr absl::Duration kSwitchDeadline = absl::Minutes(10);
+  // Frames and parts of DATA that a Read takes: when they are small others are to have their turn too.
+  static constexpr int kStepsPerRead = 256;
 
   // `link` is idle. OPEN leaves with the first bytes written, or with the next turn of the loop. `back` is borrowed.
   static std::unique_ptr<MeshStream> Open(EventLoop* loop, std::unique_ptr<Link> link, const OpenRequest& request,

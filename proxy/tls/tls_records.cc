@@ -193,7 +193,7 @@ TlsRecords::Opened TlsRecords::Open(absl::Span<uint8_t> record) {
 
 TlsRecords::Opened TlsRecords::OpenContent(uint8_t type, absl::Span<uint8_t> content) {
   const bool has_data = type == kData && !content.empty();
-  records_without_data_ = has_data ? 0 : records_without_data_ + 1;
+  records_without_data_ = has_data ? std::max(records_without_data_ - 1, 0) : records_without_data_ + 1;
   if (records_without_data_ > kMaxRecordsWithoutData) {
     return Broken(SSL_AD_UNEXPECTED_MESSAGE, "too many records without data");
   }

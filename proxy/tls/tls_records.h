@@ -28,7 +28,8 @@ class TlsRecords {
   static constexpr size_t kMostBesideContent = 2 * kOverheadBytes + 5;
   static constexpr size_t kMaxWireBytes = kHeaderBytes + kMaxRecordBytes + 256;  // section 5.2
   static constexpr uint64_t kRecordsPerKey = 1 << 24;                            // section 5.5, AES-GCM
-  // Consecutive records without data, as BoringSSL bounds them: nobody keeps us busy with nothing.
+  // Records without data, less those with some that came since: nobody keeps us busy with nothing. BoringSSL bounds
+  // consecutive ones, so that a byte now and then would pay for any number of key updates.
   static constexpr int kMaxRecordsWithoutData = 32;
 
   enum Type : uint8_t { kAlert = 21, kHandshake = 22, kData = 23 };  // section 5.1

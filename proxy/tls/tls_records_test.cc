@@ -238,13 +238,26 @@ TEST(TlsRecords, AClientPassesOverLateTickets) {
 
 TEST(TlsRecords, NobodyKeepsItBusyWithNothing) {
   Ends ends;
-  for (int round = 0; round < 3; ++round) {
-    for (int i = 0; i < TlsRecords::kMaxRecordsWithoutData; ++i) {
-      ASSERT_EQ(ends.Open(TlsRecords::kData, "").kind, Kind::kNothing);
-    }
-    ASSERT_EQ(ends.Open(TlsRecords::kData, "x").kind, Kind::kData);
+  for (int i = 0; i < TlsRecords::kMaxRecordsWithoutData; ++i) {
+    ASSERT_EQ(ends.Open(TlsRecords::kData, "").kind, Kind::kNothing);
   }
-  for (int i = 0; i < TlsRecords::kMaxRecordsWithoutData; ++i) ends.Open(TlsRecords::kAlert, "\x01\x5a");
+  EXPECT_EQ(ends.Open(TlsRecords::kData, "").alert, SSL_AD_UNEXPECTED_MESSAGE);
+  Ends warned;
+  for (int i = 0; i < TlsRecords::kMaxRecordsWithoutData; ++i) warned.Open(TlsRecords::kAlert, "\x01\x5a");
+  EXPECT_EQ(warned.Open(TlsRecords::kData, "").alert, SSL_AD_UNEXPECTED_MESSAGE);
+}
+
+TEST(TlsRecords, AByteNowAndThenPaysForOneRecordWithoutData) {
+  Ends ends;
+  for (int round = 0; round < 500; ++round) {
+    ASSERT_EQ(ends.Open(TlsRecords::kData, "").kind, Kind::kNothing) << round;
+    ASSERT_EQ(ends.Open(TlsRecords::kData, "x").kind, Kind::kData) << round;
+  }
+  for (int i = 0; i < TlsRecords::kMaxRecordsWithoutData; ++i) {
+    ASSERT_EQ(ends.Open(TlsRecords::kData, "").kind, Kind::kNothing) << i;
+  }
+  ASSERT_EQ(ends.Open(TlsRecords::kData, "x").kind, Kind::kData);
+  ASSERT_EQ(ends.Open(TlsRecords::kData, "").kind, Kind::kNothing);
   EXPECT_EQ(ends.Open(TlsRecords::kData, "").alert, SSL_AD_UNEXPECTED_MESSAGE);
 }
 

@@ -169,15 +169,19 @@ IoResult TlsStream::Read(absl::Span<uint8_t> into) {
   if (records_ != nullptr && Drained()) return {IoStatus::kWouldBlock};
   size_t done = 0;
   IoResult last{IoStatus::kOk};
-  while (done < into.size() && last.status == IoStatus::kOk) {
+  // Records without data have a limit of their own.
+  for (int records = 0; done < into.size() && last.status == IoStatus::kOk;) {
     if (opened_ > 0) {
       done += TakeOpened(into.subspan(done));
     } else if (records_ == nullptr && SSL_pending(ssl_.get()) > 0) {
       last = ReadBySsl(into.subspan(done));
       done += last.size_bytes;
+    } else if (done > 0 && records >= kRecordsPerRead) {
+      break;
     } else {
       last = AwaitRecord();
       if (last.status != IoStatus::kOk) break;
+      ++records;
       last = records_ != nullptr ? OpenRecord() : ReadBySsl(into.subspan(done));
       done += last.size_bytes;
     }
@@ -221,9 +225,21 @@ IoResult TlsStream::ReadBySsl(absl::Span<uint8_t> into) {
   for_ssl_ = SSL_pending(ssl_.get()) > 0 ? 0 : record_bytes_;
   const int count = SSL_read(ssl_.get(), into.data(), static_cast<int>(into.size()));
   ssl_even_ = count > 0 && SSL_pending(ssl_.get()) == 0;
-  if (count > 0) return {IoStatus::kOk, static_cast<size_t>(count)};
+  if (count > 0) {
+    without_data_ = std::max(without_data_ - 1, 0);
+    return {IoStatus::kOk, static_cast<size_t>(count)};
+  }
   const IoResult result = Settle(count);
-  return result.status == IoStatus::kWouldBlock ? IoResult{IoStatus::kOk} : result;  // the record had no data
+  return result.status == IoStatus::kWouldBlock ? NothingBySsl() : result;
+}
+
+// The record had no data. BoringSSL counts such records, but not session tickets.
+IoResult TlsStream::NothingBySsl() {
+  ++without_data_;
+  if (without_data_ <= TlsRecords::kMaxRecordsWithoutData && TicketsFromPeer(ssl_.get()) <= kMaxTickets) {
+    return {IoStatus::kOk};
+  }
+  return Fail(StreamError::kProtocol, "the peer broke TLS: too many records or session tickets without data");
 }
 
 IoResult TlsStream::OpenRecord() {

@@ -35,6 +35,11 @@ struct TlsParts {
 // one is StreamError::kTruncated. Key updates are answered. Belongs to one loop's thread.
 class TlsStream : public Stream, private StreamObserver {
  public:
+  // A Read that has data takes no more records than this: when they are small, others are to have their turn too.
+  static constexpr int kRecordsPerRead = 64;
+  // Session tickets of a server; honest ones send a few.
+  static constexpr size_t kMaxTickets = 32;
+
   // `ssl` from TlsContext::NewServer or NewClient; `pool` is borrowed.
   TlsStream(std::unique_ptr<Stream> lower, bssl::UniquePtr<SSL> ssl, BufferPool* pool);
   ~TlsStream() override;
@@ -84,6 +89,7 @@ class TlsStream : public Stream, private StreamObserver {
   // Nothing is here, and nothing below. Asked once records are opened here.
   bool Drained() const { return lower_drained_ && in_.empty(); }
   IoResult ReadBySsl(absl::Span<uint8_t> into);
+  IoResult NothingBySsl();
   IoResult OpenRecord();
   size_t TakeOpened(absl::Span<uint8_t> into);
   // `head` and `body` in one record to `out_`, which has room.
@@ -112,6 +118,7 @@ class TlsStream : public Stream, private StreamObserver {
   size_t for_ssl_ = 0;       // of in_, which BoringSSL may take: whole records, so that it never holds a part of one
   size_t opened_ = 0;        // plaintext at the front of in_
   size_t behind_opened_ = 0; // bytes behind it that nobody needs
+  int without_data_ = 0;     // records that BoringSSL took, less those with data
   bool ssl_even_ = false;    // BoringSSL gave all data of the last record it took, and holds nothing
   StreamError error_ = StreamError::kNone;
   bool open_ = false;

@@ -272,6 +272,39 @@ TEST_P(TlsStreamPeers, ManyRecordsInOneRead) {
   EXPECT_EQ(pool_.lent(), 0u);
 }
 
+TEST_P(TlsStreamPeers, OfTheSmallestRecordsOneReadTakesSoManyAndSaysThatThereIsMore) {
+  Forge();
+  constexpr size_t kRecords = 3 * TlsStream::kRecordsPerRead;
+  std::string wire;
+  for (size_t i = 0; i < kRecords; ++i) wire += Sealed("x");
+  Put(wire);
+  uint8_t into[kRecords];
+  IoResult read{IoStatus::kWouldBlock};
+  ASSERT_TRUE(TurnUntil([&] {
+    if (read.status == IoStatus::kWouldBlock) read = stream_->Read(into);
+    return read.status != IoStatus::kWouldBlock;
+  }));
+  EXPECT_EQ(read.size_bytes, size_t{TlsStream::kRecordsPerRead});
+  EXPECT_FALSE(read.drained);
+  EXPECT_EQ(HeardUntil(kRecords - read.size_bytes), std::string(kRecords - read.size_bytes, 'x'));
+}
+
+// While BoringSSL still reads, which takes any number of session tickets.
+TEST_P(TlsStreamPeers, TicketsWithoutDataEnd) {
+  PeerSays("hello");
+  ASSERT_TRUE(TurnUntil([&] { return reader_->Drain() || reader_->bytes().size() == 5; }));
+  ASSERT_FALSE(stream_->has_records());
+  forger_ = TlsRecords::TakeOver(peer_.get());
+  ASSERT_NE(forger_, nullptr);
+  // For an hour, without a nonce and extensions.
+  const std::string ticket("\x04\x00\x00\x0e\x00\x00\x0e\x10\x00\x00\x00\x00\x00\x00\x01t\x00\x00", 18);
+  std::string tickets;
+  for (size_t i = 0; i <= TlsStream::kMaxTickets; ++i) tickets += ticket;
+  Put(Sealed({{TlsRecords::kHandshake, tickets}, {TlsRecords::kData, "after"}}));
+  EXPECT_EQ(HeardToTheEnd(), "hello");
+  EXPECT_EQ(stream_->error(), StreamError::kProtocol) << stream_->error_text();
+}
+
 TEST_P(TlsStreamPeers, ARecordByteByByte) {
   Forge();
   lower_->faults().most_read = 1;
