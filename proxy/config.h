@@ -2,6 +2,7 @@
 // Pure: the file's text and the environment are arguments.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>

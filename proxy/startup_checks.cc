@@ -35,7 +35,8 @@ std::string SourceName(const ProxySettings& settings) {
 }
 
 uint64_t DescriptorsNeeded(const ProxySettings& settings) {
-  return 2 * uint64_t{settings.limits.max_connections} + kSpareDescriptors;
+  return 2 * uint64_t{settings.limits.max_connections} + 3 * uint64_t{settings.limits.max_idle_links} +
+         kSpareDescriptors;
 }
 
 std::vector<ListenerSpec> ListenersThatLendTheIdentity(const ProxySettings& settings) {
@@ -52,7 +53,10 @@ void WarnOfSettings(const ProxySettings& settings) {
   const uint64_t needed = DescriptorsNeeded(settings);
   if (available < needed) {
     Log(LogLevel::kWarning, "limits.max_connections cannot be reached: raise the limit of open files, or lower it",
-        {{"max_connections", settings.limits.max_connections}, {"open_files", available}, {"needed", needed}});
+        {{"max_connections", settings.limits.max_connections},
+         {"max_idle_links", settings.limits.max_idle_links},
+         {"open_files", available},
+         {"needed", needed}});
   }
   for (const ListenerSpec& spec : ListenersThatLendTheIdentity(settings)) {
     Log(LogLevel::kWarning, "an outbound listener is not loopback: whoever reaches it calls as this workload",

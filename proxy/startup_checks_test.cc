@@ -43,12 +43,14 @@ TEST(StartupChecks, OutboundListenersThatOthersReachLendTheIdentity) {
   EXPECT_EQ(lending[1].name, "all");
 }
 
-TEST(StartupChecks, AConnectionTakesTwoDescriptors) {
+TEST(StartupChecks, AConnectionTakesTwoDescriptorsAndAnIdleLinkThree) {
   ProxySettings settings;
   settings.limits.max_connections = 1000;
   const uint64_t before = DescriptorsNeeded(settings);
   settings.limits.max_connections = 1500;
   EXPECT_EQ(DescriptorsNeeded(settings), before + 1000);
+  settings.limits.max_idle_links += 10;
+  EXPECT_EQ(DescriptorsNeeded(settings), before + 1030);
 }
 
 TEST(StartupChecks, TheMeshProtocolIsOfferedUnlessItIsSwitchedOff) {

@@ -77,9 +77,11 @@ WorkerCounters ConnectionCounters::Snapshot() const {
   shot.idle_links_opened = idle_links_opened.value();
   shot.idle_links_accepted = idle_links_accepted.value();
   shot.links_retired = links_retired.value();
+  shot.links_leaving = links_leaving.value();
   shot.links_unanswered = links_unanswered.value();
   shot.links_broken = links_broken.value();
   shot.limit_idle_links = limit_idle_links.value();
+  shot.limit_links_leaving = limit_links_leaving.value();
   shot.limit_link_handshakes = limit_link_handshakes.value();
   shot.reauthentications = NamedCauses(reauthentications);
   shot.reauthentication_failures = NamedCauses(reauthentication_failures);

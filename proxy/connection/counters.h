@@ -74,9 +74,11 @@ struct ConnectionCounters {
   Counter idle_links_opened;          // gauge
   Counter idle_links_accepted;        // gauge
   Counter links_retired;
+  Counter links_leaving;              // gauge: opened here
   Counter links_unanswered;
   Counter links_broken;
   Counter limit_idle_links;
+  Counter limit_links_leaving;
   Counter limit_link_handshakes;
   std::array<Counter, kReauthenticationCauseCount> reauthentications;
   std::array<Counter, kReauthenticationCauseCount> reauthentication_failures;

@@ -30,6 +30,7 @@ PeerLinks::PeerLinks(LinkPool* pool, std::string destination)
 
 PeerLinks::~PeerLinks() {
   for (size_t i = 0; i < idle_.size(); ++i) context_->counters->idle_links_opened.Subtract();
+  for (size_t i = 0; i < leaving_.size(); ++i) context_->counters->links_leaving.Subtract();
 }
 
 std::unique_ptr<Link> PeerLinks::Take(const std::vector<PeerPattern>& peers) {
@@ -85,9 +86,7 @@ void PeerLinks::TakeBack(std::unique_ptr<Link> link) {
 void PeerLinks::Keep(std::unique_ptr<Link> link) {
   if (!link->idle()) {
     if (!LinkTrusted(*context_, *link).ok()) return;  // destroyed: its connection closes
-    link->Observe(this);
-    leaving_.push_back(std::move(link));
-    return;
+    return LetGo(std::move(link));
   }
   const bool full = idle_.size() >= context_->limits.max_idle_links_per_destination ||
                     context_->counters->idle_links_opened.value() >= context_->limits.max_idle_links;
@@ -103,8 +102,39 @@ void PeerLinks::Retire(std::unique_ptr<Link> link) {
   context_->counters->links_retired.Add();
   if (link->state() == Link::State::kClosed || !LinkTrusted(*context_, *link).ok()) return;
   link->Retire();
+  LetGo(std::move(link));
+}
+
+void PeerLinks::LetGo(std::unique_ptr<Link> link) {
   link->Observe(this);
   leaving_.push_back(std::move(link));
+  context_->counters->links_leaving.Add();
+  pool_->BoundLeaving(this);
+}
+
+std::unique_ptr<Link> PeerLinks::RemoveLeaving(const Link* link) {
+  std::unique_ptr<Link> removed = Remove(leaving_, link);
+  if (removed != nullptr) context_->counters->links_leaving.Subtract();
+  return removed;
+}
+
+// A close(2) without unread input loses nothing that the kernel has.
+void PeerLinks::CloseOneThatLeaves() {
+  ConnectionCounters& counters = *context_->counters;
+  const auto first = [this](bool retiring) {
+    return std::find_if(leaving_.begin(), leaving_.end(), [retiring](const std::unique_ptr<Link>& link) {
+      return !link->has_unsent() && (!retiring || link->state() == Link::State::kRetiring);
+    });
+  };
+  auto closed = first(true);
+  if (closed == leaving_.end()) closed = first(false);
+  if (closed == leaving_.end() && counters.links_leaving.value() > context_->limits.max_connections) {
+    closed = leaving_.begin();
+  }
+  if (closed == leaving_.end()) return;
+  counters.limit_links_leaving.Add();
+  counters.links_leaving.Subtract();
+  leaving_.erase(closed);
 }
 
 void PeerLinks::OnGoAway(Link* link, GoAwayReason) {
@@ -115,7 +145,7 @@ void PeerLinks::OnGoAway(Link* link, GoAwayReason) {
 }
 
 void PeerLinks::OnIdle(Link* link) {
-  if (std::unique_ptr<Link> left = Remove(leaving_, link)) Keep(std::move(left));
+  if (std::unique_ptr<Link> left = RemoveLeaving(link)) Keep(std::move(left));
 }
 
 void PeerLinks::OnClosed(Link* link) {
@@ -123,7 +153,7 @@ void PeerLinks::OnClosed(Link* link) {
   if (Remove(idle_, link) != nullptr) {
     context_->counters->idle_links_opened.Subtract();
   } else {
-    Remove(leaving_, link);
+    RemoveLeaving(link);
   }
 }
 
@@ -170,8 +200,12 @@ void PeerLinks::OnDialled(const LinkDial* dial, absl::StatusOr<std::unique_ptr<L
 // Time and change.
 
 void PeerLinks::Recheck() {
-  for (std::vector<std::unique_ptr<Link>>* links : {&idle_, &leaving_}) {
-    std::erase_if(*links, [&](const std::unique_ptr<Link>& link) { return !LinkTrusted(*context_, *link).ok(); });
+  const auto distrusted = [this](const std::unique_ptr<Link>& link) { return !LinkTrusted(*context_, *link).ok(); };
+  for (size_t gone = std::erase_if(idle_, distrusted); gone > 0; --gone) {
+    context_->counters->idle_links_opened.Subtract();
+  }
+  for (size_t gone = std::erase_if(leaving_, distrusted); gone > 0; --gone) {
+    context_->counters->links_leaving.Subtract();
   }
 }
 
@@ -210,6 +244,17 @@ std::shared_ptr<PeerLinks> LinkPool::To(const std::string& destination) {
   if (links == nullptr) links = std::make_shared<PeerLinks>(this, destination);
   if (!tick_.running()) tick_.Start(kTick);
   return links;
+}
+
+void LinkPool::BoundLeaving(PeerLinks* newest) {
+  const ConnectionLimits& limits = context_->limits;
+  if (newest->leaving_.size() > limits.max_idle_links_per_destination) newest->CloseOneThatLeaves();
+  if (context_->counters->links_leaving.value() <= limits.max_idle_links) return;
+  PeerLinks* most = newest;
+  for (const auto& [destination, links] : peers_) {
+    if (links->leaving_.size() > most->leaving_.size()) most = links.get();
+  }
+  most->CloseOneThatLeaves();
 }
 
 void LinkPool::OnViewChange(const ViewChange& change) {

@@ -59,6 +59,11 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   void OnClosed(Link* link) override;
 
   void Keep(std::unique_ptr<Link> link);
+  // Until it is idle again, or closed: by its peer, at a deadline, or to make room.
+  void LetGo(std::unique_ptr<Link> link);
+  std::unique_ptr<Link> RemoveLeaving(const Link* link);
+  // The one that has been leaving longest and has sent all. If none has, none, unless there are too many altogether.
+  void CloseOneThatLeaves();
   // Ends it in good order; at once if its peer is to be shut out.
   void Retire(std::unique_ptr<Link> link);
   void Replenish();
@@ -74,7 +79,7 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   const std::string destination_;
   std::unique_ptr<SocketAddress> address_;             // null: not known to speak the protocol
   std::vector<std::unique_ptr<Link>> idle_;            // the last to come is the first to go
-  std::vector<std::unique_ptr<Link>> leaving_;         // closing or retiring
+  std::vector<std::unique_ptr<Link>> leaving_;         // closing or retiring; the last to come is the last
   std::vector<std::unique_ptr<LinkDial>> dials_;
   int64_t demand_ = 0, demand_before_ = 0;             // taken less brought back, this second and the last
   bool dial_failed_ = false;                           // in this second
@@ -83,7 +88,9 @@ class PeerLinks : public LinkReturn, private LinkObserver {
 
 // Of one worker, for its thread. Idle links retire when our identity changes, when their peer is banned or no longer
 // vouched for, when the routes change, when the peer says GOAWAY, and after idle_link_timeout; those that a burst left
-// (more than eight of one destination) after a sixth of it.
+// (more than eight of one destination) after a sixth of it. Those that are leaving, because they are retiring or their
+// stream was broken off, are bounded as the idle ones are (max_idle_links, and of a destination); those of them that
+// have not sent all, because their peer does not read, by max_connections.
 class LinkPool {
  public:
   explicit LinkPool(WorkerContext* context) : context_(context), tick_(context->loop, [this] { Tick(); }) {}
@@ -99,6 +106,8 @@ class LinkPool {
  private:
   friend class PeerLinks;
   void Tick();
+  // After one of `newest` was let go.
+  void BoundLeaving(PeerLinks* newest);
 
   WorkerContext* context_;
   Timer tick_;

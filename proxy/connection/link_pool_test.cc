@@ -10,6 +10,19 @@ class LinkPoolTest : public MeshTest {
   bool IdleAre(uint64_t count) {
     return TurnUntil([&] { return counters_.idle_links_opened.value() == count; });
   }
+  // To a peer that says nothing after its handshake, not even close_notify.
+  std::unique_ptr<Link> SilentLink() {
+    auto [near, far] = FakeStream::Pair(loop_.get());
+    auto client = std::make_unique<TlsStream>(std::move(near), web_->NewClient(), &pool_);
+    auto server = std::make_unique<TlsStream>(std::move(far), api_->NewServer(), &pool_);
+    EXPECT_TRUE(TurnUntil([&] {
+      const IoStatus one = client->Open().status, two = server->Open().status;
+      return one == IoStatus::kOk && two == IoStatus::kOk;
+    }));
+    silent_.push_back(std::move(server));
+    return std::make_unique<Link>(loop_.get(), std::move(client), LinkRole::kOpener, web_);
+  }
+  std::vector<std::unique_ptr<TlsStream>> silent_;
 };
 
 TEST_F(LinkPoolTest, AFinishedStreamGivesItsLinkToTheNext) {
@@ -95,6 +108,53 @@ TEST_F(LinkPoolTest, ThePoolIsBoundedAndSaysSo) {
   for (const size_t call : calls) ASSERT_TRUE(Finish(call));
   EXPECT_LE(counters_.idle_links_opened.value(), 1u);
   EXPECT_GT(counters_.limit_idle_links.value(), 0u);
+}
+
+TEST_F(LinkPoolTest, LinksThatRetireAreBounded) {
+  context_.limits.max_idle_links = 6;
+  context_.limits.max_idle_links_per_destination = 4;
+  BothViews();
+  const std::shared_ptr<PeerLinks> one = links_.To("10.0.0.8:1"), other = links_.To("10.0.0.9:1");
+  for (int i = 0; i < 20; ++i) one->Spare(SilentLink());
+  EXPECT_EQ(one->idle(), 4u);
+  EXPECT_EQ(counters_.links_leaving.value(), 4u);
+  EXPECT_EQ(counters_.limit_links_leaving.value(), 12u);
+  for (int i = 0; i < 20; ++i) other->Spare(SilentLink());
+  EXPECT_EQ(other->idle(), 2u);
+  EXPECT_EQ(counters_.links_leaving.value(), 6u);
+  Pass(Link::kIdleRetireDeadline + absl::Seconds(1));
+  EXPECT_EQ(counters_.links_leaving.value(), 0u) << "and none waits long for close_notify";
+  links_.Drain();
+  Pass(Link::kIdleRetireDeadline + absl::Seconds(1));
+  EXPECT_TRUE(links_.empty());
+}
+
+TEST_F(LinkPoolTest, ALinkThatHasNotSentAllIsNotTheOneToMakeRoom) {
+  context_.limits.max_idle_links_per_destination = 1;
+  BothViews();
+  const std::shared_ptr<PeerLinks> links = links_.To("10.0.0.8:1");
+  links->Spare(SilentLink());
+  for (int i = 0; i < 3; ++i) {
+    auto [near, far] = FakeStream::Pair(loop_.get());
+    FakeStream* const lower = near.get();
+    auto client = std::make_unique<TlsStream>(std::move(near), web_->NewClient(), &pool_);
+    auto server = std::make_unique<TlsStream>(std::move(far), api_->NewServer(), &pool_);
+    ASSERT_TRUE(TurnUntil([&] {
+      const IoStatus one = client->Open().status, two = server->Open().status;
+      return one == IoStatus::kOk && two == IoStatus::kOk;
+    }));
+    silent_.push_back(std::move(server));
+    lower->faults().stall_writes = true;
+    links->Spare(std::make_unique<Link>(loop_.get(), std::move(client), LinkRole::kOpener, web_));
+  }
+  EXPECT_EQ(counters_.links_leaving.value(), 3u);
+  links->Spare(SilentLink());
+  EXPECT_EQ(counters_.links_leaving.value(), 3u) << "the only one that has sent all is closed";
+  EXPECT_EQ(counters_.limit_links_leaving.value(), 1u);
+  context_.limits.max_connections = 2;
+  context_.limits.max_idle_links = 2;
+  links_.Drain();
+  EXPECT_EQ(counters_.links_leaving.value(), 2u) << "nor does that go on without end";
 }
 
 TEST_F(LinkPoolTest, AfterAPauseThePeerIsAskedForASignOfLifeAndTheLinkIsUsed) {

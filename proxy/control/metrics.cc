@@ -81,6 +81,8 @@ void AddHandshakes(const std::vector<WorkerCounters>& workers, Families& out) {
   out.Gauge("idle_links", "Links of the mesh protocol that wait for their next stream.")
       .Value(Sum(workers, &WorkerCounters::idle_links_opened), {{"side", "opened"}})
       .Value(Sum(workers, &WorkerCounters::idle_links_accepted), {{"side", "accepted"}});
+  out.Gauge("leaving_links", "Links that were opened here and retire, or close a stream: they wait for their peer.")
+      .Value(Sum(workers, &WorkerCounters::links_leaving));
   out.Counter("links_retired_total", "Idle links closed because of their age, or because what allowed them changed.")
       .Value(Sum(workers, &WorkerCounters::links_retired));
   out.Counter("links_unanswered_total", "Idle links given up because their peer gave no sign of life.")
@@ -108,6 +110,7 @@ void AddHandshakes(const std::vector<WorkerCounters>& workers, Families& out) {
 void AddLimits(const std::vector<WorkerCounters>& workers, Families& out) {
   out.Counter("limit_reached_total", "Times a limit was reached, by its name in proxy.yaml.")
       .Value(Sum(workers, &WorkerCounters::limit_idle_links), {{"limit", "max_idle_links"}})
+      .Value(Sum(workers, &WorkerCounters::limit_links_leaving), {{"limit", "leaving_links"}})
       .Value(Sum(workers, &WorkerCounters::limit_link_handshakes), {{"limit", "max_link_handshakes"}});
   for (const auto& [limit, times] : Sum(workers, &WorkerCounters::limits_reached)) out.Value(times, {{"limit", limit}});
   out.Counter("accept_paused_total", "Times accepting was paused because descriptors ran out.")

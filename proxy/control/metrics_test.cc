@@ -24,6 +24,8 @@ std::vector<WorkerCounters> TwoWorkers() {
   a.bytes_to_mesh = 9'007'199'254'740'993;
   b.handshakes_resumed = 5;
   a.links_broken = b.links_broken = 2;
+  a.links_leaving = 3;
+  b.limit_links_leaving = 9;
   a.closes_inbound = {{"finished", 2}, {"denied", 1}};
   b.closes_inbound = {{"finished", 4}};
   b.closes_outbound = {{"finished", 8}};
@@ -51,6 +53,8 @@ TEST(MetricsText, SumsTheWorkers) {
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_handshakes_total{kind=\"resumed\"} 5\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_verification_failures_total{defect=\"expired\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_links_broken_total 4\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_leaving_links 3\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_limit_reached_total{limit=\"leaving_links\"} 9\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_limit_reached_total{limit=\"max_handshakes\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_worker_view_version{worker=\"1\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_handshake_duration_seconds_bucket{le=\"0.00025\"} 0\n"));

@@ -59,9 +59,14 @@ void Link::Observe(LinkObserver* observer) {
 
 void Link::OnTimer() {
   if (holder_ != nullptr) return holder_->OnReady();
-  if (loop_->now() >= deadline_) {
+  const bool late = loop_->now() >= deadline_;
+  if (late && state_ == State::kRetiring && was_idle_ && has_unsent()) {
+    was_idle_ = false;  // its peer is slow to read, as after a stream
+    deadline_ = loop_->now() + kRetireDeadline;
+    timer_.Start(kRetireDeadline);
+  } else if (late) {
+    if (state_ != State::kRetiring || !was_idle_) tls_->Reset();
     Fail(StreamError::kTimedOut, std::string(LateText(state_)));
-    tls_->Reset();
   } else if (deadline_ != absl::InfiniteDuration()) {
     timer_.Start(deadline_ - loop_->now());
   }
@@ -211,7 +216,8 @@ void Link::Retire() {
   holder_ = nullptr;
   tls_->set_observer(this);
   discarded_bytes_ = 0;
-  Enter(State::kRetiring, kRetireDeadline);
+  was_idle_ = state_ == State::kIdle;
+  Enter(State::kRetiring, was_idle_ ? kIdleRetireDeadline : kRetireDeadline);
   // The peer is not to wait for our next turn.
   if (tls_->ShutdownWrite().status == IoStatus::kError) FailOfTls();
 }

@@ -45,6 +45,8 @@ class Link : private StreamObserver {
   static constexpr int kMaxOwnFramesPerSecond = 100;
   // The peer's close_notify. Long, because what was sent before it may wait for a slow application there.
   static constexpr absl::Duration kRetireDeadline = absl::Minutes(10);
+  // Of a link that was idle and has sent all: then it is closed, and the kernel still delivers what it was given.
+  static constexpr absl::Duration kIdleRetireDeadline = absl::Seconds(10);
 
   // Whether both sides agreed on kLinkAlpn.
   static bool Speaks(const SSL* ssl);
@@ -69,6 +71,7 @@ class Link : private StreamObserver {
   // Opener: GOAWAY came. Acceptor: it was asked for.
   std::optional<GoAwayReason> going_away() const { return going_away_; }
   bool awaits_pong() const { return ping_sent_ != pong_seen_; }
+  bool has_unsent() const { return tls_->has_unsent(); }  // closed now, it would take bytes with it
   StreamError error() const { return error_; }
   const std::string& error_text() const { return error_text_; }
 
@@ -102,7 +105,6 @@ class Link : private StreamObserver {
 
  private:
   friend class MeshStream;
-
   // What came, for whoever holds the link.
   struct Frame {
     FrameType type = FrameType::kData;
@@ -170,6 +172,7 @@ class Link : private StreamObserver {
   bool peeked_ = false;
   bool attaching_ = false;      // in kVouching: by ATTACH
   bool clean_end_ = false;      // the peer said close_notify
+  bool was_idle_ = false;       // in kRetiring
   std::optional<GoAwayReason> going_away_;
   std::optional<uint64_t> pong_due_;
   uint32_t ping_sent_ = 0;

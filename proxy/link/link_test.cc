@@ -163,6 +163,20 @@ TEST_F(LinkTest, ARetiredLinkWhosePeerIsSilentIsGivenUp) {
   for (int turn = 0; turn < 30 && harness_.near.closed == 0; ++turn) harness_.loop()->RunOnce(absl::Minutes(1));
   ASSERT_EQ(harness_.near.closed, 1);
   EXPECT_EQ(harness_.near.last_error, StreamError::kTimedOut);
+  EXPECT_GE(harness_.loop()->now() - start, Link::kIdleRetireDeadline);
+  EXPECT_LT(harness_.loop()->now() - start, Link::kRetireDeadline);
+  acceptor_->Observe(&harness_.far);
+  ASSERT_TRUE(Until([&] { return harness_.far.closed == 1; }));
+  EXPECT_EQ(harness_.far.last_error, StreamError::kNone) << "all that was sent comes, and no reset";
+}
+
+TEST_F(LinkTest, ARetiredLinkThatHasNotSentAllIsWaitedForLonger) {
+  opener_lower_->faults().stall_writes = true;
+  opener_->Retire();
+  EXPECT_TRUE(opener_->has_unsent());
+  const absl::Duration start = harness_.loop()->now();
+  for (int turn = 0; turn < 30 && harness_.near.closed == 0; ++turn) harness_.loop()->RunOnce(absl::Minutes(1));
+  ASSERT_EQ(harness_.near.closed, 1);
   EXPECT_GE(harness_.loop()->now() - start, Link::kRetireDeadline);
 }
 

@@ -72,6 +72,8 @@ class TlsStream : public Stream, private StreamObserver {
   std::string error_text() const override { return error_text_; }
   // For what it knows of the peer; it must not be made to read or write.
   const SSL* ssl() const { return ssl_.get(); }
+  // The stream below has not taken all that was written.
+  bool has_unsent() const { return !out_.empty(); }
   // Whether records are opened and sealed here, no longer by BoringSSL.
   bool has_records() const { return records_ != nullptr; }
 
