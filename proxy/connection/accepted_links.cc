@@ -62,7 +62,7 @@ void AcceptedLinks::OnOpen(Link* link, const OpenRequest& request) {
   std::unique_ptr<Link> taken = Remove(link);
   const LinkOrigin* origin = LinkOriginOf(taken->ssl());
   if (origin == nullptr || !LinkHolds(*context_, *taken).ok()) return;  // its connection closes
-  const bool full = IsFull(*context_);
+  const bool full = !MakeRoom(*context_);
   if (full || streams_.contains(request.token)) {
     if (full) context_->limits_reached->Reached(Limit::kConnections, "a stream over a link is refused");
     MeshStream::Accepted(context_->loop, std::move(taken), request.token, this)

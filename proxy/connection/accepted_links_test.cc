@@ -39,6 +39,28 @@ TEST_F(AcceptedLinksTest, AtTheLimitOfConnectionsAStreamIsRefused) {
   EXPECT_GE(server_counters_.limits_reached[static_cast<size_t>(Limit::kConnections)].value(), 1u);
 }
 
+TEST_F(AcceptedLinksTest, SilentCallersDoNotShutOutStandingLinks) {
+  BothViews();
+  const size_t done = Call();
+  Call();
+  ASSERT_TRUE(Finish(done));
+  ASSERT_TRUE(TurnUntil([&] { return counters_.idle_links_opened.value() > 0 && server_table_.size() == 1; }));
+  reachable_ = false;  // from here on there are the links that stand
+  server_.limits.max_connections = 4;
+  std::vector<std::unique_ptr<FakeStream>> silent;
+  for (int i = 0; i < 3; ++i) {
+    InboundConnection::Start(&server_, Arrive(inbound_));
+    silent.push_back(std::move(caller_));
+  }
+  EXPECT_EQ(server_table_.size(), 4u);
+  CallOut();
+  callers_.push_back(std::move(caller_));
+  EXPECT_TRUE(TurnUntil([&] { return dialer_.answerers.size() == 3; })) << "a peer that is known has their room";
+  EXPECT_EQ(server_table_.size(), 4u);
+  EXPECT_EQ(server_counters_.closes[0][static_cast<size_t>(CloseReason::kLimitUnauthenticated)].value(), 1u);
+  EXPECT_EQ(server_counters_.limits_reached[static_cast<size_t>(Limit::kConnections)].value(), 1u);
+}
+
 TEST_F(AcceptedLinksTest, AStreamBeyondThePeersShareIsRefusedAndItsLinkLivesOn) {
   InboundPlaces one(1, 0);
   server_.places = &one;

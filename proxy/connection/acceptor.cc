@@ -183,7 +183,9 @@ void Acceptor::Trace(const Door& door, int fd, Arrival& arrival) const {
 void Acceptor::Accept(size_t index, UniqueFd fd, const SocketAddress& source) {
   const Door& door = doors_[index];
   const Flow flow = FlowOf(door.spec.kind);
-  if (IsFull(*context_)) {
+  const bool room = flow == Flow::kOutbound ? MakeRoom(*context_)
+                                            : !IsFull(*context_) || context_->table->EndUnknownFor(SourceKey(source));
+  if (!room) {
     ResetOnClose(fd.get());
     context_->limits_reached->Reached(Limit::kConnections,
                                       absl::StrCat("callers of listener \"", door.spec.name, "\" are turned away"));

@@ -12,6 +12,7 @@ bool MayComeInStorms(CloseReason reason) {
     case CloseReason::kLimitHandshakes:
     case CloseReason::kLimitPeerConnections:
     case CloseReason::kLimitSourceConnections:
+    case CloseReason::kLimitUnauthenticated:
     case CloseReason::kLoopDetected:
     case CloseReason::kBanned:
     case CloseReason::kPolicyChanged:

@@ -28,8 +28,8 @@ class CloseLog {
   explicit CloseLog(EventLoop* loop) : loop_(loop), summary_(loop, [this] { Summarise(); }) {}
 
   // Whether this close has a line of its own. Those that a change of the view causes, an expiry, a loop, or a limit of
-  // handshakes, peers or sources have up to kStormLinesPerSecond; ordinary ones as Sample says; other refusals and
-  // errors always. What is beyond a rate is counted, and one line a second says how many there were.
+  // handshakes, peers, sources or unknown callers have up to kStormLinesPerSecond; ordinary ones as Sample says; other
+  // refusals and errors always. What is beyond a rate is counted, and one line a second says how many there were.
   bool Admit(CloseReason reason);
   // What whoever runs the proxy must change; the first of each kWarningInterval is written.
   void WarnOfLoop(absl::string_view listener, absl::string_view destination, absl::string_view remedy);

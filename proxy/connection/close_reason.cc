@@ -50,6 +50,7 @@ constexpr Named kNames[] = {
     {CloseReason::kLimitHandshakes, "limit_handshakes"},
     {CloseReason::kLimitPeerConnections, "limit_peer_connections"},
     {CloseReason::kLimitSourceConnections, "limit_source_connections"},
+    {CloseReason::kLimitUnauthenticated, "limit_unauthenticated"},
     {CloseReason::kLimitDescriptors, "limit_descriptors"},
     {CloseReason::kFirstByteTimeout, "first_byte_timeout"},
     {CloseReason::kHalfClosedTimeout, "half_closed_timeout"},

@@ -50,6 +50,7 @@ enum class CloseReason : uint8_t {
   kLimitHandshakes,
   kLimitPeerConnections,    // inbound: the peer has max_connections_per_peer already
   kLimitSourceConnections,  // inbound: likewise its address, of callers not known yet
+  kLimitUnauthenticated,    // inbound: others need the room, and the caller has not proved who it is
   kLimitDescriptors,
   kFirstByteTimeout,    // neither side said a word
   kHalfClosedTimeout,   // one side has ended, the other is silent

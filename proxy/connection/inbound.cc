@@ -72,7 +72,16 @@ void InboundConnection::Attach(std::unique_ptr<Link> link) {
 }
 
 void InboundConnection::Start(WorkerContext* context, Arrival arrival) {
-  (new InboundConnection(context, std::move(arrival)))->Begin();  // it entered the table, before any check
+  auto* const connection = new InboundConnection(context, std::move(arrival));  // entered the table, before any check
+  connection->EnterUnknown();
+  connection->Begin();
+}
+
+void InboundConnection::EnterUnknown() { context_->table->EnterUnknown(this, SourceKey(arrival().source)); }
+
+void InboundConnection::LeaveUnknown() {
+  unknown_caller_.GiveBack();
+  context_->table->LeaveUnknown(this);
 }
 
 absl::Status InboundConnection::Vouch(const Link& link) {
@@ -94,6 +103,7 @@ PolicyDecision InboundConnection::DecideNow() const {
 }
 
 void InboundConnection::OnArrived() {
+  if (!arrival().spec->accepted_header.from.empty()) EnterUnknown();  // it has named another source
   Places& sources = context_->places->by_source;
   if (!sources.Take(SourceKey(arrival().source), &unknown_caller_)) {
     return Close(CloseReason::kLimitSourceConnections,
@@ -141,12 +151,12 @@ void InboundConnection::OnPlaintext() {
   if (!decision.allowed) return Close(CloseReason::kPlaintextRefused, decision.reason);
   decided_ = true;
   rule_ = decision.rule;
-  unknown_caller_.GiveBack();
+  LeaveUnknown();
   Dial();
 }
 
 void InboundConnection::OnHandshake() {
-  unknown_caller_.GiveBack();
+  LeaveUnknown();
   if (!SpeaksMesh()) return Decide();
   // Each stream that it opens is decided by itself.
   std::unique_ptr<Link> link = ToLink(&near_, LinkRole::kAcceptor);

@@ -34,6 +34,9 @@ class InboundConnection : public Connection {
   void OnArrived() override;
   void OnSniffable() override;
   void OnDeadline() override;
+  // To be closed first where others need room; until it proves who it is, or is let in without.
+  void EnterUnknown();
+  void LeaveUnknown();
   void OnPlaintext();
   void OnHandshake() override;
   void OnConnected() override;

@@ -1,5 +1,6 @@
 #include "proxy/connection/inbound.h"
 
+#include <algorithm>
 #include <string>
 
 #include "proxy/connection/connection_testing.h"
@@ -253,6 +254,56 @@ TEST_F(InboundTest, ASourceHasSoManyCallersThatAreNotKnownYet) {
   loop_->RunOnce(absl::ZeroDuration());
   CallIn();
   EXPECT_EQ(table_.size(), 3u) << "one has left";
+}
+
+TEST_F(InboundTest, WhereOthersNeedRoomTheFirstUnknownCallerOfTheAddressThatHasMostGoes) {
+  View(InboundView());
+  std::vector<std::unique_ptr<FakeStream>> silent;
+  const auto call = [&](const std::string& source) {
+    Arrival arrival = Arrive(inbound_);
+    arrival.source = SocketAddress::Parse(source).value();
+    InboundConnection::Start(&context_, std::move(arrival));
+    silent.push_back(std::move(caller_));
+  };
+  call("10.0.0.9:1");
+  for (int i = 0; i < 3; ++i) call("10.0.0.8:1");
+  EXPECT_EQ(table_.unknown(), 4u);
+  const auto of_the_first = [&] {
+    const std::vector<ConnectionRecord> records = table_.List();
+    return std::count_if(records.begin(), records.end(),
+                         [](const ConnectionRecord& record) { return record.source == "10.0.0.9:1"; });
+  };
+  const std::string other = SourceKey(SocketAddress::Parse("10.0.0.7:1").value());
+  EXPECT_TRUE(table_.EndUnknownFor(other));
+  EXPECT_TRUE(table_.EndUnknownFor(other));
+  EXPECT_FALSE(table_.EndUnknownFor(other)) << "all have as many";
+  EXPECT_EQ(of_the_first(), 1);
+  clock_.Advance(ConnectionTable::kUnknownGrace);
+  loop_->RunOnce(absl::ZeroDuration());
+  EXPECT_TRUE(table_.EndUnknownFor(other)) << "it could have said who it is";
+  EXPECT_EQ(of_the_first(), 0);
+  EXPECT_TRUE(table_.EndUnknown());
+  EXPECT_FALSE(table_.EndUnknown());
+  EXPECT_FALSE(table_.EndUnknownFor(other));
+  EXPECT_EQ(table_.size(), 0u);
+  EXPECT_EQ(Closed(CloseReason::kLimitUnauthenticated), 4u);
+  EXPECT_EQ(TimesReached(Limit::kConnections), 4u);
+}
+
+TEST_F(InboundTest, WhoIsLetInIsNotAmongTheUnknown) {
+  View(InboundView(kWebId, true));
+  std::vector<std::unique_ptr<FakeStream>> callers;
+  for (size_t i = 0; i < 6; ++i) {
+    CallIn();
+    callers.push_back(std::move(caller_));
+    ASSERT_TRUE(Write(callers.back().get(), "GET / HTTP/1.1\r\n"));
+    ASSERT_TRUE(TurnUntil([&] { return dialer_.dialled.size() == i + 1; }));
+    EXPECT_EQ(table_.unknown(), 0u);
+  }
+  CallIn();
+  EXPECT_EQ(table_.unknown(), 1u);
+  EXPECT_EQ(table_.size(), 7u);
+  EXPECT_EQ(Closed(CloseReason::kLimitUnauthenticated), 0u);
 }
 
 TEST_F(InboundTest, WhoIsKnownNoLongerCountsForItsSource) {

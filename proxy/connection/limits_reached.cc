@@ -22,6 +22,7 @@ bool IsTime(Limit limit) {
 
 std::optional<Limit> LimitOf(CloseReason reason) {
   switch (reason) {
+    case CloseReason::kLimitUnauthenticated:
     case CloseReason::kLimitConnections: return Limit::kConnections;
     case CloseReason::kLimitHandshakes: return Limit::kHandshakes;
     case CloseReason::kLimitPeerConnections: return Limit::kConnectionsPerPeer;

@@ -17,6 +17,13 @@ bool IsFull(const WorkerContext& context) {
   return context.table->size() + coming >= context.limits.max_connections;
 }
 
+bool MakeRoom(const WorkerContext& context) {
+  while (IsFull(context)) {
+    if (!context.table->EndUnknown()) return false;
+  }
+  return true;
+}
+
 Newcomers::Newcomers(WorkerContext* context)
     : context_(context),
       line_(context, MoveLine::Side::kNext, [](WorkerContext& other) { return &other.newcomers->line_; },
@@ -143,7 +150,7 @@ void Newcomers::OnDialled(Expected* expected, absl::StatusOr<std::unique_ptr<Lin
   if (const absl::Status allowed = Allows(expected->offer, (*link)->peer()->id); !allowed.ok()) {
     return No(expected->id, allowed);
   }
-  if (IsFull(*context_)) return No(expected->id, absl::ResourceExhaustedError("too many connections"));
+  if (!MakeRoom(*context_)) return No(expected->id, absl::ResourceExhaustedError("too many connections"));
   Comes(*expected);
   expected->inquiry = LinkInquiry::Attach(
       context_->loop, *std::move(link), {expected->offer.token, expected->offer.shard},
@@ -192,7 +199,7 @@ absl::Status Newcomers::Admits(Expected& expected, const SpiffeId& peer, RefuseR
   }
   if (expected.coming) return absl::OkStatus();  // with an earlier link: it has its place
   *reason = RefuseReason::kLimit;
-  if (IsFull(*context_)) {
+  if (!MakeRoom(*context_)) {
     context_->limits_reached->Reached(Limit::kConnections, "a stream stays with the process before this one");
     return absl::ResourceExhaustedError("too many connections");
   }

@@ -81,5 +81,8 @@ class Newcomers {
 
 // Whether the worker has as many connections as it may, with those that come.
 bool IsFull(const WorkerContext& context);
+// For who has proved who it is, and for applications here: at the limit callers that have not make room. False: there
+// are none.
+bool MakeRoom(const WorkerContext& context);
 
 }  // namespace lanyard

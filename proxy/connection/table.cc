@@ -15,10 +15,30 @@ void ConnectionTable::Enter(Connection* connection) {
 void ConnectionTable::Leave(Connection* connection) {
   Unmark(connection);
   LeaveGroup(connection);
+  unknown_.Leave(connection);
   connections_[connection->place_] = connections_.back();
   connections_[connection->place_]->place_ = connection->place_;
   connections_.pop_back();
   if (connections_.empty() && when_empty_) std::exchange(when_empty_, nullptr)();
+}
+
+// Unknown callers.
+
+bool ConnectionTable::EndUnknown() {
+  Connection* const oldest = unknown_.OldestOfMost();
+  if (oldest == nullptr) return false;
+  oldest->Close(CloseReason::kLimitUnauthenticated,
+                "others need the room of callers that have not proved who they are, and no address had more of them");
+  return true;
+}
+
+// Where all have as many, those who came first may finish: a crowd of honest callers is not to end each other's
+// handshakes.
+bool ConnectionTable::EndUnknownFor(absl::string_view source) {
+  const Connection* const oldest = unknown_.OldestOfMost();
+  if (oldest == nullptr) return false;
+  const bool more = unknown_.most() > unknown_.CountOf(source) + 1;
+  return (more || loop_->now() - oldest->opened_ >= kUnknownGrace) && EndUnknown();
 }
 
 // Peers.

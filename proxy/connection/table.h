@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "absl/container/node_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "proxy/connection/crowd.h"
 #include "proxy/io/event_loop.h"
 #include "proxy/mesh/observation.h"
 #include "proxy/mesh/view_change.h"
@@ -28,11 +31,23 @@ class ConnectionTable {
  public:
   // So many are looked at in a turn of the loop, so that the others are served meanwhile.
   static constexpr size_t kRechecksPerTurn = 64;
+  // A caller that has not proved who it is after so long makes room for any other.
+  static constexpr absl::Duration kUnknownGrace = absl::Seconds(1);
 
-  explicit ConnectionTable(EventLoop* loop) : next_slice_(loop, [this] { Slice(); }) {}
+  explicit ConnectionTable(EventLoop* loop) : loop_(loop), next_slice_(loop, [this] { Slice(); }) {}
 
   void Enter(Connection* connection);
   void Leave(Connection* connection);
+  // A caller that has not proved who it is, by what its address is counted by: the first to go where others need room.
+  void EnterUnknown(Connection* connection, absl::string_view source) { unknown_.Enter(connection, source); }
+  // It is known, or let in whoever it is.
+  void LeaveUnknown(Connection* connection) { unknown_.Leave(connection); }
+  // Closes the one that came first of the address that has most (kLimitUnauthenticated). False: there is none.
+  bool EndUnknown();
+  // For the sake of another unknown caller: if its address has fewer even with that one, or kUnknownGrace is over.
+  bool EndUnknownFor(absl::string_view source);
+  size_t unknown() const { return unknown_.size(); }
+
   // Once its peer is known, and again whenever that shows another SVID.
   void SetPeer(Connection* connection, const SpiffeId& id, const std::string& serial);
   size_t size() const { return connections_.size(); }
@@ -63,8 +78,10 @@ class ConnectionTable {
   void Unmark(Connection* connection);
   void Slice();
 
+  EventLoop* loop_;
   std::vector<Connection*> connections_;                       // each knows its place
   absl::node_hash_map<std::string, PeerGroup> groups_;         // by serial and ID
+  Crowd<Connection> unknown_;                                  // by address
   std::vector<Connection*> marked_;                            // likewise; null: looked at meanwhile, or closed
   size_t next_marked_ = 0;
   uint64_t rechecked_ = 0;
