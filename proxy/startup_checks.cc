@@ -35,7 +35,7 @@ std::string SourceName(const ProxySettings& settings) {
 }
 
 uint64_t DescriptorsNeeded(const ProxySettings& settings) {
-  return 2 * uint64_t{settings.limits.max_connections} + 3 * uint64_t{settings.limits.max_idle_links} +
+  return 2 * uint64_t{settings.limits.max_connections} + 4 * uint64_t{settings.limits.max_idle_links} +
          kSpareDescriptors;
 }
 

@@ -18,8 +18,8 @@ std::vector<std::string> AlpnOf(const ProxySettings& settings);
 // Where the identity comes from, for people.
 std::string SourceName(const ProxySettings& settings);
 
-// Open files that a process comes to at its limits: of connections, of links (idle ones that it opened and accepted,
-// and those that leave), and some to spare.
+// Open files that a process comes to at its limits: of connections, of links (that it opened, and that it accepted;
+// idle ones, and those that leave), and some to spare.
 uint64_t DescriptorsNeeded(const ProxySettings& settings);
 // Outbound listeners that are not loopback: whoever reaches one calls as this workload. Not one that takes connections
 // from named addresses alone, as its header says (accept_proxy_protocol): those were meant.

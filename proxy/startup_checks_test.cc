@@ -43,14 +43,14 @@ TEST(StartupChecks, OutboundListenersThatOthersReachLendTheIdentity) {
   EXPECT_EQ(lending[1].name, "all");
 }
 
-TEST(StartupChecks, AConnectionTakesTwoDescriptorsAndAnIdleLinkThree) {
+TEST(StartupChecks, AConnectionTakesTwoDescriptorsAndAnIdleLinkFour) {
   ProxySettings settings;
   settings.limits.max_connections = 1000;
   const uint64_t before = DescriptorsNeeded(settings);
   settings.limits.max_connections = 1500;
   EXPECT_EQ(DescriptorsNeeded(settings), before + 1000);
   settings.limits.max_idle_links += 10;
-  EXPECT_EQ(DescriptorsNeeded(settings), before + 1030);
+  EXPECT_EQ(DescriptorsNeeded(settings), before + 1040);
 }
 
 TEST(StartupChecks, TheMeshProtocolIsOfferedUnlessItIsSwitchedOff) {

@@ -25,31 +25,64 @@ AcceptedLinks::~AcceptedLinks() = default;
 
 void AcceptedLinks::TakeBack(std::unique_ptr<Link> link) {
   if (link->state() == Link::State::kClosed || !LinkTrusted(*context_, *link).ok()) return;  // its connection closes
-  if (link->idle()) {
-    if (links_.size() >= context_->limits.max_idle_links) MakeRoom();
-    if (draining_) link->GoAway(GoAwayReason::kDraining);
-    if (!LinkShowsOurs(*context_, *link)) link->GoAway(GoAwayReason::kRotated);  // unless more was said
-  }
   Link* const key = link.get();
-  links_.emplace(key, std::move(link));
+  links_.emplace(key, Held{.link = std::move(link)});
   context_->counters->idle_links_accepted.Set(links_.size());
   key->Observe(this);
   if (!tick_.running()) tick_.Start(kTick);
+  key->idle() ? Wait(key) : BeginToLeave(key);
+  BoundLeaving();  // the link may be gone
 }
 
-// The one that has waited longest goes, so that a peer which opens many cannot shut the others out.
-void AcceptedLinks::MakeRoom() {
+void AcceptedLinks::OnIdle(Link* link) {
+  Held& held = links_.find(link)->second;
+  leaving_.erase(std::exchange(held.leaving, 0));
+  Wait(link);
+  BoundLeaving();
+}
+
+void AcceptedLinks::Wait(Link* link) {
+  if (draining_) link->GoAway(GoAwayReason::kDraining);
+  if (!LinkShowsOurs(*context_, *link)) link->GoAway(GoAwayReason::kRotated);  // unless more was said
+  waiting_.Enter(link, link->peer()->id.ToString());
+  if (waiting_.size() <= context_->limits.max_idle_links) return;
   context_->counters->limit_idle_links.Add();
-  const auto oldest = std::min_element(links_.begin(), links_.end(), [](const auto& a, const auto& b) {
-    return a.second->idle_since() < b.second->idle_since();
-  });
-  if (oldest != links_.end()) links_.erase(oldest);
+  Link* const surplus = waiting_.OldestOfMost();
+  // As if our SVID were another: should an OPEN cross it, its stream is to move at leisure.
+  surplus->GoAway(GoAwayReason::kRotated);
+  BeginToLeave(surplus);
+}
+
+void AcceptedLinks::BeginToLeave(Link* link) {
+  waiting_.Leave(link);
+  Held& held = links_.find(link)->second;
+  if (held.leaving != 0) return;
+  held.leaving = next_leaving_++;
+  held.since = context_->loop->now();
+  leaving_.emplace(held.leaving, link);
+}
+
+// A close(2) without unread input loses nothing that the kernel has.
+void AcceptedLinks::BoundLeaving() {
+  while (leaving_.size() > context_->limits.max_idle_links) {
+    auto closed = std::find_if(leaving_.begin(), leaving_.end(),
+                               [](const auto& entry) { return !entry.second->has_unsent(); });
+    if (closed == leaving_.end()) {
+      if (leaving_.size() <= context_->limits.max_connections) return;
+      closed = leaving_.begin();
+    }
+    context_->counters->limit_links_leaving.Add();
+    Remove(closed->second);
+  }
 }
 
 std::unique_ptr<Link> AcceptedLinks::Remove(Link* link) {
   auto node = links_.extract(link);
   context_->counters->idle_links_accepted.Set(links_.size());
-  return node.empty() ? nullptr : std::move(node.mapped());
+  if (node.empty()) return nullptr;
+  waiting_.Leave(link);
+  leaving_.erase(node.mapped().leaving);
+  return std::move(node.mapped().link);
 }
 
 bool AcceptedLinks::Enter(const StreamToken& token, InboundConnection* connection) {
@@ -134,33 +167,41 @@ void AcceptedLinks::OnClosed(Link* link) {
 void AcceptedLinks::Retire(Link* link) {
   context_->counters->links_retired.Add();
   link->Retire();
+  BeginToLeave(link);
 }
 
 void AcceptedLinks::OnViewChange(const ViewChange& change) {
-  absl::erase_if(links_, [&](const auto& entry) {
-    const bool gone = change.TouchesConnections() && !LinkTrusted(*context_, *entry.second).ok();
-    if (gone) context_->counters->links_retired.Add();
-    if (!gone && change.own_svid) entry.second->GoAway(GoAwayReason::kRotated);
-    return gone;
-  });
-  context_->counters->idle_links_accepted.Set(links_.size());
+  std::vector<Link*> gone;
+  for (const auto& [link, held] : links_) {
+    if (change.TouchesConnections() && !LinkTrusted(*context_, *link).ok()) {
+      gone.push_back(link);
+    } else if (change.own_svid) {
+      link->GoAway(GoAwayReason::kRotated);
+    }
+  }
+  for (Link* link : gone) {
+    context_->counters->links_retired.Add();
+    Remove(link);
+  }
 }
 
 void AcceptedLinks::Drain() {
   draining_ = true;
   // Its opener closes an idle one, for only the opener knows whether an OPEN is on its way, which is still answered.
-  for (const auto& [link, owned] : links_) {
+  for (const auto& [link, held] : links_) {
     if (link->state() != Link::State::kRetiring) link->GoAway(GoAwayReason::kDraining);
   }
 }
 
 void AcceptedLinks::Tick() {
   const absl::Duration now = context_->loop->now();
-  for (const auto& [link, owned] : links_) {
+  for (const auto& [link, held] : links_) {
     if (!link->idle()) continue;
+    const bool asked = held.leaving != 0 && now - held.since >= kRoomGrace;
     const bool aged = now - link->idle_since() >= 2 * context_->limits.idle_link_timeout;
-    if (aged || context_->loop->clock().Now() >= LinkExpiry(*link->peer(), *link->own())) Retire(link);
+    if (asked || aged || context_->loop->clock().Now() >= LinkExpiry(*link->peer(), *link->own())) Retire(link);
   }
+  BoundLeaving();
   if (!links_.empty()) tick_.Start(kTick);
 }
 

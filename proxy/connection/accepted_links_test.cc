@@ -5,7 +5,22 @@
 namespace lanyard {
 namespace {
 
-class AcceptedLinksTest : public MeshTest {};
+class AcceptedLinksTest : public MeshTest {
+ protected:
+  uint64_t HandshakesThere() const {
+    return server_counters_.handshakes_full.value() + server_counters_.handshakes_resumed.value();
+  }
+  // The far end of a new link, which says nothing by itself; `lower`: api's end of its connection.
+  std::unique_ptr<TlsStream> LinkOf(const std::shared_ptr<const TlsContext>& peer, FakeStream** lower = nullptr) {
+    const uint64_t before = HandshakesThere();
+    Arrival arrival = Arrive(inbound_);
+    if (lower != nullptr) *lower = static_cast<FakeStream*>(arrival.stream.get());
+    InboundConnection::Start(&server_, std::move(arrival));
+    std::unique_ptr<TlsStream> far = CallTls(peer);
+    EXPECT_TRUE(TurnUntil([&] { return far->Open().status == IoStatus::kOk && HandshakesThere() > before; }));
+    return far;
+  }
+};
 
 TEST_F(AcceptedLinksTest, EachStreamIsDecidedByItselfAndTheWorkloadIsNotDialledBefore) {
   BothViews();
@@ -96,9 +111,7 @@ TEST_F(AcceptedLinksTest, ABanClosesItsLinksAndStreamsAtOnce) {
 
 TEST_F(AcceptedLinksTest, ALinkThatItsPeerBreaksIsClosedAndCounted) {
   BothViews();
-  InboundConnection::Start(&server_, Arrive(inbound_));
-  const std::unique_ptr<TlsStream> peer = CallTls(web_);
-  ASSERT_TRUE(TurnUntil([&] { return peer->Open().status == IoStatus::kOk; }));
+  const std::unique_ptr<TlsStream> peer = LinkOf(web_);
   ASSERT_TRUE(Write(peer.get(), std::string("\x63\x00\x00\x00", 4)));  // no such frame
   EXPECT_TRUE(TurnUntil([&] { return server_counters_.links_broken.value() == 1; }));
   EXPECT_EQ(server_accepted_.size(), 0u);
@@ -120,9 +133,55 @@ TEST_F(AcceptedLinksTest, AtItsLimitTheLinkThatHasWaitedLongestGoes) {
   const size_t waiting = std::max<size_t>(server_accepted_.size(), 2);
   server_.limits.max_idle_links = 2;
   for (const size_t call : calls) ASSERT_TRUE(Finish(call));
-  EXPECT_LE(server_accepted_.size(), waiting);
+  EXPECT_TRUE(TurnUntil([&] { return server_accepted_.size() <= waiting; })) << "its opener is asked to close it";
   EXPECT_GT(server_counters_.limit_idle_links.value(), 0u);
   EXPECT_TRUE(Echoes(Call())) << "and the others are served";
+}
+
+TEST_F(AcceptedLinksTest, AnotherPeersLinksAreNotTheOnesToGo) {
+  BothViews();
+  server_.limits.max_idle_links = 3;
+  const auto greedy = Fresh("spiffe://example.org/greedy");
+  const std::unique_ptr<TlsStream> honest = LinkOf(web_);
+  std::vector<std::unique_ptr<TlsStream>> many;
+  for (int i = 0; i < 5; ++i) many.push_back(LinkOf(greedy));
+  EXPECT_EQ(server_accepted_.size(), 6u);
+  EXPECT_EQ(server_counters_.limit_idle_links.value(), 3u);
+  StreamReader first(many.front().get()), last(many.back().get()), spared(honest.get());
+  EXPECT_TRUE(TurnUntil([&] {
+    first.Drain();
+    return first.bytes() == EncodeGoAway(GoAwayReason::kRotated);
+  }));
+  Pass(AcceptedLinks::kRoomGrace + absl::Seconds(2));
+  EXPECT_TRUE(first.Drain());
+  EXPECT_EQ(first.last(), IoStatus::kEnd) << "in good order";
+  for (StreamReader* kept : {&last, &spared}) {
+    EXPECT_FALSE(kept->Drain());
+    EXPECT_EQ(kept->bytes(), "");
+  }
+  for (int i = 0; i < 20; ++i) many.push_back(LinkOf(greedy));
+  EXPECT_LE(server_accepted_.size(), 6u) << "those that leave are bounded too";
+  ASSERT_TRUE(Write(honest.get(), EncodeOpen({StreamToken{}, "10.0.0.2:8080", ""})));
+  EXPECT_TRUE(TurnUntil([&] { return dialer_.answerers.size() == 1; })) << "and its OPEN is served";
+}
+
+TEST_F(AcceptedLinksTest, ARetiringLinkWithBytesToSendStays) {
+  BothViews();
+  FakeStream* slow = nullptr;
+  const std::unique_ptr<TlsStream> peer = LinkOf(web_, &slow);
+  slow->faults().stall_writes = true;
+  Pass(2 * server_.limits.idle_link_timeout + absl::Seconds(2));
+  ASSERT_EQ(server_counters_.links_retired.value(), 1u);
+  server_.limits.max_idle_links = 1;
+  std::vector<std::unique_ptr<TlsStream>> others;
+  for (int i = 0; i < 4; ++i) others.push_back(LinkOf(web_));
+  EXPECT_EQ(server_accepted_.size(), 2u) << "it, and the newest";
+  EXPECT_EQ(server_counters_.limit_links_leaving.value(), 3u);
+  slow->faults().stall_writes = false;
+  slow->Wake();
+  StreamReader reader(peer.get());
+  EXPECT_TRUE(TurnUntil([&] { return reader.Drain(); }));
+  EXPECT_EQ(reader.last(), IoStatus::kEnd) << "its last word comes after all";
 }
 
 TEST_F(AcceptedLinksTest, WhileTheClockIsBehindBothSvidsNothingIsTaken) {

@@ -42,7 +42,7 @@ struct WorkerCounters {
   uint64_t links_leaving = 0;             // gauge: opened here, and not closed by their peer yet
   uint64_t links_unanswered = 0;          // given up: no answer to PING within mesh_links.ping_timeout
   uint64_t links_broken = 0;              // by their peer: not the mesh protocol, or more frames than it needs
-  uint64_t limit_idle_links = 0;          // links given up at max_idle_links
+  uint64_t limit_idle_links = 0;          // links given up, or asked for to be, at max_idle_links
   uint64_t limit_links_leaving = 0;       // of those that leave, closed to make room
   uint64_t limit_link_handshakes = 0;     // put off at max_link_handshakes
   std::vector<std::pair<std::string, uint64_t>> reauthentications;          // by cause
