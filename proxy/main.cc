@@ -145,6 +145,7 @@ int Run(const Arguments& arguments) {
     return 0;
   }
   InitLogging("proxy", settings->log.format, settings->log.level);
+  LogNeverWaits();  // strangers have lines written, and workers write them
   return Serve({.config_path = arguments.config_path,
                 .config_text = *std::move(text),
                 .settings = *std::move(settings),

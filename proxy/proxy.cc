@@ -400,6 +400,7 @@ ControlCounters Proxy::State::Counters() const {
   counters.bundle_changes = rotation.bundle_changes();
   counters.access_log_written = accounts->access_log->written();
   counters.access_log_failed = accounts->access_log->failed();
+  counters.log_lines_dropped = LogLinesDropped();
   counters.tap_watchers = tap.watchers();
   counters.tap_lost = tap.lost();
   counters.config_reloads = reload.applied();

@@ -2,6 +2,7 @@
 // (one object a line) elsewhere. A log line never carries key material or a token.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <type_traits>
@@ -45,6 +46,14 @@ void Log(LogLevel level, absl::string_view message, absl::Span<const LogField> f
 inline void Log(LogLevel level, absl::string_view message, std::initializer_list<LogField> fields = {}) {
   Log(level, message, absl::MakeConstSpan(fields.begin(), fields.size()));
 }
+
+// The same. False: the line was dropped (LogNeverWaits).
+bool TryLog(LogLevel level, absl::string_view message, absl::Span<const LogField> fields);
+
+// From now on no thread stands still because nobody reads standard error (line_writer.h): lines are dropped instead,
+// and the first that is written afterwards is followed by one that says how many. Stays so.
+void LogNeverWaits();
+uint64_t LogLinesDropped();
 
 // True if a line of that level would be written; for lines that are dear to compose.
 bool LogEnabled(LogLevel level);

@@ -1,5 +1,9 @@
 #include "identity/base/logging.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <string>
 #include <thread>
 #include <vector>
@@ -62,6 +66,37 @@ TEST(Log, LinesOfSeveralThreadsStayWhole) {
     ++lines;
   }
   EXPECT_EQ(lines, kThreads * kLines);
+}
+
+// The last test: it stays so.
+TEST(LogNeverWaits, WhereNobodyReadsStandardErrorLinesAreDroppedAndCounted) {
+  InitLogging("proxy", LogFormat::kText, LogLevel::kInfo);
+  LogNeverWaits();
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  ASSERT_EQ(fcntl(ends[1], F_SETFL, 0), 0);  // to write there may wait
+  const int before = dup(STDERR_FILENO);
+  ASSERT_EQ(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+  for (int i = 0; i < 1000; ++i) Log(LogLevel::kInfo, std::string(500, 'x'));
+  const uint64_t dropped = LogLinesDropped();
+  const auto drained = [&] {
+    std::string all;
+    char block[4096];
+    for (ssize_t size = 0; (size = read(ends[0], block, sizeof(block))) > 0;) {
+      all.append(block, static_cast<size_t>(size));
+    }
+    return all;
+  };
+  const std::string first = drained();
+  Log(LogLevel::kInfo, "once more");
+  const std::string then = drained();
+  dup2(before, STDERR_FILENO);
+  for (const int fd : {before, ends[0], ends[1]}) close(fd);
+  EXPECT_GT(dropped, 0u);
+  EXPECT_EQ(static_cast<uint64_t>(std::count(first.begin(), first.end(), '\n')) + dropped, 1000u);
+  EXPECT_NE(then.find("once more"), std::string::npos) << then;
+  EXPECT_NE(then.find("lines=" + std::to_string(dropped)), std::string::npos) << then;
+  EXPECT_EQ(LogLinesDropped(), dropped);
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Open(AccessLogSettings set
   return std::unique_ptr<AccessLog>(new AccessLog(std::move(settings), fd));
 }
 
-AccessLog::AccessLog(AccessLogSettings settings, int fd) : settings_(std::move(settings)), fd_(fd) {}
+AccessLog::AccessLog(AccessLogSettings settings, int fd) : settings_(std::move(settings)), fd_(fd), lines_(fd) {}
 
 AccessLog::~AccessLog() {
   if (fd_ > STDERR_FILENO) close(fd_);
@@ -85,23 +85,11 @@ absl::Status AccessLog::Reopen() {
 void AccessLog::Write(const ConnectionRecord& record, CloseReason reason, bool resumed, absl::string_view detail,
                       absl::Time now) {
   const std::vector<LogField> fields = FieldsOf(record, reason, resumed, detail);
-  if (!settings_.apart) {
-    Log(LogLevel::kInfo, kMessage, fields);
-    written_.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
   const LogHead head = {now, LogLevel::kInfo, "proxy", kMessage};
-  WriteLine(settings_.json ? JsonLogLine(head, fields) : TextLogLine(head, fields));
-}
-
-// In one call, so that lines of several workers do not mix.
-void AccessLog::WriteLine(std::string line) {
-  line.push_back('\n');
-  ssize_t size;
-  do {
-    size = write(fd_, line.data(), line.size());
-  } while (size < 0 && errno == EINTR);
-  (size == static_cast<ssize_t>(line.size()) ? written_ : failed_).fetch_add(1, std::memory_order_relaxed);
+  const bool written = settings_.apart
+                           ? lines_.Write(settings_.json ? JsonLogLine(head, fields) : TextLogLine(head, fields))
+                           : TryLog(LogLevel::kInfo, kMessage, fields);
+  (written ? written_ : failed_).fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace lanyard

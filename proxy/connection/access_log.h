@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "identity/base/line_writer.h"
 #include "identity/base/logging.h"
 #include "proxy/connection/close_reason.h"
 #include "proxy/mesh/observation.h"
@@ -27,7 +28,7 @@ struct AccessLogSettings {
 
 // Thread-safe. "connection closed" with direction, listener, source, destination, both IDs and serials, bytes each way,
 // duration_ms, close_reason, rule, tls, resumed and, where there is one, detail. At level info in the process's log; a
-// log apart has every line whatever the level.
+// log apart has every line whatever the level. Nobody waits for a reader that is slow (line_writer.h): such lines fail.
 class AccessLog {
  public:
   // The process's own log.
@@ -45,14 +46,14 @@ class AccessLog {
   absl::Status Reopen();
 
   uint64_t written() const { return written_.load(std::memory_order_relaxed); }
-  uint64_t failed() const { return failed_.load(std::memory_order_relaxed); }  // a full disk
+  uint64_t failed() const { return failed_.load(std::memory_order_relaxed); }  // a full disk, or a slow reader
 
  private:
   AccessLog(AccessLogSettings settings, int fd);
-  void WriteLine(std::string line);
 
   const AccessLogSettings settings_;
   const int fd_;  // -1: the process's log. Reopen puts another file behind the same number
+  LineWriter lines_;
   std::atomic<uint64_t> written_ = 0;
   std::atomic<uint64_t> failed_ = 0;
 };

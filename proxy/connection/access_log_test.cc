@@ -1,7 +1,9 @@
 #include "proxy/connection/access_log.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
@@ -113,6 +115,20 @@ TEST_F(AccessLogFileTest, AFolderThatIsNotThereIsAnErrorAtTheStartAndHarmlessLat
   WriteTo(**log);
   EXPECT_EQ((*log)->failed(), 0u);
   EXPECT_NE(AccessLog::Open(settings).status().message().find(settings.path), std::string::npos);
+}
+
+TEST_F(AccessLogFileTest, AFullPipeHoldsUpNobodyAndIsCounted) {
+  const std::string path = folder_ + "/log";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  const int reader = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(reader, 0);
+  const auto log = AccessLog::Open(Settings(true));
+  ASSERT_TRUE(log.ok()) << log.status();
+  for (int i = 0; i < 1000; ++i) WriteTo(**log);
+  EXPECT_GT((*log)->written(), 0u);
+  EXPECT_GT((*log)->failed(), 0u);
+  EXPECT_EQ((*log)->written() + (*log)->failed(), 1000u);
+  close(reader);
 }
 
 TEST(AccessLog, AFullDiskIsCounted) {

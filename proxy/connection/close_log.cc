@@ -1,7 +1,9 @@
 #include "proxy/connection/close_log.h"
 
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "identity/base/logging.h"
 
 namespace lanyard {
@@ -29,7 +31,7 @@ bool IsOrdinary(CloseReason reason) {
 
 }  // namespace
 
-bool CloseLog::Take(Rate& rate) {
+bool CloseLog::Take(Rate& rate, CloseReason reason) {
   if (rate.lines == 0 || loop_->now() - rate.second >= absl::Seconds(1)) {
     rate.second = loop_->now();
     rate.lines = 0;
@@ -38,7 +40,7 @@ bool CloseLog::Take(Rate& rate) {
     ++rate.lines;
     return true;
   }
-  ++left_out_;
+  ++left_out_[static_cast<size_t>(reason)];
   left_out_ever_.Add();
   if (!summary_.running()) summary_.Start(absl::Seconds(1));
   return false;
@@ -50,14 +52,21 @@ void CloseLog::Sample(double share, uint32_t per_second, Random* random) {
   random_ = random;
 }
 
-bool CloseLog::Admit(CloseReason reason) {
-  if (MayComeInStorms(reason)) return Take(storm_);
-  if (!IsOrdinary(reason)) return true;
+bool CloseLog::Admit(CloseReason reason, Party party) {
+  if (MayComeInStorms(reason)) return Take(storm_, reason);
+  if (!IsOrdinary(reason)) {
+    switch (party) {
+      case Party::kLetIn: return true;
+      case Party::kStranger: return Take(strangers_, reason);
+      case Party::kPeer: return Take(peers_, reason);
+      case Party::kApplication: return Take(applications_, reason);
+    }
+  }
   if (share_ < 1 && random_->Uniform() >= share_) {
     sampled_out_.Add();
     return false;
   }
-  return Take(ordinary_);
+  return Take(ordinary_, reason);
 }
 
 void CloseLog::WarnOfLoop(absl::string_view listener, absl::string_view destination, absl::string_view remedy) {
@@ -75,8 +84,16 @@ void CloseLog::WarnOfBrokenLink(absl::string_view peer_id, absl::string_view det
 }
 
 void CloseLog::Summarise() {
+  uint64_t connections = 0;
+  std::string reasons;
+  for (size_t i = 0; i < left_out_.size(); ++i) {
+    const uint64_t count = std::exchange(left_out_[i], 0);
+    if (count == 0) continue;
+    connections += count;
+    absl::StrAppend(&reasons, reasons.empty() ? "" : " ", CloseReasonName(static_cast<CloseReason>(i)), "=", count);
+  }
   Log(LogLevel::kInfo, "more connections closed than have a line each; the metrics have every one",
-      {{"connections", std::exchange(left_out_, 0)}});
+      {{"connections", connections}, {"reasons", reasons}});
 }
 
 }  // namespace lanyard

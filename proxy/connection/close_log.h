@@ -1,6 +1,7 @@
 // How many lines a storm of closes may write.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 
@@ -16,6 +17,13 @@ namespace lanyard {
 // than the closing; and of ordinary closes a sample may do. For the worker's thread, but for the counters.
 class CloseLog {
  public:
+  // Whose connection it was. Each has lines of its own, so that a flood of the ones does not hide the others.
+  enum class Party : uint8_t {
+    kLetIn,        // a peer, or an application here that reached somebody: its bytes could flow
+    kStranger,     // inbound, and the caller proved no identity
+    kPeer,         // inbound, and the peer was turned away, or its server was not reached
+    kApplication,  // outbound, and nobody was reached
+  };
   static constexpr uint32_t kStormLinesPerSecond = 100;
   static constexpr absl::Duration kWarningInterval = absl::Seconds(10);
 
@@ -28,9 +36,10 @@ class CloseLog {
   explicit CloseLog(EventLoop* loop) : loop_(loop), summary_(loop, [this] { Summarise(); }) {}
 
   // Whether this close has a line of its own. Those that a change of the view causes, an expiry, a loop, or a limit of
-  // handshakes, peers, sources or unknown callers have up to kStormLinesPerSecond; ordinary ones as Sample says; other
-  // refusals and errors always. What is beyond a rate is counted, and one line a second says how many there were.
-  bool Admit(CloseReason reason);
+  // handshakes, peers, sources or unknown callers have up to kStormLinesPerSecond; ordinary ones as Sample says; the
+  // others always where somebody was let in, else, for each party by itself, up to kStormLinesPerSecond. What is beyond
+  // a rate is counted, and one line a second says how many there were, and for which reasons.
+  bool Admit(CloseReason reason, Party party);
   // What whoever runs the proxy must change; the first of each kWarningInterval is written.
   void WarnOfLoop(absl::string_view listener, absl::string_view destination, absl::string_view remedy);
   // Of a link without a stream; likewise.
@@ -44,16 +53,19 @@ class CloseLog {
     uint32_t lines = 0;
   };
 
-  bool Take(Rate& rate);
+  bool Take(Rate& rate, CloseReason reason);
   void Summarise();
 
   EventLoop* loop_;
   Timer summary_;
   Rate storm_{kStormLinesPerSecond};
+  Rate strangers_{kStormLinesPerSecond};
+  Rate peers_{kStormLinesPerSecond};
+  Rate applications_{kStormLinesPerSecond};
   Rate ordinary_{std::numeric_limits<uint32_t>::max()};
   double share_ = 1;
   Random* random_ = nullptr;
-  uint64_t left_out_ = 0;  // since the last summary
+  std::array<uint64_t, kCloseReasonCount> left_out_{};  // since the last summary, by reason
   Counter left_out_ever_;
   Counter sampled_out_;
   absl::Duration next_warning_ = -absl::InfiniteDuration();

@@ -12,9 +12,10 @@ namespace {
 
 class CloseLogTest : public testing::Test {
  protected:
-  uint32_t Admitted(CloseReason reason, uint32_t closes) {
+  using Party = CloseLog::Party;
+  uint32_t Admitted(CloseReason reason, uint32_t closes, Party party = Party::kLetIn) {
     uint32_t admitted = 0;
-    for (uint32_t i = 0; i < closes; ++i) admitted += log_.Admit(reason) ? 1 : 0;
+    for (uint32_t i = 0; i < closes; ++i) admitted += log_.Admit(reason, party) ? 1 : 0;
     return admitted;
   }
   FakeClock clock_{absl::UnixEpoch()};
@@ -22,9 +23,28 @@ class CloseLogTest : public testing::Test {
   CloseLog log_{loop_.get()};
 };
 
-TEST_F(CloseLogTest, OrdinaryClosesAlwaysHaveTheirLine) {
+TEST_F(CloseLogTest, ClosesOfThoseWhoWereLetInAlwaysHaveTheirLine) {
   EXPECT_EQ(Admitted(CloseReason::kNormal, 5000), 5000u);
-  EXPECT_EQ(Admitted(CloseReason::kDeniedByPolicy, 5000), 5000u);
+  EXPECT_EQ(Admitted(CloseReason::kPeerReset, 5000), 5000u);
+}
+
+TEST_F(CloseLogTest, RefusalsOfStrangersAreAStorm) {
+  constexpr uint32_t kLines = CloseLog::kStormLinesPerSecond;
+  EXPECT_EQ(Admitted(CloseReason::kHandshakeFailed, 9000, Party::kStranger), kLines);
+  EXPECT_EQ(Admitted(CloseReason::kPlaintextRefused, 10, Party::kStranger), 0u);
+  EXPECT_EQ(Admitted(CloseReason::kDeniedByPolicy, 10, Party::kPeer), 10u) << "which does not hide a peer's";
+  EXPECT_EQ(Admitted(CloseReason::kDeniedByPolicy, 9000, Party::kPeer), kLines - 10);
+  EXPECT_EQ(Admitted(CloseReason::kConnectRefused, 9000, Party::kApplication), kLines);
+  EXPECT_EQ(Admitted(CloseReason::kPeerReset, 5000), 5000u);
+  EXPECT_EQ(Admitted(CloseReason::kNormal, 10, Party::kStranger), 10u);
+  testing::internal::CaptureStderr();
+  loop_->RunOnce(absl::InfiniteDuration());
+  const std::string summary = testing::internal::GetCapturedStderr();
+  for (const char* part : {"connections=26720", "handshake_failed=8900", "plaintext_refused=10",
+                           "denied_by_policy=8910", "connect_refused=8900"}) {
+    EXPECT_NE(summary.find(part), std::string::npos) << part << " in " << summary;
+  }
+  EXPECT_EQ(Admitted(CloseReason::kHandshakeFailed, 9000, Party::kStranger), kLines);
 }
 
 TEST_F(CloseLogTest, AStormHasSoManyLinesASecond) {

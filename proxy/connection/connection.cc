@@ -458,7 +458,7 @@ void Connection::Refuse(CloseReason reason, absl::string_view detail) {
 
 void Connection::Close(CloseReason reason, absl::string_view detail) {
   if (state_ == State::kClosed) return;
-  const bool logged = context_->access_log->enabled() && context_->close_log->Admit(reason);
+  const bool logged = context_->access_log->enabled() && context_->close_log->Admit(reason, LogParty());
   const bool watched = context_->tap->watched();  // once: somebody may begin to watch meanwhile
   const ConnectionRecord record = logged || watched ? Record() : ConnectionRecord();
   if (state_ != State::kRelaying) ObserveRefusal(reason);

@@ -152,6 +152,7 @@ class Connection : public Disposable, private StreamObserver {
   void TellOpened();
   void TellClosed(const ConnectionRecord& record, CloseReason reason, absl::string_view detail);
   void ObserveRefusal(CloseReason reason);
+  CloseLog::Party LogParty() const;
   void Observe(CloseReason verdict);                      // kNormal: it was let through
   void CountAccepted();
   void HandshakeEnded();

@@ -75,6 +75,12 @@ void Connection::TellClosed(const ConnectionRecord& record, CloseReason reason, 
                         .detail = std::string(detail)});
 }
 
+CloseLog::Party Connection::LogParty() const {
+  if (flow_ == Flow::kInbound && peer_ == nullptr) return CloseLog::Party::kStranger;
+  if (relay_.has_value()) return CloseLog::Party::kLetIn;
+  return flow_ == Flow::kInbound ? CloseLog::Party::kPeer : CloseLog::Party::kApplication;
+}
+
 void Connection::ObserveRefusal(CloseReason reason) {
   if (IsRefusal(reason)) Observe(reason);
 }

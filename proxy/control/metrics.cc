@@ -123,6 +123,8 @@ void AddLog(const std::vector<WorkerCounters>& workers, const ControlCounters& c
       .Value(control.access_log_failed, {{"result", "failed"}})
       .Value(Sum(workers, &WorkerCounters::access_log_sampled_out), {{"result", "sampled_out"}})
       .Value(Sum(workers, &WorkerCounters::access_log_left_out), {{"result", "rate_limited"}});
+  out.Counter("log_lines_dropped_total", "Lines of the log that standard error was read too slowly for.")
+      .Value(control.log_lines_dropped);
   out.Gauge("tap_watchers", "Who watches connections live.").Value(control.tap_watchers);
   out.Counter("tap_lost_total", "Events that such a watcher was too slow for.").Value(control.tap_lost);
   out.Counter("observed_forgotten_total", "Calls that made room in the table of those observed lately.")

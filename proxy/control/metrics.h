@@ -35,6 +35,7 @@ struct ControlCounters {
   uint64_t bundle_changes = 0;
   uint64_t access_log_written = 0;
   uint64_t access_log_failed = 0;
+  uint64_t log_lines_dropped = 0;
   uint64_t tap_watchers = 0;
   uint64_t tap_lost = 0;
   uint64_t config_reloads = 0;

@@ -74,9 +74,11 @@ TEST(MetricsText, SaysWhatTheControlThreadKnows) {
   control.identity_not_before = absl::FromUnixSeconds(1'799'999'880);
   control.now = absl::FromUnixSeconds(1'799'999'940);
   control.identity_rotations = 12;
+  control.log_lines_dropped = 31;
   control.config_reload_failures = 2;
   control.start_time = absl::FromUnixSeconds(1'767'225'600);
   const std::string text = Text(control);
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_log_lines_dropped_total 31\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_ready 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_view_version 7\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_not_after_timestamp_seconds 1800000000\n"));
