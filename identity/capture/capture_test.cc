@@ -19,9 +19,9 @@ std::string Listing(const std::vector<std::string>& notes) {
 }
 
 TEST(CaptureListingTest, TheNotesSayWhatIsInForce) {
-  const auto found = ParseCaptureListing(Listing({"shape 3", "--mode tproxy", "--proxy-uid 7"}), {});
+  const auto found = ParseCaptureListing(Listing({"shape 4", "--mode tproxy", "--proxy-uid 7"}), {});
   ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_EQ(found->shape, 3);
+  EXPECT_EQ(found->shape, 4);
   EXPECT_EQ(found->rules.mode, CaptureMode::kTproxy);
   EXPECT_EQ(found->rules.proxy_uid, 7u);
 }
@@ -39,11 +39,11 @@ TEST(CaptureListingTest, CountersAreThoseOfTheChains) {
 
 TEST(CaptureListingTest, WhatAnotherVersionLaidIsFoundAndNotRead) {
   EXPECT_EQ(ParseCaptureListing(Listing({}), {})->shape, 0);
-  EXPECT_EQ(ParseCaptureListing(Listing({"shape 4", "--of-a-later-version"}), {})->shape, 4);
+  EXPECT_EQ(ParseCaptureListing(Listing({"shape 5", "--of-a-later-version"}), {})->shape, 5);
 }
 
 TEST(CaptureListingTest, NotesThatSayNothingAreAnError) {
-  EXPECT_FALSE(ParseCaptureListing(Listing({"shape 3", "--mode sideways"}), {}).ok());
+  EXPECT_FALSE(ParseCaptureListing(Listing({"shape 4", "--mode sideways"}), {}).ok());
   EXPECT_FALSE(ParseCaptureListing(Listing({"shape two"}), {}).ok());
 }
 
@@ -54,12 +54,12 @@ TEST(CaptureListingTest, WhatIsNoListingIsAnError) {
 }
 
 TEST(CaptureNotesTest, TheySayWhatIsInForce) {
-  const auto found = ParseCaptureNotes("shape 3\n--mode ebpf\n--proxy-uid 7", {});
+  const auto found = ParseCaptureNotes("shape 4\n--mode ebpf\n--proxy-uid 7", {});
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(found->rules.mode, CaptureMode::kEbpf);
   EXPECT_EQ(found->rules.proxy_uid, 7u);
-  EXPECT_EQ(ParseCaptureNotes("shape 4\n--of-a-later-version", {})->shape, 4);
-  for (const char* text : {"", "shape two", "--mode ebpf", "shape 3\n--mode sideways"}) {
+  EXPECT_EQ(ParseCaptureNotes("shape 5\n--of-a-later-version", {})->shape, 5);
+  for (const char* text : {"", "shape two", "--mode ebpf", "shape 4\n--mode sideways"}) {
     EXPECT_FALSE(ParseCaptureNotes(text, {}).ok()) << text;
   }
 }

@@ -19,7 +19,7 @@ inline constexpr uint32_t kInboundConnectionMark = 0x4e;    // captured by TPROX
 inline constexpr uint32_t kPreservedConnectionMark = 0x4d;  // the proxy's to a local server, from its caller's address
 
 // The shape of the rules that this version writes: another number was written by another version.
-inline constexpr int kCaptureShape = 3;
+inline constexpr int kCaptureShape = 4;
 // A chain that no packet enters. Its rules' comments are "shape N" and the words of CaptureRules.
 inline constexpr char kNotesChain[] = "notes";
 inline constexpr char kShapeNote[] = "shape";

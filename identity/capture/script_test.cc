@@ -19,7 +19,7 @@ TEST(CaptureScriptTest, TheWholeOfRedirect) {
 delete table inet lanyard
 table inet lanyard {
   chain notes {
-    return comment "shape 3"
+    return comment "shape 4"
     return comment "--proxy-uid 1337"
     return comment "--outbound-port 15001"
     return comment "--inbound-port 15006"
@@ -73,7 +73,7 @@ TEST(CaptureScriptTest, TheWholeOfTproxy) {
 delete table inet lanyard
 table inet lanyard {
   chain notes {
-    return comment "shape 3"
+    return comment "shape 4"
     return comment "--mode tproxy"
     return comment "--proxy-uid 1337"
     return comment "--outbound-port 15001"

@@ -3,7 +3,7 @@ import json
 import socket
 import struct
 
-from kit import captured, ebpf, namespaces, processes, sockets
+from kit import captured, ebpf, namespaces, processes, sockets, waiting
 from kit.captured import FAR, NEAR, OTHER_UID, PROXY_UID
 from kit.scope import check
 
@@ -15,8 +15,9 @@ _CALL = """import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 connection = socket.socket(family, socket.SOCK_STREAM)
 connection.settimeout(30)
+host, _, scope = sys.argv[1].partition("%")
 try:
-    connection.connect((sys.argv[1], int(sys.argv[2])))
+    connection.connect((host, int(sys.argv[2]), *([0, int(scope or 0)] if ":" in host else [])))
     print(connection.recv(100).decode(), "as", connection.getpeername()[0])
 except ConnectionError:
     print("refused")
@@ -104,6 +105,8 @@ def test(scope):
         return
     what_is_captured(machine)
     an_address_that_comes_later(machine)
+    an_address_that_goes_elsewhere(machine)
+    one_link_local_address_at_two_links(machine)
     the_proxy_comes_and_goes(scope, machine)
     filters(machine)
     cgroups(scope, machine)
@@ -141,6 +144,51 @@ def an_address_that_comes_later(machine):
     namespaces.ip("-n", machine.near.name, "address", "add", f"{LATER}/24", "dev", "eth0")
     check.assertEqual(machine.hear(LATER, 80, uid=PROXY_UID), f"application as {LATER}")
     check.assertEqual(machine.hear(LATER, 80), f"application as {LATER}")
+
+
+def heard_from_far(machine, source, address):
+    """What a caller from outside hears at port 80; both addresses as bind and connect take them."""
+    with machine.far.entered():
+        connection = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+    with connection:
+        connection.settimeout(sockets.TIMEOUT_S)
+        connection.bind((source[0], 0, *source[1:]))
+        connection.connect((address[0], 80, *address[1:]))
+        return sockets.receive_all(connection).decode()
+
+
+def an_address_that_goes_elsewhere(machine):
+    """Whoever has it now is a stranger."""
+    namespaces.ip("-n", machine.near.name, "address", "del", f"{LATER}/24", "dev", "eth0")
+    namespaces.ip("-n", machine.near.name, "route", "add", f"{LATER}/32", "dev", "eth0")
+    namespaces.ip("-n", machine.far.name, "address", "add", f"{LATER}/24", "dev", "eth0")
+    check.assertEqual(heard_from_far(machine, (LATER,), (NEAR[0],)), f"inbound to {NEAR[0]} 80")
+    namespaces.ip("-n", machine.far.name, "address", "del", f"{LATER}/24", "dev", "eth0")
+    namespaces.ip("-n", machine.near.name, "route", "del", f"{LATER}/32", "dev", "eth0")
+
+
+def one_link_local_address_at_two_links(machine):
+    """A neighbour at one link who has the address that this machine has at the other."""
+    ours, at_other_link = "fe80::5", "fe80::6"
+    namespaces.ip("-n", machine.near.name, "link", "add", "eth1", "type", "veth", "peer", "name", "eth1", "netns",
+                  machine.far.name)
+    for namespace, address, link in ((machine.near, ours, "eth0"), (machine.near, at_other_link, "eth1"),
+                                     (machine.far, ours, "eth1")):
+        namespaces.ip("-n", namespace.name, "address", "add", f"{address}/64", "dev", link, "nodad")
+    for namespace in (machine.near, machine.far):
+        namespaces.ip("-n", namespace.name, "link", "set", "eth1", "up")
+    for namespace in (machine.near, machine.far):
+        waiting.until(lambda namespace=namespace: namespaces.is_up(namespace, "eth1"), "a link does not come up")
+    machine.up()  # reads this machine's addresses
+    with machine.far.entered():
+        scope_id = socket.if_nametoindex("eth1")
+    heard = heard_from_far(machine, (ours, 0, scope_id), (at_other_link, 0, scope_id))
+    check.assertTrue(heard.startswith(f"inbound to {at_other_link}"), heard)
+    with machine.near.entered():
+        scope_id = socket.if_nametoindex("eth0")
+    check.assertTrue(machine.hear(f"{ours}%{scope_id}", 80).startswith("application as "))
+    namespaces.ip("-n", machine.near.name, "link", "delete", "eth1")
+    namespaces.ip("-n", machine.near.name, "address", "del", f"{ours}/64", "dev", "eth0")
 
 
 def the_proxy_comes_and_goes(scope, machine):

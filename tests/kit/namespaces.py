@@ -61,9 +61,9 @@ def join(first, second, first_addresses, second_addresses):
                *(["nodad"] if ":" in address else []))
         ip("-n", namespace.name, "link", "set", "eth0", "up")
     for namespace in (first, second):  # what is sent before the link has come up is lost
-        waiting.until(lambda namespace=namespace: _is_up(namespace), "a link does not come up")
+        waiting.until(lambda namespace=namespace: is_up(namespace), "a link does not come up")
 
 
-def _is_up(namespace):
-    done = subprocess.run(["ip", "-n", namespace.name, "-o", "link", "show", "eth0"], capture_output=True, text=True)
+def is_up(namespace, link="eth0"):
+    done = subprocess.run(["ip", "-n", namespace.name, "-o", "link", "show", link], capture_output=True, text=True)
     return " state UP " in done.stdout

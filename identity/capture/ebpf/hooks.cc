@@ -40,7 +40,7 @@ namespace {
 constexpr const char* kAttached[] = {"answer",       "getpeername4", "getpeername6", "sock_ops",
                                      kNamespacePin, "connect4",     "connect6"};
 // Maps that the next set of programs goes on with.
-constexpr const char* kSharedMaps[] = {"dialled", "arriving", "listeners", "counters"};
+constexpr const char* kSharedMaps[] = {"dialled", "arriving", "within", "listeners", "counters"};
 constexpr char kWordsPin[] = "words";
 constexpr char kNewWordsPin[] = "words_new";
 

@@ -10,6 +10,7 @@
 #define BPF_PARTIES 1024    // users, groups and cgroups
 #define BPF_LISTENERS 128   // of the proxy, one a worker; those beyond share through SO_REUSEPORT
 #define BPF_ARRIVING 16384  // captured connections that the proxy has not asked about; the oldest gives way
+#define BPF_WITHIN 16384    // open calls of the machine's own addresses; the oldest, long since taken, gives way
 #define BPF_CGROUP_DEPTH 32  // levels below the root that are looked at
 
 // An address and a port, or a caller as the proxy sees it. Of IPv4 the first four bytes count, the rest are 0.
@@ -24,6 +25,12 @@ struct BpfNetwork {
   __u32 prefix_bits;  // 32 more than the network's own
   __u32 family;
   __u8 address[16];
+};
+
+// A call as both ends see it.
+struct BpfCall {
+  struct BpfEndpoint caller, called;
+  __u32 interface;  // of a link-local caller, whose address means nothing without it; else 0
 };
 
 enum BpfPartyKind { BPF_PARTY_UID = 1, BPF_PARTY_GID = 2, BPF_PARTY_CGROUP = 3 };

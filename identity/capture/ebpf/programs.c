@@ -8,8 +8,9 @@
 //
 // Inbound, at the lookup of a listening socket for a SYN from outside: the proxy's socket is chosen in the place of
 // the application's. The accepted socket has the caller's destination for its own address, and getsockopt says so to
-// the proxy. The proxy's sockets are found as they start to listen (sock_ops), and those that listened before capture was
-// up by `enlist`.
+// the proxy. The proxy's sockets are found as they start to listen (sock_ops), and those that listened before capture
+// was up by `enlist`. Calls from within are not taken: they are those that sock_ops saw begin here. An address would
+// not tell, as it may have gone to another machine since, and a link-local one is every neighbour's to choose.
 //
 // A connection is captured or not when it begins; nothing here touches its packets.
 #include "identity/capture/ebpf/layout.h"
@@ -76,6 +77,14 @@ struct {
   __type(key, struct BpfEndpoint);
   __type(value, struct BpfEndpoint);
 } arriving SEC(".maps");
+
+// Calls of this machine's own addresses by sockets of its own, while these are open: who is from within.
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, BPF_WITHIN);
+  __type(key, struct BpfCall);
+  __type(value, __u8);
+} within SEC(".maps");
 
 // The proxy's inbound sockets, each in the first free place; one that is closed leaves by itself.
 struct {
@@ -264,45 +273,83 @@ static __always_inline void SetCaller(struct BpfEndpoint *caller, struct bpf_soc
   }
 }
 
-// An address that calls itself is this machine's own. Those that it had when capture went up are known; one that came
-// later is learnt here, before the proxy's call of the local server is taken for one from outside.
-static __always_inline void LearnOwnAddress(const struct BpfEndpoint *caller, struct bpf_sock_ops *context) {
-  const __u32 *words = (const __u32 *)caller->address;
-  if (caller->family == 4) {
-    if (words[0] != context->remote_ip4) return;
-  } else if (words[0] != WORD(context->remote_ip6[0]) || words[1] != WORD(context->remote_ip6[1]) ||
-             words[2] != WORD(context->remote_ip6[2]) || words[3] != WORD(context->remote_ip6[3])) {
-    return;
+static __always_inline int IsLinkLocal(const struct BpfEndpoint *endpoint) {
+  return endpoint->family == 6 && endpoint->address[0] == 0xfe && (endpoint->address[1] & 0xc0) == 0x80;
+}
+
+static __always_inline int IsLoopback(const struct BpfEndpoint *endpoint) {
+  if (endpoint->family == 4) return endpoint->address[0] == 127;
+  const __u32 *words = (const __u32 *)endpoint->address;
+  return words[0] == 0 && words[1] == 0 && words[2] == 0 && words[3] == bpf_htonl(1);
+}
+
+static __always_inline int IsSameHost(const struct BpfEndpoint *a, const struct BpfEndpoint *b) {
+  const __u32 *left = (const __u32 *)a->address, *right = (const __u32 *)b->address;
+  return left[0] == right[0] && left[1] == right[1] && left[2] == right[2] && left[3] == right[3];
+}
+
+// The call of a socket that connects, or did.
+static __always_inline void SetCall(struct BpfCall *call, struct bpf_sock_ops *context) {
+  SetCaller(&call->caller, context);
+  call->called.family = call->caller.family;
+  call->called.port = bpf_ntohl(context->remote_port);
+  if (call->caller.family == 4) {
+    SetAddress(call->called.address, WORD(context->remote_ip4), 0, 0, 0);
+  } else {
+    SetAddress(call->called.address, WORD(context->remote_ip6[0]), WORD(context->remote_ip6[1]),
+               WORD(context->remote_ip6[2]), WORD(context->remote_ip6[3]));
   }
+  struct bpf_sock *socket = context->sk;
+  call->interface = socket && IsLinkLocal(&call->caller) ? socket->bound_dev_if : 0;
+}
+
+// A call that may arrive at this machine again is noted until its socket is closed (ForgetCall): one of an address that
+// it has, or of one that calls itself. Nothing from outside comes by the loopback interface, so that calls of loopback
+// need no note. Noted without need it does no harm: what is sent to another machine does not arrive here.
+static __always_inline void NoteWithin(struct bpf_sock_ops *context, const struct BpfCall *call) {
+  if (IsLoopback(&call->called)) return;
   struct BpfNetwork network;
-  SetNetwork(&network, caller);
+  SetNetwork(&network, &call->called);
+  if (!IsSameHost(&call->caller, &call->called) && !bpf_map_lookup_elem(&own, &network)) return;
   const __u8 there = 1;
-  if (!bpf_map_lookup_elem(&own, &network)) bpf_map_update_elem(&own, &network, &there, BPF_ANY);
+  bpf_map_update_elem(&within, call, &there, BPF_ANY);
+  bpf_sock_ops_cb_flags_set(context, context->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
 // The SYN is about to leave, and the socket has its address.
 static __always_inline void NoteCall(struct bpf_sock_ops *context, const struct BpfRules *now) {
-  struct BpfEndpoint caller;
-  SetCaller(&caller, context);
-  if (bpf_ntohl(context->remote_port) != now->outbound_port || !context->sk) {
-    LearnOwnAddress(&caller, context);
-    return;
-  }
-  const struct BpfEndpoint *to = bpf_sk_storage_get(&dialled, context->sk, 0, 0);
+  struct BpfCall call = {};
+  SetCall(&call, context);
+  NoteWithin(context, &call);
+  struct bpf_sock *socket = context->sk;
+  if (call.called.port != now->outbound_port || !socket) return;
+  const struct BpfEndpoint *to = bpf_sk_storage_get(&dialled, socket, 0, 0);
   if (to) {
-    bpf_map_update_elem(&arriving, &caller, to, BPF_ANY);
+    bpf_map_update_elem(&arriving, &call.caller, to, BPF_ANY);
   } else {
-    bpf_map_delete_elem(&arriving, &caller);  // who dials the proxy itself must not be taken for an earlier caller
+    bpf_map_delete_elem(&arriving, &call.caller);  // who dials the proxy itself must not be taken for another
   }
+}
+
+// Its socket is closed: its address and port may be anybody's from now on.
+static __always_inline void ForgetCall(struct bpf_sock_ops *context) {
+  struct BpfCall call = {};
+  SetCall(&call, context);
+  bpf_map_delete_elem(&within, &call);
 }
 
 SEC("sockops")
 int sock_ops(struct bpf_sock_ops *context) {
-  if (context->op != BPF_SOCK_OPS_TCP_CONNECT_CB && context->op != BPF_SOCK_OPS_TCP_LISTEN_CB) return 1;
+  const __u32 what = context->op;
+  if (what != BPF_SOCK_OPS_TCP_CONNECT_CB && what != BPF_SOCK_OPS_TCP_LISTEN_CB && what != BPF_SOCK_OPS_STATE_CB) {
+    return 1;
+  }
   const struct BpfRules *now = Rules();
   if (!now || bpf_get_netns_cookie(context) != now->netns_cookie) return 1;
-  if (context->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
+  if (what == BPF_SOCK_OPS_TCP_CONNECT_CB) {
     NoteCall(context, now);
+  } else if (what == BPF_SOCK_OPS_STATE_CB) {
+    if (context->args[1] == BPF_TCP_CLOSE) ForgetCall(context);
   } else if (context->local_port == now->inbound_port) {
     Enlist(context);
   }
@@ -388,19 +435,43 @@ int answer(struct bpf_sockopt *context) {
   return 1;
 }
 
-// What calls one of this machine's own addresses from within is said to come in by that address's interface.
-static __always_inline int IsFromWithin(struct bpf_sk_lookup *context) {
-  if (context->ingress_ifindex == LOOPBACK_INTERFACE) return 1;
-  struct BpfEndpoint caller = {.family = context->family == AF_INET ? 4 : 6};
-  if (context->family == AF_INET) {
-    SetAddress(caller.address, context->remote_ip4, 0, 0, 0);
+// The call that a SYN is of.
+static __always_inline void SetArrived(struct BpfCall *call, struct bpf_sk_lookup *context) {
+  const __u32 family = context->family == AF_INET ? 4 : 6;
+  call->caller.family = family;
+  call->caller.port = bpf_ntohs(context->remote_port);
+  call->called.family = family;
+  call->called.port = context->local_port;
+  if (family == 4) {
+    SetAddress(call->caller.address, WORD(context->remote_ip4), 0, 0, 0);
+    SetAddress(call->called.address, WORD(context->local_ip4), 0, 0, 0);
   } else {
-    SetAddress(caller.address, WORD(context->remote_ip6[0]), WORD(context->remote_ip6[1]),
+    SetAddress(call->caller.address, WORD(context->remote_ip6[0]), WORD(context->remote_ip6[1]),
                WORD(context->remote_ip6[2]), WORD(context->remote_ip6[3]));
+    SetAddress(call->called.address, WORD(context->local_ip6[0]), WORD(context->local_ip6[1]),
+               WORD(context->local_ip6[2]), WORD(context->local_ip6[3]));
   }
+  call->interface = IsLinkLocal(&call->caller) ? WORD(context->ingress_ifindex) : 0;
+}
+
+// A call that a socket of this machine made, and that was brought here: the kernel has the address. Those of when
+// capture went up are known; what came later is learnt so, for calls of it are not the proxy's to bring.
+static __always_inline void LearnOwnAddress(const struct BpfEndpoint *called) {
   struct BpfNetwork network;
-  SetNetwork(&network, &caller);
-  return bpf_map_lookup_elem(&own, &network) != 0;
+  SetNetwork(&network, called);
+  const __u8 there = 1;
+  if (!bpf_map_lookup_elem(&own, &network)) bpf_map_update_elem(&own, &network, &there, BPF_ANY);
+}
+
+// What calls one of this machine's own addresses from within may be said to come in by that address's interface.
+static __always_inline int IsFromWithin(struct bpf_sk_lookup *context) {
+  struct BpfCall call = {};
+  SetArrived(&call, context);
+  if (bpf_map_lookup_elem(&within, &call)) {
+    LearnOwnAddress(&call.called);
+    return 1;
+  }
+  return context->ingress_ifindex == LOOPBACK_INTERFACE;
 }
 
 SEC("sk_lookup")
