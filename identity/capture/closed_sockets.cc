@@ -13,21 +13,12 @@
 #include <string>
 #include <utility>
 
+#include "identity/capture/listening_sockets.h"
+
 namespace lanyard {
 namespace {
 
 constexpr size_t kDatagramBytes = 16 << 10;
-
-std::string AddressOf(uint8_t family, const __be32 (&words)[4]) {
-  const bool mapped = family == AF_INET6 && words[0] == 0 && words[1] == 0 && words[2] == htonl(0xffff);
-  char text[INET6_ADDRSTRLEN] = {};
-  if (family == AF_INET6 && !mapped) {
-    inet_ntop(AF_INET6, words, text, sizeof(text));
-  } else {
-    inet_ntop(AF_INET, mapped ? &words[3] : &words[0], text, sizeof(text));
-  }
-  return text;
-}
 
 }  // namespace
 
@@ -69,8 +60,8 @@ std::vector<TcpSocket> ParseClosedSockets(absl::string_view datagram) {
       inet_diag_msg message;
       memcpy(&message, datagram.data() + NLMSG_HDRLEN, sizeof(message));
       TcpSocket socket;
-      socket.local_address = AddressOf(message.idiag_family, message.id.idiag_src);
-      socket.remote_address = AddressOf(message.idiag_family, message.id.idiag_dst);
+      socket.local_address = DiagAddress(message.idiag_family, message.id.idiag_src);
+      socket.remote_address = DiagAddress(message.idiag_family, message.id.idiag_dst);
       socket.local_port = ntohs(message.id.idiag_sport);
       socket.remote_port = ntohs(message.id.idiag_dport);
       socket.ended = true;

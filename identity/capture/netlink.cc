@@ -85,9 +85,9 @@ uint32_t ReadU32(absl::string_view value) {
   return number;
 }
 
-absl::StatusOr<Netlink> Netlink::Open() {
-  Netlink netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-  if (netlink.fd_ < 0) return absl::ErrnoToStatus(errno, "the kernel's routes cannot be asked for (rtnetlink)");
+absl::StatusOr<Netlink> Netlink::Open(int family) {
+  Netlink netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family));
+  if (netlink.fd_ < 0) return absl::ErrnoToStatus(errno, "the kernel cannot be asked by netlink");
   const timeval timeout = {.tv_sec = kTimeoutSeconds, .tv_usec = 0};
   setsockopt(netlink.fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
   return netlink;
@@ -102,7 +102,7 @@ absl::Status Netlink::Send(const NetlinkRequest& request) {
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
   if (sendto(fd_, bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&kernel), sizeof(kernel)) < 0) {
-    return absl::ErrnoToStatus(errno, "a request about routes did not reach the kernel");
+    return absl::ErrnoToStatus(errno, "a netlink request did not reach the kernel");
   }
   return absl::OkStatus();
 }
@@ -112,7 +112,7 @@ absl::StatusOr<int> Netlink::Receive(const std::function<void(uint16_t type, abs
   while (true) {
     const ssize_t received = recv(fd_, buffer.data(), buffer.size(), 0);
     if (received < 0 && errno == EINTR) continue;
-    if (received < 0) return absl::ErrnoToStatus(errno, "the kernel did not answer about routes");
+    if (received < 0) return absl::ErrnoToStatus(errno, "the kernel did not answer a netlink request");
     absl::string_view rest(buffer.data(), static_cast<size_t>(received));
     while (rest.size() >= sizeof(nlmsghdr)) {
       nlmsghdr header;
@@ -137,7 +137,8 @@ absl::Status Netlink::Dump(const NetlinkRequest& request,
   if (const absl::Status sent = Send(request); !sent.ok()) return sent;
   const absl::StatusOr<int> done = Receive(each);
   if (!done.ok()) return done.status();
-  return *done == 0 ? absl::OkStatus() : absl::ErrnoToStatus(*done, "the kernel does not list its routes");
+  if (*done == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(*done, "the kernel does not list what it was asked for by netlink");
 }
 
 }  // namespace lanyard

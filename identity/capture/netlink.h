@@ -1,4 +1,4 @@
-// One rtnetlink conversation: a request, and the kernel's answers.
+// One netlink conversation: a request, and the kernel's answers.
 #pragma once
 
 #include <linux/netlink.h>
@@ -45,7 +45,8 @@ uint32_t ReadU32(absl::string_view value);
 // Blocking; one thread.
 class Netlink {
  public:
-  static absl::StatusOr<Netlink> Open();
+  // About routes and interfaces, or another family of netlink(7).
+  static absl::StatusOr<Netlink> Open(int family = NETLINK_ROUTE);
   ~Netlink();
   Netlink(Netlink&& other) : fd_(other.fd_) { other.fd_ = -1; }
   Netlink& operator=(Netlink&&) = delete;

@@ -9,6 +9,18 @@ from kit.scope import check
 
 LATER = "10.78.1.1"  # an address that comes after capture is up
 _SOL_IPV6, _ORIGINAL_DESTINATION = 41, 80
+# Listens on the inbound port of an address, "::" for all, and says its name and where the caller meant to go.
+_LISTEN = """import contextlib, socket, sys
+address, name = sys.argv[1:]
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+listener = socket.create_server((address, 15006), family=family, dualstack_ipv6=address == "::")
+print("listening", flush=True)
+while True:
+    connection, _ = listener.accept()
+    meant, port = connection.getsockname()[:2]
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(f"{name} to {meant.removeprefix('::ffff:')} {port}".encode())
+"""
 
 # What the caller hears, and whom it thinks it called.
 _CALL = """import socket, sys
@@ -37,17 +49,8 @@ def original_destination(connection):
     return "none"
 
 
-def local_address(connection):
-    address, port = connection.getsockname()[:2]
-    return f"{address.removeprefix('::ffff:')} {port}"
-
-
 def outbound(connection):
     connection.sendall(f"outbound to {original_destination(connection)}".encode())
-
-
-def inbound(connection):
-    connection.sendall(f"inbound to {local_address(connection)}".encode())
 
 
 def application(connection):
@@ -56,16 +59,22 @@ def application(connection):
 
 class Machine:
     def __init__(self, scope):
+        self.listeners = 0
         self.near, self.far = namespaces.Namespace(scope, "near"), namespaces.Namespace(scope, "far")
         namespaces.join(self.near, self.far, [f"{NEAR[0]}/24", f"{NEAR[1]}/64"], [f"{FAR[0]}/24", f"{FAR[1]}/64"])
         for port in (80, 81, 8005):
             for namespace in (self.near, self.far):
                 sockets.Server(scope, application, port, namespace=namespace)
         sockets.Server(scope, outbound, 15001, namespace=self.near)
-        self.listen(scope)
+        self.inbound = self.listen(scope)
 
-    def listen(self, scope):
-        self.inbound = sockets.Server(scope, inbound, 15006, namespace=self.near)
+    def listen(self, scope, address="::", name="inbound", uid=PROXY_UID):
+        """Somebody at the inbound port."""
+        self.listeners += 1
+        process = processes.Process(scope, f"{name}-{self.listeners}",
+                                    ["/usr/bin/python3", "-c", _LISTEN, address, name], self.near, uid)
+        waiting.until(lambda: "listening" in process.log(), lambda: f"{name} does not listen: {process.tail()}")
+        return process
 
     def hear(self, address, port, namespace=None, uid=OTHER_UID, cgroup=None):
         """Who answers a connection that `uid` makes, by default from near."""
@@ -192,13 +201,38 @@ def one_link_local_address_at_two_links(machine):
 
 
 def the_proxy_comes_and_goes(scope, machine):
-    machine.inbound.close()
+    machine.inbound.kill()
     for v in (0, 1):
         check.assertEqual(machine.hear(NEAR[v], 80, machine.far), "refused")
     check.assertEqual(machine.capture("show")["counters"]["inbound_without_proxy"], 2)
-    machine.listen(scope)
+    others_at_the_inbound_port_get_nobody(scope, machine)
+    machine.inbound = machine.listen(scope)
     for v in (0, 1):
         check.assertEqual(machine.hear(NEAR[v], 80, machine.far), f"inbound to {NEAR[v]} 80 as {NEAR[v]}")
+
+
+def others_at_the_inbound_port_get_nobody(scope, machine):
+    """Neither instead of the proxy nor beside it, and whether they listen before `up` or after."""
+    def expect(*heard):
+        for v, who in enumerate(heard):
+            check.assertEqual(machine.hear(NEAR[v], 80, machine.far), who)
+
+    by_ipv4 = f"inbound to {NEAR[0]} 80 as {NEAR[0]}"
+    rogue = machine.listen(scope, "::", "rogue", OTHER_UID)
+    expect("refused", "refused")
+    machine.up()
+    expect("refused", "refused")
+    rogue.kill()
+    rogue = machine.listen(scope, "::1", "rogue", OTHER_UID)
+    proxy = machine.listen(scope, NEAR[0])
+    expect(by_ipv4, "refused")
+    machine.up()
+    expect(by_ipv4, "refused")
+    machine.capture("down")
+    machine.up()  # both listen already
+    expect(by_ipv4, "refused")
+    rogue.kill()
+    proxy.kill()
 
 
 def filters(machine):

@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -27,6 +28,7 @@
 #include "identity/base/descriptor.h"
 #include "identity/capture/ebpf/pins.h"
 #include "identity/capture/ebpf/programs.h"
+#include "identity/capture/listening_sockets.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -37,12 +39,14 @@ namespace {
 
 // Programs, each attached and pinned under its own name, in this order: what redirects comes last, when all that a
 // redirected connection needs is there.
-constexpr const char* kAttached[] = {"answer",       "getpeername4", "getpeername6", "sock_ops",
-                                     kNamespacePin, "connect4",     "connect6"};
+constexpr const char* kAttached[] = {"answer",   "getpeername4", "getpeername6", "post_bind4", "post_bind6",
+                                     "sock_ops", kNamespacePin,  "connect4",     "connect6"};
 // Maps that the next set of programs goes on with.
-constexpr const char* kSharedMaps[] = {"dialled", "arriving", "within", "listeners", "counters"};
+constexpr const char* kSharedMaps[] = {"dialled", "arriving", "within", "proxy_bound", "listeners", "counters"};
 constexpr char kWordsPin[] = "words";
 constexpr char kNewWordsPin[] = "words_new";
+// Sockets may open and close while they are looked at.
+constexpr int kEnlistTries = 4;
 
 constexpr const char* kCounterNames[BPF_COUNTERS] = {"outbound_captured", "inbound_captured", "inbound_without_proxy",
                                                      "capture_port_dialled", "listeners_beyond_limit"};
@@ -241,28 +245,75 @@ absl::Status Attach(const Object& object, const char* name, const Pins& pins, co
   return absl::OkStatus();
 }
 
-// A proxy that listens already. None is no error: it is found when it starts to.
-void EnlistListeners(const Object& object, const std::vector<BpfNetwork>& own_addresses) {
-  for (const BpfNetwork& own : own_addresses) {
-    __sk_buff context = {};
-    context.cb[0] = own.family;
-    memcpy(&context.cb[1], own.address, sizeof(own.address));
-    const uint8_t frame[64] = {};
-    bpf_test_run_opts options = {};
-    options.sz = sizeof(options);
-    options.data_in = frame;
-    options.data_size_in = sizeof(frame);
-    options.ctx_in = &context;
-    options.ctx_size_in = sizeof(context);
-    bpf_prog_test_run_opts(ProgramOf(object, "enlist"), &options);
-  }
+void EnlistAt(const Object& object, const BpfNetwork& address) {
+  __sk_buff context = {};
+  context.cb[0] = address.family;
+  memcpy(&context.cb[1], address.address, sizeof(address.address));
+  const uint8_t frame[64] = {};
+  bpf_test_run_opts options = {};
+  options.sz = sizeof(options);
+  options.data_in = frame;
+  options.data_size_in = sizeof(frame);
+  options.ctx_in = &context;
+  options.ctx_size_in = sizeof(context);
+  bpf_prog_test_run_opts(ProgramOf(object, "enlist"), &options);
 }
 
-std::vector<BpfNetwork> ListenAddresses() {
-  std::vector<BpfNetwork> addresses;
-  for (const char* loopback : {"127.0.0.1", "::1"}) addresses.push_back(NetworkOf(*Cidr::Parse(loopback)));
-  for (const Cidr& own : OwnAddresses()) addresses.push_back(NetworkOf(own));
-  return addresses;
+absl::StatusOr<std::vector<ListeningSocket>> SocketsOfProxy(const BpfRules& rules) {
+  absl::StatusOr<std::vector<ListeningSocket>> sockets = ListListeningSockets(rules.inbound_port);
+  if (!sockets.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the kernel does not tell whose sockets listen (", sockets.status().message(),
+                     "), for which capture by eBPF needs CONFIG_INET_TCP_DIAG; nothing was changed"));
+  }
+  const auto is_others = [&rules](const ListeningSocket& socket) { return socket.uid != rules.proxy_uid; };
+  sockets->erase(std::remove_if(sockets->begin(), sockets->end(), is_others), sockets->end());
+  return sockets;
+}
+
+// Where a socket is found: one of every address, at loopback.
+BpfNetwork AddressOf(const ListeningSocket& socket) {
+  const bool any_v4 = socket.address == "0.0.0.0", any_v6 = socket.address == "::";
+  return NetworkOf(*Cidr::Parse(any_v4 ? "127.0.0.1" : any_v6 ? "::1" : socket.address));
+}
+
+// The cookies of who is enlisted, each at its place; 0: the place is free.
+std::vector<uint64_t> EnlistedIn(int listeners) {
+  std::vector<uint64_t> cookies(BPF_LISTENERS);
+  for (uint32_t place = 0; place < BPF_LISTENERS; ++place) {
+    if (bpf_map_lookup_elem(listeners, &place, &cookies[place]) != 0) cookies[place] = 0;
+  }
+  return cookies;
+}
+
+// True if there were none.
+bool RemoveOthers(int listeners, const std::vector<uint64_t>& enlisted, const std::vector<ListeningSocket>& of_proxy) {
+  bool none = true;
+  for (uint32_t place = 0; place < BPF_LISTENERS; ++place) {
+    const auto is_it = [cookie = enlisted[place]](const ListeningSocket& socket) { return socket.cookie == cookie; };
+    if (enlisted[place] == 0 || std::any_of(of_proxy.begin(), of_proxy.end(), is_it)) continue;
+    bpf_map_delete_elem(listeners, &place);
+    none = false;
+  }
+  return none;
+}
+
+// A proxy that listens already. None is no error: it is found when it starts to. What is looked up by address and port
+// may be another's by then; a cookie says whose it is.
+absl::Status EnlistListeners(const Object& object, const BpfRules& rules) {
+  const int listeners = MapOf(object, "listeners");
+  for (int tries = 0; tries < kEnlistTries; ++tries) {
+    const absl::StatusOr<std::vector<ListeningSocket>> before = SocketsOfProxy(rules);
+    if (!before.ok()) return before.status();
+    for (const ListeningSocket& socket : *before) EnlistAt(object, AddressOf(socket));
+    const std::vector<uint64_t> enlisted = EnlistedIn(listeners);
+    const absl::StatusOr<std::vector<ListeningSocket>> after = SocketsOfProxy(rules);
+    if (!after.ok()) return after.status();
+    if (RemoveOthers(listeners, enlisted, *after)) return absl::OkStatus();
+  }
+  return absl::UnavailableError(
+      absl::StrCat("sockets of others than the proxy's user listen on port ", rules.inbound_port,
+                   " again and again: end their processes (`ss -tlnp` shows them) and try again; nothing was changed"));
 }
 
 absl::StatusOr<Descriptor> OpenCgroupRoot(const std::string& path) {
@@ -277,13 +328,16 @@ absl::StatusOr<Descriptor> OpenCgroupRoot(const std::string& path) {
   return cgroup;
 }
 
-absl::Status AttachAll(const Object& object, const Pins& pins, const Descriptor& cgroup, Undo& undo) {
+absl::Status AttachAll(const Object& object, const BpfRules& rules, const Pins& pins, const Descriptor& cgroup,
+                       Undo& undo) {
   struct stat cgroup_stat = {};
   if (fstat(cgroup.get(), &cgroup_stat) != 0) return absl::ErrnoToStatus(errno, "reading the cgroup2 mount failed");
   const Descriptor netns(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!netns.valid()) return absl::ErrnoToStatus(errno, "opening /proc/thread-self/ns/net failed");
   for (const char* name : kAttached) {
-    if (absl::string_view(name) == kNamespacePin) EnlistListeners(object, ListenAddresses());
+    if (absl::string_view(name) == kNamespacePin) {
+      if (absl::Status enlisted = EnlistListeners(object, rules); !enlisted.ok()) return enlisted;
+    }
     const absl::Status attached = Attach(object, name, pins, cgroup, cgroup_stat.st_ino, netns, undo);
     if (!attached.ok()) return attached;
   }
@@ -321,7 +375,7 @@ absl::Status RaiseHooks(const EbpfTables& tables, const std::string& words, cons
   if (!object.ok()) return object.status();
   status = Fill(*object, tables);
   if (status.ok()) status = PinWords(words, *pins, undo);
-  if (status.ok()) status = AttachAll(*object, *pins, *cgroup, undo);
+  if (status.ok()) status = AttachAll(*object, tables.rules, *pins, *cgroup, undo);
   if (!status.ok()) return status;
   if (rename(pins->PathOf(kNewWordsPin).c_str(), pins->PathOf(kWordsPin).c_str()) != 0) {
     return absl::ErrnoToStatus(errno, "pinning the notes failed, and nothing was changed");

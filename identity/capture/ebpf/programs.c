@@ -9,8 +9,9 @@
 // Inbound, at the lookup of a listening socket for a SYN from outside: the proxy's socket is chosen in the place of
 // the application's. The accepted socket has the caller's destination for its own address, and getsockopt says so to
 // the proxy. The proxy's sockets are found as they start to listen (sock_ops), and those that listened before capture
-// was up by `enlist`. Calls from within are not taken: they are those that sock_ops saw begin here. An address would
-// not tell, as it may have gone to another machine since, and a link-local one is every neighbour's to choose.
+// was up by `enlist`; only those that the proxy's user has bound (post_bind4/6). Calls from within are not taken:
+// they are those that sock_ops saw begin here. An address would not tell, as it may have gone to another machine since,
+// and a link-local one is every neighbour's to choose.
 //
 // A connection is captured or not when it begins; nothing here touches its packets.
 #include "identity/capture/ebpf/layout.h"
@@ -85,6 +86,14 @@ struct {
   __type(key, struct BpfCall);
   __type(value, __u8);
 } within SEC(".maps");
+
+// Sockets that a process of the proxy's user has bound to the inbound port.
+struct {
+  __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, __u32);
+} proxy_bound SEC(".maps");
 
 // The proxy's inbound sockets, each in the first free place; one that is closed leaves by itself.
 struct {
@@ -250,7 +259,25 @@ int getpeername6(struct bpf_sock_addr *context) {
   return 1;
 }
 
+// While no proxy has the port any user may, and with it would get its callers. Which user it is, is known here. 0
+// refuses the call (EPERM): better than a proxy that is never found.
+static __always_inline int NoteBound(struct bpf_sock *socket) {
+  const struct BpfRules *now = Rules();
+  if (!now || socket->protocol != IPPROTO_TCP || socket->src_port != now->inbound_port) return 1;
+  if ((__u32)bpf_get_current_uid_gid() != now->proxy_uid) return 1;
+  if (bpf_get_netns_cookie(socket) != now->netns_cookie) return 1;
+  return bpf_sk_storage_get(&proxy_bound, socket, 0, BPF_SK_STORAGE_GET_F_CREATE) != 0;
+}
+
+SEC("cgroup/post_bind4")
+int post_bind4(struct bpf_sock *socket) { return NoteBound(socket); }
+
+SEC("cgroup/post_bind6")
+int post_bind6(struct bpf_sock *socket) { return NoteBound(socket); }
+
 static __always_inline void Enlist(struct bpf_sock_ops *context) {
+  struct bpf_sock *socket = context->sk;
+  if (!socket || !bpf_sk_storage_get(&proxy_bound, socket, 0, 0)) return;  // another user's
   for (__u32 place = 0; place < BPF_LISTENERS; ++place) {
     __u32 key = place;
     if (bpf_sock_map_update(context, &listeners, &key, BPF_NOEXIST) == 0) return;
@@ -518,7 +545,8 @@ static __always_inline int Place(struct bpf_sock *found) {
 }
 
 // Run by `up`, not attached: finds who listens on the inbound port of the address in cb[1..4] (its family, 4 or 6, in
-// cb[0]). Workers share a port, and with it what comes in, so that one of them is enough. 1: found.
+// cb[0]); `up` looks whose it is, which is not to be seen here. Workers share a port, and with it what comes in, so
+// that one of them is enough. 1: found.
 SEC("tc")
 int enlist(struct __sk_buff *context) {
   const struct BpfRules *now = Rules();
