@@ -36,6 +36,11 @@ absl::StatusOr<SocketAddress> MeantFor(int fd, const SocketAddress& source) {
 
 }  // namespace
 
+bool IsMisdirected(ListenerKind kind, const SocketAddress& source, const SocketAddress& dialled) {
+  if (kind != ListenerKind::kInboundCapture || source.is_loopback()) return false;
+  return dialled.is_loopback() || dialled.is_unspecified();
+}
+
 absl::StatusOr<std::vector<std::unique_ptr<Listener>>> Acceptor::Open(EventLoop* loop, const ListenerSpec& spec,
                                                                       std::vector<UniqueFd> sockets) {
   const bool transparent = spec.transparent || spec.preserve_source;
@@ -155,6 +160,7 @@ void Acceptor::Trace(const Door& door, int fd, Arrival& arrival) const {
       return;
     }
     arrival.dialled = *meant;
+    arrival.misdirected = IsMisdirected(door.spec.kind, arrival.source, *meant);
     // Its other listeners and its admin address may well be called through it, and the rules say by whom.
     if (context_->own_sockets->CapturesAt(*meant)) {
       arrival.loop = "a capture port itself was dialled; nothing is redirected to it";

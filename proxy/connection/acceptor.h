@@ -10,6 +10,11 @@
 
 namespace lanyard {
 
+// Whether a captured call is one that nobody can have meant: from elsewhere, for an address of loopback, or for none.
+// The kernel drops what comes from the wire for these, but not once it is redirected; here such a call would reach
+// servers that listen on loopback because they are nobody else's to call.
+bool IsMisdirected(ListenerKind kind, const SocketAddress& source, const SocketAddress& dialled);
+
 // The listeners of one worker. Belongs to its thread once started.
 class Acceptor {
  public:

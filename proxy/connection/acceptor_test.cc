@@ -63,6 +63,24 @@ TEST_F(AcceptorTest, ATransparentCapturePortDialledDirectlyIsALoopToo) {
   EXPECT_TRUE(fakes_.dialled.empty());
 }
 
+TEST(MisdirectedTest, LoopbackIsNobodysDestinationFromElsewhere) {
+  const auto is = [](ListenerKind kind, absl::string_view source, absl::string_view dialled) {
+    return IsMisdirected(kind, SocketAddress::Parse(source).value(), SocketAddress::Parse(dialled).value());
+  };
+  for (const char* dialled : {"127.0.0.1:80", "127.8.9.10:80", "[::1]:80", "0.0.0.0:80", "[::]:80"}) {
+    for (const char* source : {"10.0.0.2:4000", "[fd00::2]:4000", "[fe80::2]:4000"}) {
+      EXPECT_TRUE(is(ListenerKind::kInboundCapture, source, dialled)) << source << " " << dialled;
+      EXPECT_FALSE(is(ListenerKind::kOutboundCapture, source, dialled)) << "an application of this machine";
+      EXPECT_FALSE(is(ListenerKind::kInboundStatic, source, dialled)) << "the configuration says where it leads";
+    }
+    EXPECT_FALSE(is(ListenerKind::kInboundCapture, "127.0.0.1:4000", dialled));
+    EXPECT_FALSE(is(ListenerKind::kInboundCapture, "[::1]:4000", dialled));
+  }
+  for (const char* dialled : {"10.0.0.1:80", "[fd00::1]:80", "[fe80::1]:80"}) {
+    EXPECT_FALSE(is(ListenerKind::kInboundCapture, "10.0.0.2:4000", dialled)) << dialled;
+  }
+}
+
 TEST_F(AcceptorTest, AtTheLimitCallersAreResetAndCounted) {
   context_.limits.max_connections = 0;
   View(OutboundView(RouteAction::kPassThrough));

@@ -16,6 +16,7 @@ bool MayComeInStorms(CloseReason reason) {
     case CloseReason::kLimitSourceConnections:
     case CloseReason::kLimitUnauthenticated:
     case CloseReason::kLoopDetected:
+    case CloseReason::kMisdirected:
     case CloseReason::kBanned:
     case CloseReason::kPolicyChanged:
     case CloseReason::kBundleChanged:

@@ -37,6 +37,7 @@ constexpr Named kNames[] = {
     {CloseReason::kPlaintextRefused, "plaintext_refused"},
     {CloseReason::kRouteRefused, "route_refused"},
     {CloseReason::kLoopDetected, "loop_detected"},
+    {CloseReason::kMisdirected, "misdirected"},
     {CloseReason::kProxyHeaderUntrusted, "proxy_header_untrusted"},
     {CloseReason::kProxyHeaderInvalid, "proxy_header_invalid"},
     {CloseReason::kProxyHeaderTimeout, "proxy_header_timeout"},

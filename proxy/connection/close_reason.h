@@ -37,6 +37,7 @@ enum class CloseReason : uint8_t {
   kPlaintextRefused,
   kRouteRefused,
   kLoopDetected,        // this proxy called itself
+  kMisdirected,         // captured from outside, for an address of loopback
   kProxyHeaderUntrusted,  // a caller that the listener takes no PROXY protocol header from
   kProxyHeaderInvalid,  // or that sent none, or a bad one
   kProxyHeaderTimeout,

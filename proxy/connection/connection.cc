@@ -79,6 +79,9 @@ void Connection::Begin() {
     context_->close_log->WarnOfLoop(arrival_.spec->name, DestinationText(), arrival_.loop);
     return Close(CloseReason::kLoopDetected, arrival_.loop);
   }
+  if (arrival_.misdirected) {
+    return Close(CloseReason::kMisdirected, "a caller from outside was captured on its way to this machine's loopback");
+  }
   const AcceptedHeader& accepted = arrival_.spec->accepted_header;
   if (accepted.from.empty()) return OnArrived();
   if (!TrustsHeaderOf(accepted, arrival_.source)) {

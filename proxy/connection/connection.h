@@ -35,6 +35,7 @@ struct Arrival {
   SocketAddress dialled;                       // what the caller dialled: the original destination, or the listener
   int hops = 0;                                // as OwnSockets counts them
   const char* loop = nullptr;                  // it is this proxy calling itself: what to do about it
+  bool misdirected = false;                    // nobody who calls from there can mean `dialled`
 };
 
 // Owns itself from its construction until Close. Belongs to the worker's thread.

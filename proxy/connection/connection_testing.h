@@ -114,7 +114,8 @@ class ConnectionTest : public testing::Test {
                    .fixed = nullptr,
                    .source = SocketAddress::Parse("10.0.0.1:40000").value(),
                    .dialled = SocketAddress::Parse("10.0.0.2:8080").value(),
-                   .loop = loop_detail_};
+                   .loop = loop_detail_,
+                   .misdirected = misdirected_};
   }
   void CallOut() { OutboundConnection::Start(&context_, Arrive(outbound_)); }
   void CallIn() { InboundConnection::Start(&context_, Arrive(inbound_)); }
@@ -182,6 +183,7 @@ class ConnectionTest : public testing::Test {
   std::shared_ptr<const TlsContext> api_ = Context(TestIdentities::Get().api, TestIdentities::Get().root.Bundles());
   std::unique_ptr<FakeStream> caller_;  // the other end of the newest arrival
   const char* loop_detail_ = nullptr;
+  bool misdirected_ = false;
   uint64_t version_ = 0;
 };
 

@@ -325,6 +325,14 @@ TEST_F(InboundTest, ALoopIsRefused) {
   EXPECT_EQ(Closed(CloseReason::kLoopDetected), 1u);
 }
 
+TEST_F(InboundTest, WhoIsLedToLoopbackIsRefused) {
+  View(InboundView(kWebId, true));
+  misdirected_ = true;
+  CallIn();
+  EXPECT_EQ(Closed(CloseReason::kMisdirected), 1u);
+  EXPECT_TRUE(dialer_.dialled.empty());
+}
+
 // Servers that are told who calls.
 class ServerHeaderTest : public InboundTest {
  protected:
