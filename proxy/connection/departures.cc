@@ -61,6 +61,7 @@ bool Departures::Offer(Connection* connection) {
     ++dialled_each_[address];
   }
   if (!line_.Send({.kind = MoveKind::kOffer, .id = id, .offer = offer})) {
+    Forget(id);  // nobody has heard of it
     connection->DepartLater(true);
   }
   connection->AskToMove(GoAwayReason::kDraining);
@@ -94,16 +95,16 @@ void Departures::Answered(Offered& offered) {
   if (--there->second == 0) dialled_each_.erase(there);
 }
 
-void Departures::Forget(uint64_t id) {
+bool Departures::Forget(uint64_t id) {
   const auto found = offered_.find(id);
-  if (found == offered_.end()) return;
+  if (found == offered_.end()) return false;
   Answered(found->second);
   offered_.erase(found);
+  return true;
 }
 
 void Departures::Withdraw(uint64_t id) {
-  Forget(id);
-  line_.Send({.kind = MoveKind::kCancel, .id = id});
+  if (Forget(id)) line_.Send({.kind = MoveKind::kCancel, .id = id});
 }
 
 void Departures::Yours(uint64_t id, const StreamState& state, UniqueFd application) {

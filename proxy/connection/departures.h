@@ -52,7 +52,7 @@ class Departures {
   bool Offer(Connection* connection);
   bool MayDial(const std::string& address) const;
   void Answered(Offered& offered);
-  void Forget(uint64_t id);
+  bool Forget(uint64_t id);  // false: it was no offer (any more)
   void Closed();
   void Tick();
   // Offers of this turn: all workers' together never fill the line.

@@ -69,6 +69,7 @@ void MoveLine::At(uint64_t worker, std::function<void(MoveLine&)> task) {
 
 bool MoveLine::Send(const MoveMessage& message, UniqueFd fd) {
   if (!open_) return true;
+  if (message.kind == MoveKind::kOffer && queued() >= kMaxQueued) return false;
   std::string text = EncodeMove(message);
   if (text.size() > Passage::kMaxMessageBytes) return false;
   At(0, [waiting = std::make_shared<const Waiting>(std::move(text), std::move(fd), queued_)](MoveLine& first) {
@@ -80,9 +81,16 @@ bool MoveLine::Send(const MoveMessage& message, UniqueFd fd) {
 // What was said in an earlier conversation is not said in this one.
 void MoveLine::Queue(std::shared_ptr<const Waiting> message) {
   if (passage_ == nullptr || message->queued != queued_) return;
-  if (queue_.size() >= kMaxQueued) return Close("the other process does not read");
+  if (!message->fd.valid() && queue_.size() >= kMaxQueued) return GiveUp();
   queue_.push_back(std::move(message));
   Write();
+}
+
+// Whoever has left has nobody here any more: his socket goes out as soon as it is taken.
+void MoveLine::GiveUp() {
+  Log(LogLevel::kWarning, "no more streams move to or from the other process", {{"why", "it does not read"}});
+  std::erase_if(queue_, [](const std::shared_ptr<const Waiting>& each) { return !each->fd.valid(); });
+  TellClosed();
 }
 
 // EPOLLOUT tells of room, but not of memory or of descriptors that are on their way.
@@ -143,6 +151,10 @@ void MoveLine::Close(absl::string_view why) {
   context_->loop->Unwatch(passage_->fd(), this);
   passage_.reset();
   queue_.clear();
+  TellClosed();
+}
+
+void MoveLine::TellClosed() {
   for (uint64_t worker = 0; worker < context_->workers; ++worker) At(worker, [](MoveLine& line) { line.Closed(); });
 }
 

@@ -21,8 +21,9 @@ class MoveLine : private IoHandler {
  public:
   // Read in one turn at most.
   static constexpr int kMessagesPerTurn = 64;
-  // Waiting to be sent, of all workers. One whose other end does not read is given up: no stream moves any more, none
-  // is lost.
+  // Waiting to be sent, of all workers: then there is no room for offers, and where the rest has none either the other
+  // process is given up, as it does not read. No stream moves any more then, but those that have left (a descriptor is
+  // their application's) are told all the same, however many they are.
   static constexpr size_t kMaxQueued = 65536;
   // Before a message is tried again that the kernel did not take.
   static constexpr absl::Duration kRetryPause = absl::Milliseconds(10);
@@ -42,7 +43,8 @@ class MoveLine : private IoHandler {
   // At the first worker: opens the lines of all of them. The end of a Passage; instead of an earlier one.
   void Open(UniqueFd passage);
   bool open() const { return open_; }
-  // Nothing happens where it is not open. False: the message is too long, and is not sent.
+  // Nothing happens where it is not open. False: the message is too long, or an offer for which there is no room, and
+  // is not sent.
   bool Send(const MoveMessage& message, UniqueFd fd = UniqueFd());
   // Messages of all workers that wait; while it is not open none do.
   size_t queued() const { return queued_ == nullptr ? 0 : queued_->load(std::memory_order_relaxed); }
@@ -67,6 +69,8 @@ class MoveLine : private IoHandler {
   void Closed();
   void At(uint64_t worker, std::function<void(MoveLine&)> task);
   void Queue(std::shared_ptr<const Waiting> message);
+  void GiveUp();
+  void TellClosed();
   void Write();
   void Read();
   void Close(absl::string_view why);

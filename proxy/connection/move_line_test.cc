@@ -228,6 +228,36 @@ TEST_F(MoveLineTest, HowManyWaitIsKnownToEveryWorker) {
   EXPECT_EQ(workers_[1].line->queued(), 0u);
 }
 
+// Their applications would be reset, and nobody would go on with them.
+TEST_F(MoveLineTest, WhoHasLeftIsToldOfToAProcessThatDidNotRead) {
+  constexpr uint64_t kTakenByTheKernel = 5000;  // fewer
+  Open();
+  MoveLine& line = *workers_[0].line;
+  const auto yours = [&](uint64_t number) {
+    line.Send({.kind = MoveKind::kYours, .id = number << 8}, UniqueFd(dup(application_.first.fd())));
+  };
+  for (uint64_t id = 0; id < kTakenByTheKernel; ++id) line.Send({.kind = MoveKind::kCancel, .id = id});
+  yours(1);
+  while (line.queued() < MoveLine::kMaxQueued) line.Send({.kind = MoveKind::kCancel, .id = 1});
+  EXPECT_FALSE(line.Send({.kind = MoveKind::kOffer, .id = 1}));
+  yours(2);
+  EXPECT_EQ(line.queued(), MoveLine::kMaxQueued + 1);
+  EXPECT_TRUE(line.open());
+  line.Send({.kind = MoveKind::kCancel, .id = 1});
+  EXPECT_FALSE(line.open());
+  EXPECT_TRUE(Until([&] { return workers_[0].closed + workers_[1].closed == 2; }));
+  std::vector<std::string> heard;
+  EXPECT_TRUE(Until([&] {
+    for (auto message = other_->Receive(absl::ZeroDuration()); message.ok();
+         message = other_->Receive(absl::ZeroDuration())) {
+      if (message->fd.valid()) heard.push_back(message->text);
+    }
+    return heard.size() == 2;
+  }));
+  EXPECT_EQ(heard, (std::vector<std::string>{"yours\n256\n0\n0", "yours\n512\n0\n0"}));
+  EXPECT_EQ(line.queued(), 0u);
+}
+
 TEST_F(MoveLineTest, WhatIsTooLongIsNotSent) {
   Open();
   MoveMessage offer{.kind = MoveKind::kOffer, .id = 1};
