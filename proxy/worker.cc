@@ -74,6 +74,7 @@ struct Worker::State {
     counters.view_version.Set(context.view->version);
     links.OnViewChange(change);
     accepted_links.OnViewChange(change);
+    newcomers.OnViewChange();
     table.Recheck(change, [this] { acknowledged.store(context.view->version, std::memory_order_release); });
   }
 

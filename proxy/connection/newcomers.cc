@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "identity/base/logging.h"
@@ -51,7 +52,7 @@ void Newcomers::OnMessage(const MoveMessage& message, UniqueFd fd) {
   } else if (message.kind == MoveKind::kYours) {
     Take(Remove(message.id), message, std::move(fd));
   } else if (message.kind == MoveKind::kCancel) {
-    Cancel(message.id);
+    Cancel(message.id, RefuseReason::kBusy, "the stream cannot be carried over now");
   }
 }
 
@@ -69,16 +70,25 @@ void Newcomers::Comes(Expected& expected) {
 }
 
 // A link that the peer waits for is answered, one that it uses is closed.
-void Newcomers::Cancel(uint64_t id) {
+void Newcomers::Cancel(uint64_t id, RefuseReason reason, absl::string_view text) {
   const std::unique_ptr<Expected> expected = Remove(id);
   if (expected == nullptr || expected->link == nullptr || expected->accepted) return;
-  expected->link->RefuseAttach(RefuseReason::kBusy, "the stream cannot be carried over now");
+  expected->link->RefuseAttach(reason, text);
   context_->accepted_links->TakeBack(std::move(expected->link));
 }
 
-void Newcomers::No(uint64_t id, const absl::Status& why) {
+void Newcomers::No(uint64_t id, const absl::Status& why, RefuseReason reason) {
   line_.Send({.kind = MoveKind::kNo, .id = id, .why = std::string(why.message())});
-  Cancel(id);
+  Cancel(id, reason, why.message());
+}
+
+// One whose peer has not come yet is decided when it comes.
+void Newcomers::OnViewChange() {
+  std::vector<std::pair<uint64_t, absl::Status>> refused;
+  for (const auto& [id, expected] : expected_) {
+    if (absl::Status still = StillAllows(*expected); !still.ok()) refused.emplace_back(id, std::move(still));
+  }
+  for (const auto& [id, why] : refused) No(id, why, RefuseReason::kNotAllowed);
 }
 
 // Offers.
@@ -160,6 +170,9 @@ void Newcomers::OnDialled(Expected* expected, absl::StatusOr<std::unique_ptr<Lin
 void Newcomers::OnAnswered(Expected* expected, LinkInquiry::Answer answer) {
   expected->inquiry.reset();
   if (answer.link == nullptr || !answer.status.ok()) return No(expected->id, answer.status);
+  // The view may be another one than when it was asked.
+  const absl::Status trusted = LinkTrusted(*context_, *answer.link);
+  if (!trusted.ok()) return No(expected->id, trusted);
   expected->accepted = true;
   expected->offer.shard = answer.shard;  // the peer may have been replaced as well
   expected->link = std::move(answer.link);
@@ -226,6 +239,16 @@ absl::Status Newcomers::Allows(const StreamOffer& offer, const SpiffeId& peer) c
   const Route& route = context_->view->RouteFor(door.index, door.spec->kind, dialled);
   if (route.action == RouteAction::kMutualTls && MatchesAny(route.peers, peer)) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat("route \"", route.name, "\" does not expect ", offer.peer_id));
+}
+
+absl::Status Newcomers::StillAllows(const Expected& expected) const {
+  if (expected.link != nullptr) {
+    if (absl::Status trusted = LinkTrusted(*context_, *expected.link); !trusted.ok()) return trusted;
+    return Allows(expected.offer, expected.link->peer()->id);
+  }
+  if (expected.dial == nullptr && expected.inquiry == nullptr) return absl::OkStatus();
+  const absl::StatusOr<SpiffeId> peer = SpiffeId::Parse(expected.offer.peer_id);
+  return peer.ok() ? Allows(expected.offer, *peer) : peer.status();
 }
 
 // Both directions have moved.

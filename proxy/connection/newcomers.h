@@ -34,6 +34,9 @@ class Newcomers {
   // ATTACH came on `link` (kTaken), for a stream that this process does not have. False: nor does the one before, as
   // far as this worker knows (WorkerNext of the token), and the link is left.
   bool Attach(std::unique_ptr<Link>& link, const StreamToken& token);
+  // The rules are other ones: who waits here with a link and is no longer trusted or allowed goes back, and the link of
+  // who is banned closes.
+  void OnViewChange();
   // This process drains: it takes no more. Those that are on their way come.
   void Drain() { draining_ = true; }
   size_t expected() const { return expected_.size(); }
@@ -55,8 +58,9 @@ class Newcomers {
   void OnMessage(const MoveMessage& message, UniqueFd fd);
   void OnOffer(const MoveMessage& message);
   std::unique_ptr<Expected> Remove(uint64_t id);
-  void Cancel(uint64_t id);
-  void No(uint64_t id, const absl::Status& why);
+  // `reason` and `text` are for a peer that waits for the answer to ATTACH.
+  void Cancel(uint64_t id, RefuseReason reason, absl::string_view text);
+  void No(uint64_t id, const absl::Status& why, RefuseReason reason = RefuseReason::kBusy);
   absl::Status Begin(Expected* expected);
   absl::Status HasRoom();
   absl::Status Dial(Expected* expected);
@@ -65,7 +69,9 @@ class Newcomers {
   void Comes(Expected& expected);
   // Whether the peer may go on with it, by the rules in force.
   absl::Status Allows(const StreamOffer& offer, const SpiffeId& peer) const;
-  // Likewise, and whether there is a place for it; else why the peer's ATTACH is refused.
+  // Likewise of one that has a link, or has asked for it: and whether that is still trusted.
+  absl::Status StillAllows(const Expected& expected) const;
+  // As Allows, and whether there is a place for it; else why the peer's ATTACH is refused.
   absl::Status Admits(Expected& expected, const SpiffeId& peer, RefuseReason* reason);
   void Take(std::unique_ptr<Expected> expected, const MoveMessage& message, UniqueFd fd);
   void Closed();

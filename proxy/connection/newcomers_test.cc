@@ -255,6 +255,56 @@ TEST_F(NewcomersTest, ALinkThatThePeerUsesGivesWayToNoOther) {
   }));
 }
 
+// Its link is neither to be used nor to stay open; the process before decides by its own rules what becomes of the
+// stream.
+TEST_F(NewcomersTest, WhoIsBannedWhileAStreamIsOnItsWayGoesBack) {
+  const size_t call = OpenStream();
+  Replace(context_, outbound_);
+  Say(OfferOf(StreamOf(table_), 1));
+  ASSERT_EQ(Hears(), "ready\n1");
+  newcomers_.OnViewChange();
+  EXPECT_EQ(newcomers_.coming(), 1u) << "nothing has changed for it";
+  auto view = OutboundView(RouteAction::kMutualTls);
+  view->bans = BanSet({Ban{BanSubject::Parse(kApiId).value(), "", absl::UnixEpoch()}});
+  next_.view = view;
+  newcomers_.OnViewChange();
+  EXPECT_EQ(newcomers_.expected(), 0u);
+  EXPECT_EQ(newcomers_.coming(), 0u);
+  EXPECT_EQ(Hears().rfind("no\n1\n", 0), 0u);
+  EXPECT_TRUE(Echoes(call));
+}
+
+TEST_F(NewcomersTest, AStreamWhoseRouteChangesWhileItsPeerIsAskedGoesBack) {
+  OpenStream();
+  Replace(context_, outbound_);
+  Say(OfferOf(StreamOf(table_), 1));
+  ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
+  next_.view = OutboundView(RouteAction::kMutualTls, {"spiffe://example.org/other"});
+  newcomers_.OnViewChange();
+  EXPECT_EQ(newcomers_.expected(), 0u);
+  EXPECT_EQ(Hears(), absl::StrCat("no\n1\nroute \"to-api\" does not expect ", kApiId));
+  EXPECT_EQ(next_counters_.link_handshakes_in_flight.value(), 0u);
+}
+
+TEST_F(NewcomersTest, APeerThatIsNoLongerAllowedIsToldSoInsteadOfBeingLeftToWait) {
+  const size_t call = OpenStream();
+  Replace(server_, inbound_);
+  reached_ = &next_;
+  Connection* const stream = StreamOf(server_table_);
+  Say(OfferOf(stream, 1));
+  ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
+  stream->AskToMove(GoAwayReason::kDraining);
+  ASSERT_EQ(Hears(), "ready\n1");
+  next_.view = InboundView("spiffe://example.org/other");
+  newcomers_.OnViewChange();
+  EXPECT_EQ(newcomers_.expected(), 0u);
+  EXPECT_EQ(newcomers_.coming(), 0u);
+  EXPECT_EQ(next_places_.by_peer.keys(), 0u);
+  EXPECT_EQ(next_accepted_.size(), 1u) << "the link is as good as any other";
+  EXPECT_EQ(Hears().rfind("no\n1\n", 0), 0u);
+  EXPECT_TRUE(Echoes(call));
+}
+
 // It must not come first and be closed then.
 TEST_F(NewcomersTest, WithoutAPlaceForItsPeerAStreamStaysWhereItIs) {
   const size_t call = OpenStream();
