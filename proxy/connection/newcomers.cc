@@ -69,6 +69,16 @@ void Newcomers::Comes(Expected& expected) {
   if (!std::exchange(expected.coming, true)) ++coming_;
 }
 
+// The peer of a stream that this side opened stays with the process before, as the stream does; one that opened the
+// stream may have given this link up for another that is to come.
+void Newcomers::OnLost(Expected& expected) {
+  const std::unique_ptr<Link> link = std::move(expected.link);
+  if (expected.offer.opened) return No(expected.id, absl::UnavailableError(link->error_text()));
+  if (std::exchange(expected.coming, false)) --coming_;
+  expected.accepted = false;
+  expected.place.GiveBack();
+}
+
 // A link that the peer waits for is answered, one that it uses is closed.
 void Newcomers::Cancel(uint64_t id, RefuseReason reason, absl::string_view text) {
   const std::unique_ptr<Expected> expected = Remove(id);
@@ -94,7 +104,7 @@ void Newcomers::OnViewChange() {
 // Offers.
 
 void Newcomers::OnOffer(const MoveMessage& message) {
-  auto expected = std::make_unique<Expected>();
+  auto expected = std::make_unique<Expected>(this);
   expected->id = message.id;
   expected->offer = message.offer;
   Expected* const entered = expected.get();
@@ -176,6 +186,7 @@ void Newcomers::OnAnswered(Expected* expected, LinkInquiry::Answer answer) {
   expected->accepted = true;
   expected->offer.shard = answer.shard;  // the peer may have been replaced as well
   expected->link = std::move(answer.link);
+  expected->link->Watch(expected);
   line_.Send({.kind = MoveKind::kReady, .id = expected->id});
 }
 
@@ -200,6 +211,7 @@ bool Newcomers::Attach(std::unique_ptr<Link>& link, const StreamToken& token) {
   }
   Comes(expected);
   expected.link = std::move(link);  // an earlier one was given up by the peer
+  expected.link->Watch(&expected);
   expected.accepted = false;
   line_.Send({.kind = MoveKind::kReady, .id = expected.id});
   return true;
@@ -263,6 +275,7 @@ void Newcomers::Take(std::unique_ptr<Expected> expected, const MoveMessage& mess
                         : known     ? "there is one of its name already"
                                     : "it has no link here"}});
   }
+  expected->link->Observe(nullptr);
   const Acceptor::Known door = context_->acceptor->Find(offer.listener);
   Arrival arrival{.stream = nullptr,
                   .listener = door.index,

@@ -44,7 +44,16 @@ class Newcomers {
   size_t coming() const { return coming_; }
 
  private:
-  struct Expected {
+  // Watches its link, once it has one.
+  struct Expected final : public LinkObserver {
+    explicit Expected(Newcomers* here) : owner(here) {}
+    void OnOpen(Link*, const OpenRequest&) override {}
+    void OnAttach(Link*, const AttachRequest&) override {}
+    void OnGoAway(Link*, GoAwayReason) override {}
+    void OnIdle(Link*) override {}
+    void OnClosed(Link*) override { owner->OnLost(*this); }  // `this` may be gone then
+
+    Newcomers* const owner;
     uint64_t id = 0;
     StreamOffer offer;
     bool coming = false;                   // it has a link, or has asked for it
@@ -67,6 +76,8 @@ class Newcomers {
   void OnDialled(Expected* expected, absl::StatusOr<std::unique_ptr<Link>> link);
   void OnAnswered(Expected* expected, LinkInquiry::Answer answer);
   void Comes(Expected& expected);
+  // Its link is over.
+  void OnLost(Expected& expected);
   // Whether the peer may go on with it, by the rules in force.
   absl::Status Allows(const StreamOffer& offer, const SpiffeId& peer) const;
   // Likewise of one that has a link, or has asked for it: and whether that is still trusted.

@@ -255,6 +255,47 @@ TEST_F(NewcomersTest, ALinkThatThePeerUsesGivesWayToNoOther) {
   }));
 }
 
+// What was sent there is lost, and what is not must not follow it.
+TEST_F(NewcomersTest, AStreamWhoseNewLinkIsLostStaysWhereItIs) {
+  const size_t call = OpenStream();
+  Pass(absl::Seconds(5));  // until no more links are made ahead of need
+  Replace(context_, outbound_);
+  const size_t new_link = dialled_.size();
+  Say(OfferOf(StreamOf(table_), 1));
+  ASSERT_EQ(Hears(), "ready\n1");
+  ASSERT_EQ(dialled_.size(), new_link + 1);
+  dialled_[new_link]->Reset();
+  dialled_[new_link]->Wake();
+  EXPECT_EQ(Hears().rfind("no\n1\n", 0), 0u);
+  EXPECT_EQ(newcomers_.expected(), 0u);
+  EXPECT_EQ(newcomers_.coming(), 0u);
+  EXPECT_TRUE(Echoes(call));
+}
+
+TEST_F(NewcomersTest, APeerThatGivesItsNewLinkUpIsExpectedWithAnother) {
+  const size_t call = OpenStream();
+  Pass(absl::Seconds(5));
+  Replace(server_, inbound_);
+  reached_ = &next_;
+  Connection* const stream = StreamOf(server_table_);
+  Say(OfferOf(stream, 1));
+  ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
+  const size_t new_link = dialled_.size();
+  stream->AskToMove(GoAwayReason::kDraining);
+  ASSERT_EQ(Hears(), "ready\n1");
+  ASSERT_EQ(dialled_.size(), new_link + 1);
+  EXPECT_EQ(next_places_.by_peer.keys(), 1u);
+  dialled_[new_link]->Reset();
+  dialled_[new_link]->Wake();
+  ASSERT_TRUE(TurnUntil([&] { return newcomers_.coming() == 0; }));
+  EXPECT_EQ(next_places_.by_peer.keys(), 0u);
+  EXPECT_EQ(newcomers_.expected(), 1u);
+  Pass(absl::Seconds(3));
+  EXPECT_EQ(Hears(), "ready\n1") << "it tries again";
+  EXPECT_EQ(newcomers_.coming(), 1u);
+  EXPECT_TRUE(Echoes(call));
+}
+
 // Its link is neither to be used nor to stay open; the process before decides by its own rules what becomes of the
 // stream.
 TEST_F(NewcomersTest, WhoIsBannedWhileAStreamIsOnItsWayGoesBack) {

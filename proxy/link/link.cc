@@ -54,7 +54,13 @@ Link::~Link() = default;
 
 void Link::Observe(LinkObserver* observer) {
   observer_ = observer;
+  watched_ = false;
   if (observer != nullptr) Soon();
+}
+
+void Link::Watch(LinkObserver* observer) {
+  Observe(observer);
+  watched_ = true;
 }
 
 void Link::OnTimer() {
@@ -83,7 +89,7 @@ void Link::Enter(State state, absl::Duration deadline) {
 void Link::Step() {
   switch (state_) {
     case State::kIdle: return StepIdle();
-    case State::kTaken: return static_cast<void>(FlushOwn());
+    case State::kTaken: return StepTaken();
     case State::kVouching: return StepVouching();
     case State::kClosing: return StepClosing();
     case State::kRetiring: return StepRetiring();
@@ -94,6 +100,11 @@ void Link::Step() {
 void Link::TellClosed() {
   timer_.Stop();
   if (LinkObserver* observer = std::exchange(observer_, nullptr)) observer->OnClosed(this);
+}
+
+void Link::StepTaken() {
+  if (FlushOwn() != IoStatus::kError && (!watched_ || PeekFrame() != IoStatus::kError)) return;
+  if (watched_) TellClosed();
 }
 
 // Idle.
@@ -227,6 +238,7 @@ void Link::Retire() {
 void Link::Take(StreamObserver* observer) {
   observer_ = nullptr;
   holder_ = observer;
+  watched_ = false;
   state_ = State::kTaken;
   deadline_ = absl::InfiniteDuration();
   timer_.Stop();

@@ -84,6 +84,9 @@ class Link : private StreamObserver {
   void RefuseAttach(RefuseReason reason, absl::string_view text) { Refuse(reason, text); }
   // Taken, and read by nobody yet: false once the peer has closed it. What the peer has sent is kept.
   bool PeerIsThere() { return PeekFrame() != IoStatus::kError; }
+  // Likewise, until a stream takes it or Observe is called: OnClosed is told of the peer's end, and nothing else is.
+  // Once the peer has sent something for the stream, that is the stream's to find.
+  void Watch(LinkObserver* observer);
   // Opener, idle: proves anew, by this link, who carries the stream that `request` names. OnVouched follows.
   void Vouch(const AttachRequest& request);
   // Acceptor, after OnVouch: believed, if `answer` is OK. The link is idle then.
@@ -115,6 +118,7 @@ class Link : private StreamObserver {
   // Each ends with at most one call of the observer, after which `this` may be gone.
   void Step();
   void StepIdle();
+  void StepTaken();
   void StepVouching();
   void StepClosing();
   void StepRetiring();
@@ -170,6 +174,7 @@ class Link : private StreamObserver {
   bool go_away_due_ = false;    // to be sent, or (opener) to be told
   bool ping_due_ = false;
   bool peeked_ = false;
+  bool watched_ = false;        // in kTaken: by the observer
   bool attaching_ = false;      // in kVouching: by ATTACH
   bool clean_end_ = false;      // the peer said close_notify
   bool was_idle_ = false;       // in kRetiring

@@ -120,6 +120,41 @@ TEST_F(LinkTest, AttachesWithoutAStreamAndWaitsForOne) {
   EXPECT_EQ(acceptor_->state(), Link::State::kTaken);
 }
 
+TEST_F(LinkTest, AWatchedLinkTellsThatItsPeerIsGone) {
+  opener_->Attach({TestToken(4), 9});
+  ASSERT_TRUE(Until([&] { return harness_.far.asked != nullptr; }));
+  LinkKeeper watch;
+  harness_.far.asked->Watch(&watch);
+  harness_.far.asked->AcceptAttach(2);
+  ASSERT_TRUE(Until([&] { return harness_.near.vouched.has_value(); }));
+  EXPECT_EQ(watch.closed, 0);
+  harness_.near.links.clear();
+  EXPECT_TRUE(Until([&] { return watch.closed == 1; }));
+  EXPECT_EQ(harness_.far.asked->state(), Link::State::kClosed);
+}
+
+// What it sends for the stream is not lost by that.
+TEST_F(LinkTest, AWatchedLinkKeepsWhatComesForItsStream) {
+  opener_->Attach({TestToken(4), 9});
+  ASSERT_TRUE(Until([&] { return harness_.far.asked != nullptr; }));
+  LinkKeeper watch, keeper;
+  harness_.far.asked->Watch(&watch);
+  harness_.far.asked->AcceptAttach(2);
+  ASSERT_TRUE(Until([&] { return harness_.near.vouched.has_value(); }));
+  const StreamState state = {.token = TestToken(4), .shard = 2};
+  auto opener = MeshStream::Resumed(harness_.loop(), harness_.near.Take(opener_), state, &keeper);
+  StreamWriter writer(opener.get(), "question");
+  ASSERT_TRUE(Until([&] { return writer.Push(); }));
+  for (int turn = 0; turn < 20; ++turn) harness_.loop()->RunOnce(absl::ZeroDuration());
+  EXPECT_EQ(watch.closed, 0);
+  auto acceptor = MeshStream::Resumed(harness_.loop(), std::move(harness_.far.asked), state, &keeper);
+  StreamReader reader(acceptor.get());
+  EXPECT_TRUE(Until([&] {
+    reader.Drain();
+    return reader.bytes() == "question";
+  }));
+}
+
 TEST_F(LinkTest, TellsThatThePeerGoesAway) {
   acceptor_->GoAway(GoAwayReason::kDraining);
   EXPECT_TRUE(Until([&] { return harness_.near.go_away.has_value(); }));
