@@ -57,8 +57,8 @@ bool Departures::Offer(Connection* connection) {
   const StreamOffer offer = connection->OfferAs(id);
   offered_[id] = {connection, address};
   if (!address.empty()) {
-    ++dialled_;
-    ++dialled_each_[address];
+    ++dialled_.now;
+    ++dialled_each_[address].now;
   }
   if (!line_.Send({.kind = MoveKind::kOffer, .id = id, .offer = offer})) {
     Forget(id);  // nobody has heard of it
@@ -69,15 +69,30 @@ bool Departures::Offer(Connection* connection) {
 }
 
 bool Departures::MayDial(const std::string& address) const {
-  const size_t most = std::clamp<size_t>(context_->limits.max_link_handshakes / 2, 1, kMaxDialled);
   const auto there = dialled_each_.find(address);
-  return dialled_ < most && (there == dialled_each_.end() || there->second < std::min(most, kMaxDialledEach));
+  return HasRoom(dialled_, kDialledAtFirst) &&
+         HasRoom(there == dialled_each_.end() ? Dials() : there->second, kDialledEachAtFirst);
+}
+
+size_t Departures::MostHandshakes() const { return std::max<size_t>(context_->limits.max_link_handshakes, 1); }
+
+bool Departures::HasRoom(const Dials& dials, size_t at_first) const {
+  const size_t most = MostHandshakes();
+  return dials.now < std::min(most, std::clamp<size_t>(most / 2, 1, at_first) + dials.earned);
+}
+
+// So many more in each round trip as have answered in the last one: a far peer's streams do not take a round trip each.
+void Departures::Learn(const std::string& address, bool ready) {
+  for (Dials* const dials : {&dialled_, &dialled_each_[address]}) {
+    dials->earned = ready ? std::min(dials->earned + 1, MostHandshakes()) : 0;
+  }
 }
 
 void Departures::OnMessage(const MoveMessage& message) {
   const auto found = offered_.find(message.id);
   if (found == offered_.end()) return;  // it was withdrawn meanwhile
   const bool made_room = !found->second.dialled.empty();
+  if (made_room) Learn(found->second.dialled, message.kind == MoveKind::kReady);
   Answered(found->second);
   if (made_room && message.kind == MoveKind::kReady) tick_.Start(absl::ZeroDuration());
   Connection* const connection = found->second.connection;
@@ -91,8 +106,8 @@ void Departures::OnMessage(const MoveMessage& message) {
 void Departures::Answered(Offered& offered) {
   const auto there = dialled_each_.find(std::exchange(offered.dialled, ""));
   if (there == dialled_each_.end()) return;
-  --dialled_;
-  if (--there->second == 0) dialled_each_.erase(there);
+  --dialled_.now;
+  --there->second.now;
 }
 
 bool Departures::Forget(uint64_t id) {
@@ -117,7 +132,7 @@ void Departures::Yours(uint64_t id, const StreamState& state, UniqueFd applicati
 void Departures::Closed() {
   tick_.Stop();
   const auto offered = std::exchange(offered_, {});
-  dialled_ = 0;
+  dialled_ = {};
   dialled_each_.clear();
   for (const auto& [id, each] : offered) each.connection->DepartLater(false, "the new process is gone");
   if (draining_) Drain();

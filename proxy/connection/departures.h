@@ -20,11 +20,12 @@ class Connection;
 // offered, or when there is no next process (any more). The conversation is in move_message.h. For the worker's thread.
 class Departures {
  public:
-  // Of the streams that this side opened, so many are offered at a time, and of those over links to one address: the
+  // Of the streams that this side opened, so many are offered at first, and of those over links to one address: the
   // next process dials for each, and an address that does not answer is not to hold up the others. At most half of
-  // mesh_links.max_handshakes, which is the next process's too.
-  static constexpr size_t kMaxDialled = 16;
-  static constexpr size_t kMaxDialledEach = 8;
+  // mesh_links.max_handshakes, which is the next process's too. Each that is READY makes room for one more, up to all
+  // of these; after a NO it is as at first.
+  static constexpr size_t kDialledAtFirst = 16;
+  static constexpr size_t kDialledEachAtFirst = 8;
   // In one turn.
   static constexpr size_t kMaxOffersPerTurn = 1024;
   static constexpr absl::Duration kTick = absl::Milliseconds(20);
@@ -47,10 +48,18 @@ class Departures {
     Connection* connection;
     std::string dialled;  // where the next process dials; empty: nowhere, or it has answered
   };
+  // Those that the next process dials for: of all, or of one address.
+  struct Dials {
+    size_t now = 0;
+    size_t earned = 0;  // beyond those at first
+  };
   void OnMessage(const MoveMessage& message);
   // False: not now, because too many are dialled.
   bool Offer(Connection* connection);
   bool MayDial(const std::string& address) const;
+  size_t MostHandshakes() const;
+  bool HasRoom(const Dials& dials, size_t at_first) const;
+  void Learn(const std::string& address, bool ready);
   void Answered(Offered& offered);
   bool Forget(uint64_t id);  // false: it was no offer (any more)
   void Closed();
@@ -62,8 +71,8 @@ class Departures {
   bool draining_ = false;
   uint64_t last_number_ = 0;
   size_t next_ = 0;  // place in the table where the next turn begins
-  size_t dialled_ = 0;
-  absl::flat_hash_map<std::string, size_t> dialled_each_;  // by address; none is zero
+  Dials dialled_;
+  absl::flat_hash_map<std::string, Dials> dialled_each_;  // by address, of this conversation
   absl::flat_hash_map<uint64_t, Offered> offered_;
   MoveLine line_;
   Timer tick_;

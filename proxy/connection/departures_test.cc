@@ -1,5 +1,7 @@
 #include "proxy/connection/departures.h"
 
+#include <algorithm>
+#include <deque>
 #include <memory>
 #include <set>
 #include <string>
@@ -169,15 +171,42 @@ TEST_F(DeparturesTest, WhenTheNextProcessEndsPeersAreAskedAtOnce) {
 }
 
 TEST_F(DeparturesTest, StreamsOfOneAddressLeaveRoomForTheOthers) {
-  Calls(Departures::kMaxDialledEach + 3);
+  Calls(Departures::kDialledEachAtFirst + 3);
   Connect(web_);
   web_.Drain();
   const auto offers = Offers();
-  EXPECT_EQ(offers.size(), Departures::kMaxDialledEach);
+  EXPECT_EQ(offers.size(), Departures::kDialledEachAtFirst);
   Say(MoveKind::kReady, offers[0].id);
   Say(MoveKind::kNo, offers[1].id);
   Pass(absl::Milliseconds(100));
   EXPECT_EQ(Offers().size(), 2u) << "an answer makes room";
+}
+
+// A round trip of 100 ms: TCP, TLS and ATTACH take three.
+TEST_F(DeparturesTest, ManyStreamsToAFarPeerDoNotTakeARoundTripEach) {
+  constexpr size_t kStreams = 100;
+  Calls(kStreams);
+  Connect(web_);
+  web_.Drain();
+  std::deque<std::pair<absl::Duration, uint64_t>> dialled;
+  std::set<StreamToken> offered;
+  size_t most = 0;
+  const absl::Duration begun = clock_.Monotonic();
+  while (offered.size() < kStreams && clock_.Monotonic() - begun < absl::Seconds(10)) {
+    for (const MoveMessage& each : Offers()) {
+      offered.insert(each.offer.token);
+      dialled.emplace_back(clock_.Monotonic(), each.id);
+    }
+    most = std::max(most, dialled.size());
+    Pass(absl::Milliseconds(20));
+    for (; !dialled.empty() && clock_.Monotonic() - dialled.front().first >= absl::Milliseconds(300);
+         dialled.pop_front()) {
+      Say(MoveKind::kReady, dialled.front().second);
+    }
+  }
+  EXPECT_EQ(offered.size(), kStreams);
+  EXPECT_LE(clock_.Monotonic() - begun, absl::Seconds(2.5)) << "eight in each 320 ms would be 4 seconds";
+  EXPECT_EQ(most, context_.limits.max_link_handshakes);
 }
 
 TEST_F(DeparturesTest, TheNextProcessKeepsHandshakesForItself) {

@@ -162,10 +162,12 @@ void PeerLinks::OnClosed(Link* link) {
 void PeerLinks::Replenish() {
   const int64_t wanted = std::min<int64_t>(std::max<int64_t>(demand_, demand_before_),
                                            context_->limits.max_idle_links_per_destination);
+  const uint32_t all = context_->limits.max_link_handshakes;
+  const uint32_t most_handshakes = context_->streams_come ? (all + 1) / 2 : all;
   while (address_ != nullptr && !dial_failed_ && !pool_->draining_ &&
          static_cast<int64_t>(idle_.size() + dials_.size()) < wanted) {
     ConnectionCounters& counters = *context_->counters;
-    if (counters.link_handshakes_in_flight.value() >= context_->limits.max_link_handshakes) {
+    if (counters.link_handshakes_in_flight.value() >= most_handshakes) {
       counters.limit_link_handshakes.Add();
       return;
     }

@@ -33,7 +33,8 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   // One that was quiet did not answer. The others that are go too, so that the next calls need not try each.
   void Unanswered();
   // The destination speaks the mesh protocol, there. From now on links are made ahead of need: as many as streams
-  // took in the last second and did not bring back, up to the limits.
+  // took in the last second and did not bring back, up to the limits. While streams come from the process before this
+  // one, half of max_link_handshakes is theirs.
   void Speaks(const SocketAddress& address);
   // The destination refuses whoever offers it the mesh protocol: for a while nobody does.
   void IsPlain();

@@ -49,6 +49,24 @@ TEST_F(LinkPoolTest, ATakenLinkIsReplacedAheadOfNeed) {
   EXPECT_TRUE(TurnUntil([&] { return Handshakes() > handshakes; }));
 }
 
+TEST_F(LinkPoolTest, StreamsThatComeFromTheProcessBeforeHaveHalfOfTheHandshakes) {
+  BothViews();
+  Call();
+  ASSERT_TRUE(IdleAre(1));
+  context_.limits.max_link_handshakes = 4;
+  const auto in_flight_after = [&](int calls) {
+    for (int i = 0; i < calls; ++i) {
+      CallOut();
+      callers_.push_back(std::move(caller_));
+    }
+    return counters_.link_handshakes_in_flight.value();
+  };
+  context_.streams_come = true;
+  EXPECT_EQ(in_flight_after(6), 2u);
+  context_.streams_come = false;
+  EXPECT_EQ(in_flight_after(1), 4u);
+}
+
 TEST_F(LinkPoolTest, IdleOnesAgeOutAndTheOpenerIsTheFirstToLetGo) {
   BothViews();
   ASSERT_TRUE(Finish(Call()));

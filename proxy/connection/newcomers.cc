@@ -27,16 +27,19 @@ bool MakeRoom(const WorkerContext& context) {
 
 Newcomers::Newcomers(WorkerContext* context)
     : context_(context),
+      dial_later_(context->loop, [this] { DialWaiting(); }),
       line_(context, MoveLine::Side::kNext, [](WorkerContext& other) { return &other.newcomers->line_; },
             {.on_message = [this](const MoveMessage& message, UniqueFd fd) { OnMessage(message, std::move(fd)); },
-             .on_open = nullptr,
+             .on_open = [this] { context_->streams_come = true; },
              .on_closed = [this] { Closed(); }}) {}
 
 Newcomers::~Newcomers() = default;
 
 // Their links close, and their peers stay where they are.
 void Newcomers::Closed() {
+  context_->streams_come = line_.open();  // another process has taken its place, or none
   by_token_.clear();
+  to_dial_.clear();
   expected_.clear();
   coming_ = 0;
 }
@@ -156,7 +159,12 @@ absl::Status Newcomers::Dial(Expected* expected) {
   if (!remote.ok()) return remote.status();
   if (context_->counters->link_handshakes_in_flight.value() >= context_->limits.max_link_handshakes) {
     context_->counters->limit_link_handshakes.Add();
-    return absl::ResourceExhaustedError("too many handshakes are in flight; see mesh_links.max_handshakes");
+    if (to_dial_.size() >= kMaxWaiting) {
+      return absl::ResourceExhaustedError("too many handshakes are in flight; see mesh_links.max_handshakes");
+    }
+    to_dial_.push_back(expected->id);
+    if (!dial_later_.running()) dial_later_.Start(kDialPause);
+    return absl::OkStatus();
   }
   expected->dial = std::make_unique<LinkDial>(context_, *remote, offer.destination, [this, expected](auto link) {
     OnDialled(expected, std::move(link));
@@ -164,8 +172,25 @@ absl::Status Newcomers::Dial(Expected* expected) {
   return absl::OkStatus();
 }
 
+// First come, first served. What holds now may not be what held when it was offered.
+void Newcomers::DialWaiting() {
+  for (size_t left = to_dial_.size(); left > 0; --left) {
+    if (context_->counters->link_handshakes_in_flight.value() >= context_->limits.max_link_handshakes) {
+      return dial_later_.Start(kDialPause);
+    }
+    const uint64_t id = to_dial_.front();
+    to_dial_.pop_front();
+    const auto found = expected_.find(id);
+    if (found == expected_.end()) continue;  // it was withdrawn
+    const absl::Status begun =
+        draining_ ? absl::UnavailableError("this process is being replaced as well") : Dial(found->second.get());
+    if (!begun.ok()) No(id, begun);
+  }
+}
+
 void Newcomers::OnDialled(Expected* expected, absl::StatusOr<std::unique_ptr<Link>> link) {
   expected->dial.reset();
+  if (!to_dial_.empty()) dial_later_.Start(absl::ZeroDuration());
   if (!link.ok()) return No(expected->id, link.status());
   if (const absl::Status allowed = Allows(expected->offer, (*link)->peer()->id); !allowed.ok()) {
     return No(expected->id, allowed);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,10 @@ class Newcomers {
  public:
   // Of limits.max_connections, what streams that come may fill: new callers are to find room.
   static constexpr uint32_t kShareOfConnectionsPercent = 75;
+  // Streams that this side opened wait for a free handshake (mesh_links.max_handshakes): looked at whenever one of
+  // theirs has ended, and so often, as the others' are free without a word. More than so many are refused.
+  static constexpr absl::Duration kDialPause = absl::Milliseconds(50);
+  static constexpr size_t kMaxWaiting = 1024;
 
   explicit Newcomers(WorkerContext* context);
   ~Newcomers();
@@ -73,6 +78,8 @@ class Newcomers {
   absl::Status Begin(Expected* expected);
   absl::Status HasRoom();
   absl::Status Dial(Expected* expected);
+  // Those that wait for a handshake.
+  void DialWaiting();
   void OnDialled(Expected* expected, absl::StatusOr<std::unique_ptr<Link>> link);
   void OnAnswered(Expected* expected, LinkInquiry::Answer answer);
   void Comes(Expected& expected);
@@ -93,6 +100,8 @@ class Newcomers {
   size_t coming_ = 0;
   absl::flat_hash_map<uint64_t, std::unique_ptr<Expected>> expected_;
   absl::flat_hash_map<StreamToken, uint64_t> by_token_;  // those that the peer attaches
+  std::deque<uint64_t> to_dial_;  // those that wait for a handshake, of expected_ or gone since
+  Timer dial_later_;
   MoveLine line_;
 };
 

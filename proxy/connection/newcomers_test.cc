@@ -255,6 +255,60 @@ TEST_F(NewcomersTest, ALinkThatThePeerUsesGivesWayToNoOther) {
   }));
 }
 
+TEST_F(NewcomersTest, WhereHandshakesAreAtTheirLimitAnOfferWaits) {
+  OpenStream();
+  Pass(absl::Seconds(5));
+  Replace(context_, outbound_);
+  const size_t dialled_before = dialled_.size();
+  next_.limits.max_link_handshakes = 1;
+  next_counters_.link_handshakes_in_flight.Add();  // somebody else's
+  Say(OfferOf(StreamOf(table_), 1));
+  ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(newcomers_.expected(), 1u) << "NO would put it off for a second, and for longer each time";
+  EXPECT_EQ(dialled_.size(), dialled_before);
+  EXPECT_EQ(next_counters_.limit_link_handshakes.value(), 1u);
+  next_counters_.link_handshakes_in_flight.Subtract();
+  Pass(2 * Newcomers::kDialPause);
+  EXPECT_EQ(Hears(), "ready\n1");
+}
+
+TEST_F(NewcomersTest, WhatWaitedForAHandshakeIsDecidedByTheRulesOfThen) {
+  OpenStream();
+  Replace(context_, outbound_);
+  next_.limits.max_link_handshakes = 1;
+  next_counters_.link_handshakes_in_flight.Add();
+  Say(OfferOf(StreamOf(table_), 1));
+  ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
+  next_.view = OutboundView(RouteAction::kMutualTls, {"spiffe://example.org/other"});
+  next_counters_.link_handshakes_in_flight.Subtract();
+  Pass(2 * Newcomers::kDialPause);
+  EXPECT_EQ(Hears(), absl::StrCat("no\n1\nroute \"to-api\" does not expect ", kApiId));
+}
+
+TEST_F(NewcomersTest, NoMoreThanSoManyWaitForAHandshake) {
+  OpenStream();
+  Replace(context_, outbound_);
+  next_.limits.max_link_handshakes = 1;
+  next_counters_.link_handshakes_in_flight.Add();
+  MoveMessage offer = OfferOf(StreamOf(table_), 1);
+  for (offer.id = 1; offer.id <= Newcomers::kMaxWaiting; ++offer.id) {
+    Say(offer);
+    ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == offer.id; }));
+  }
+  Say(offer);
+  EXPECT_NE(Hears().find("too many handshakes"), std::string::npos);
+  EXPECT_EQ(newcomers_.expected(), Newcomers::kMaxWaiting);
+}
+
+TEST_F(NewcomersTest, HalfOfTheHandshakesAreTheirsWhileTheyCome) {
+  EXPECT_FALSE(next_.streams_come);
+  Replace(server_, inbound_);
+  EXPECT_TRUE(next_.streams_come);
+  before_.reset();
+  EXPECT_TRUE(TurnUntil([&] { return !next_.streams_come; }));
+}
+
 // What was sent there is lost, and what is not must not follow it.
 TEST_F(NewcomersTest, AStreamWhoseNewLinkIsLostStaysWhereItIs) {
   const size_t call = OpenStream();

@@ -56,6 +56,7 @@ struct WorkerContext {
   Acceptor* acceptor = nullptr;
   Departures* departures = nullptr;       // null: no stream leaves for another process
   Newcomers* newcomers = nullptr;         // null: none comes from one
+  bool streams_come = false;              // from the process before, which is there; they need handshakes too
   HandshakeTurns* handshakes = nullptr;
   Random* random = nullptr;
   ConnectionLimits limits;
