@@ -68,7 +68,10 @@ struct Proxy::State {
                   [this](std::shared_ptr<const TlsContext> tls) { TakeIdentity(std::move(tls)); }}),
         source({settings.workload_api, settings.identity_files, poll_interval}, loop, rotation),
         reload({options.config_path, options.config_text, settings, options.environment,
-                [this](const ProxySettings& read) { TakeFile(read); }}),
+                [this](const ProxySettings& read) {
+                  rules.SetFile(RulesOf(read));
+                  PublishRules();
+                }}),
         mesh({.address = settings.mesh_address,
               .state_file = settings.mesh_state_file,
               .keep = options.take_over == nullptr,
@@ -93,22 +96,23 @@ struct Proxy::State {
                .counters = [this] { return Counters(); },
                .upgrade_socket = settings.upgrade_socket,
                .close_reasons = CloseReasonNames(),
-               .configuration_refused = [this] { return reload.refusal(); }}) {}
+               .configuration_refused = [this] { return reload.refusal(); }}) {
+    rules.AwaitView(take_over != nullptr && !take_over->Take(kViewMark, "", "").empty());
+  }
 
   AdminServer::Options AdminOptions();
   absl::Status ListenAdmin();
   absl::Status SetAdmin(absl::StatusOr<std::unique_ptr<AdminServer>> server);
   absl::Status ListenUpgrade();
   void TakeOverWhenReady();
+  void TakeKeptOfBefore();
   std::vector<HandedSocket> HandedSockets() const;
   absl::StatusOr<pid_t> Upgrade(const UpgradeRequest& request);
   void TellService(const std::string& state) const;
   void TakeIdentity(std::shared_ptr<const TlsContext> tls);
-  void TakeFile(const ProxySettings& read);
   void TakeView(std::shared_ptr<const MeshUpdate> view, RulesInForce::Source from);
   void PublishRules();
   void ReportApplied();
-  void ReportOpenConnections();
   void Serve();
   void EndWaitForBans();
   void AnnounceServing();
@@ -140,6 +144,7 @@ struct Proxy::State {
   std::unique_ptr<AdminServer> admin;
   std::unique_ptr<UpgradeServer> upgrade;
   std::atomic<bool> handed_over = false;
+  std::atomic<bool> has_view = false;  // of the mesh
   bool serving = false;    // the workers run
   bool waiting_for_bans = false;  // and do not accept yet
   bool announced = false;  // and each has a view
@@ -202,14 +207,7 @@ absl::Status Proxy::State::ListenUpgrade() {
 }
 
 std::vector<HandedSocket> Proxy::State::HandedSockets() const {
-  std::vector<HandedSocket> handed;
-  for (const auto& worker : workers) {
-    const std::vector<std::vector<int>>& sockets = worker->worker().Sockets();
-    for (size_t i = 0; i < sockets.size(); ++i) {
-      const ListenerSpec& spec = settings.listeners[i];
-      for (const int fd : sockets[i]) handed.push_back({kListenerSocket, spec.name, spec.address.ToString(), fd});
-    }
-  }
+  std::vector<HandedSocket> handed = ListeningSockets(settings, workers);
   if (admin != nullptr) handed.push_back({kAdminSocket, "", settings.admin->ToString(), admin->listening()});
   handed.push_back({kUpgradeSocket, "", upgrade->path(), upgrade->listener()});
   return handed;
@@ -218,10 +216,14 @@ std::vector<HandedSocket> Proxy::State::HandedSockets() const {
 // On the upgrade server's thread, while all that it names is open: Drain and the destructor end that thread first.
 absl::StatusOr<pid_t> Proxy::State::Upgrade(const UpgradeRequest& request) {
   if (!upgrade_options.refusal.empty()) return absl::FailedPreconditionError(upgrade_options.refusal);
+  const absl::StatusOr<std::pair<Passage, Passage>> mark = Passage::Pair();
+  if (!mark.ok()) return mark.status();
+  std::vector<HandedSocket> sockets = HandedSockets();
+  if (has_view) sockets.push_back({kViewMark, "", "", mark->first.fd()});
   const HandOver plan = {.binary = request.binary.empty() ? upgrade_options.binary : request.binary,
                          .config = request.config.empty() ? config_path : request.config,
                          .timeout = request.timeout,
-                         .sockets = HandedSockets(),
+                         .sockets = std::move(sockets),
                          .on_ready = [this] { mesh.KeepViews(false); },
                          .on_failed = [this] { mesh.KeepViews(true); },
                          .cancelled = [this] { return upgrade->stopping(); }};
@@ -247,6 +249,7 @@ void Proxy::State::TakeOverWhenReady() {
     return;
   }
   if (!ready.ok()) return loop.After(kTakeOverCheck, [this] { TakeOverWhenReady(); });
+  TakeKeptOfBefore();
   for (const auto& worker : workers) worker->worker().StartAccepting();
   if (inherited_admin.valid()) {
     const absl::Status adopted = SetAdmin(AdminServer::Adopt(loop.context(), AdminOptions(), inherited_admin.get()));
@@ -259,6 +262,14 @@ void Proxy::State::TakeOverWhenReady() {
   workers.front()->worker().TakeStreamsFrom(take_over->Release());
   take_over = nullptr;
   AnnounceServing();
+}
+
+// Since "go" the process before keeps nothing any more. What it kept last is in force here before anybody is let in.
+void Proxy::State::TakeKeptOfBefore() {
+  rules.AwaitView(false);
+  if (rules.source() == RulesInForce::Source::kAgent) return;
+  const std::shared_ptr<const MeshUpdate> kept = mesh.ReadKept();
+  if (kept != nullptr) TakeView(kept, RulesInForce::Source::kDisk);
 }
 
 void Proxy::State::TellService(const std::string& state) const {
@@ -284,17 +295,13 @@ void Proxy::State::TakeIdentity(std::shared_ptr<const TlsContext> tls) {
   if (!serving && !draining) Serve();
 }
 
-void Proxy::State::TakeFile(const ProxySettings& read) {
-  rules.SetFile(RulesOf(read));
-  PublishRules();
-}
-
 void Proxy::State::TakeView(std::shared_ptr<const MeshUpdate> view, RulesInForce::Source from) {
   if (rules.SetView(std::move(view), from)) return PublishRules();
   ReportApplied();
 }
 
 void Proxy::State::PublishRules() {
+  has_view = rules.view() != nullptr;
   publisher.SetRules(rules.Combined());
   rules_published_as = publisher.version();
   CheckAcknowledgements(kFirstAcknowledgementCheck);
@@ -304,15 +311,6 @@ void Proxy::State::PublishRules() {
 void Proxy::State::ReportApplied() {
   if (rules.view() == nullptr || rules_published_as == 0) return;
   if (publisher.acknowledged_version() >= rules_published_as) mesh.Applied(rules.version_in_force());
-}
-
-void Proxy::State::ReportOpenConnections() {
-  uint64_t open = 0;
-  for (const auto& worker : workers) {
-    const WorkerCounters counters = worker->Counters();
-    open += counters.open_inbound + counters.open_outbound;
-  }
-  mesh.OpenConnections(open);
 }
 
 void Proxy::State::Serve() {
@@ -458,7 +456,7 @@ void Proxy::Start() {
     state->rotation.Retry();
     state->rotation.CheckExpiry();
   });
-  state->loop.Every(kStatusInterval, [state] { state->ReportOpenConnections(); });
+  state->loop.Every(kStatusInterval, [state] { state->mesh.OpenConnections(CountOpen(state->workers)); });
   state->mesh.Start();
   if (!state->mesh.address().empty()) state->observed.Start();
   state->source.Start();

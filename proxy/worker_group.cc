@@ -65,6 +65,27 @@ absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock
   return workers;
 }
 
+uint64_t CountOpen(const Workers& workers) {
+  uint64_t open = 0;
+  for (const auto& worker : workers) {
+    const WorkerCounters counters = worker->Counters();
+    open += counters.open_inbound + counters.open_outbound;
+  }
+  return open;
+}
+
+std::vector<HandedSocket> ListeningSockets(const ProxySettings& settings, const Workers& workers) {
+  std::vector<HandedSocket> listening;
+  for (const auto& worker : workers) {
+    const std::vector<std::vector<int>>& sockets = worker->worker().Sockets();
+    for (size_t i = 0; i < sockets.size(); ++i) {
+      const ListenerSpec& spec = settings.listeners[i];
+      for (const int fd : sockets[i]) listening.push_back({kListenerSocket, spec.name, spec.address.ToString(), fd});
+    }
+  }
+  return listening;
+}
+
 std::vector<WorkerHandle*> Handles(const Workers& workers) {
   std::vector<WorkerHandle*> handles;
   for (const auto& worker : workers) handles.push_back(worker.get());

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "proxy/config.h"
 #include "proxy/connection/access_log.h"
+#include "proxy/control/hand_over.h"
 #include "proxy/control/take_over.h"
 #include "proxy/control/worker_handle.h"
 #include "proxy/mesh/connection_tap.h"
@@ -49,6 +50,12 @@ struct Accounts {
 // and the accounts.
 absl::StatusOr<Workers> CreateWorkers(const ProxySettings& settings, const Clock& clock, Accounts& accounts,
                                       TakeOver* take_over);
+
+// What they listen on, for another process; theirs all the same.
+std::vector<HandedSocket> ListeningSockets(const ProxySettings& settings, const Workers& workers);
+
+// Connections of all of them.
+uint64_t CountOpen(const Workers& workers);
 
 std::vector<WorkerHandle*> Handles(const Workers& workers);
 

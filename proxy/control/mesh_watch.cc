@@ -14,7 +14,14 @@ MeshWatch::~MeshWatch() = default;
 
 void MeshWatch::Start() {
   if (options_.address.empty()) return;
-  ReadKept();
+  if (auto kept = ReadKept(); kept != nullptr) {
+    loop_.Post([this, view = std::move(kept)] {
+      Log(LogLevel::kInfo, "the last view of the mesh is used until the agent sends one",
+          {{"version", view->version}, {"path", options_.state_file}});
+      options_.on_view(view, RulesInForce::Source::kDisk);
+      Spoke();
+    });
+  }
   MeshClient::Callbacks callbacks;
   callbacks.on_view = [this](std::shared_ptr<const MeshUpdate> view) {
     loop_.Post([this, view] { TakeView(view); });
@@ -33,20 +40,15 @@ void MeshWatch::Start() {
   });
 }
 
-void MeshWatch::ReadKept() {
-  if (options_.state_file.empty()) return;
+std::shared_ptr<const MeshUpdate> MeshWatch::ReadKept() const {
+  if (options_.address.empty() || options_.state_file.empty()) return nullptr;
   const auto kept = ReadKeptView(options_.state_file);
-  if (kept.ok()) {
-    loop_.Post([this, view = *kept] {
-      Log(LogLevel::kInfo, "the last view of the mesh is used until the agent sends one",
-          {{"version", view->version}, {"path", options_.state_file}});
-      options_.on_view(view, RulesInForce::Source::kDisk);
-      Spoke();
-    });
-  } else if (!absl::IsNotFound(kept.status())) {
+  if (kept.ok()) return *kept;
+  if (!absl::IsNotFound(kept.status())) {
     Log(LogLevel::kError, "the kept view of the mesh is not used",
         {{"path", options_.state_file}, {"error", kept.status()}});
   }
+  return nullptr;
 }
 
 // On the stream's thread, which sends the status: what is acknowledged was kept before, if it can be.

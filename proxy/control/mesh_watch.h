@@ -43,6 +43,9 @@ class MeshWatch {
   // From its return on, this process writes nothing (false), or whatever came meanwhile and comes (true). Thread-safe.
   void KeepViews(bool keep);
 
+  // What is kept on disk now; null where that is nothing, or nothing that can be used (which is logged). Any thread.
+  std::shared_ptr<const MeshUpdate> ReadKept() const;
+
   // For the status that the agent passes on. A view is applied once it is in force in every worker.
   void Applied(uint64_t view_version);
   void Shows(const std::string& spiffe_id, const std::string& serial, absl::Time not_after);
@@ -60,7 +63,6 @@ class MeshWatch {
   const ProxyStatus& status() const { return status_; }
 
  private:
-  void ReadKept();
   void TakeView(std::shared_ptr<const MeshUpdate> view);
   void Spoke();
   void Refuse(uint64_t version, const absl::Status& why);

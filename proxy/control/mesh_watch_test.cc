@@ -162,6 +162,19 @@ TEST_F(MeshWatchTest, AnAgentThatCannotAnswerYetHasNotSpokenAndOneThatKnowsNoMes
   EXPECT_EQ(spoken_after_, std::vector<size_t>{0});
 }
 
+// Another process kept a newer one meanwhile.
+TEST_F(MeshWatchTest, WhatIsKeptNowCanBeReadAtAnyTime) {
+  Start(false);
+  EXPECT_EQ(watch_->ReadKept(), nullptr);
+  ASSERT_TRUE(WriteKeptView(state_file_, **ReadView(View(3))).ok());
+  ASSERT_NE(watch_->ReadKept(), nullptr);
+  ASSERT_TRUE(WriteKeptView(state_file_, **ReadView(View(4))).ok());
+  ASSERT_NE(watch_->ReadKept(), nullptr);
+  EXPECT_EQ(watch_->ReadKept()->version, 4u);
+  ASSERT_TRUE(WriteFileAtomically(state_file_, "rubbish", 0600).ok());
+  EXPECT_EQ(watch_->ReadKept(), nullptr);
+}
+
 TEST_F(MeshWatchTest, ADamagedKeptViewIsLeftAlone) {
   ASSERT_TRUE(WriteFileAtomically(state_file_, "lanyard-view 1 00\nrubbish", 0600).ok());
   FakeMeshService service(path_);

@@ -77,6 +77,10 @@ MeshRules RulesInForce::Combined() const {
 }
 
 absl::Status RulesInForce::Usable() const {
+  if (awaits_view_ && view_ == nullptr) {
+    return absl::UnavailableError(absl::StrCat("waiting for a view of the mesh from ", mesh_,
+                                               ": the proxy before this one has one, and its bans are to hold"));
+  }
   if (file_.of_capture || !captures_) return absl::OkStatus();
   if (rules_ == nullptr) {
     return absl::UnavailableError(

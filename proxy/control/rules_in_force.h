@@ -36,6 +36,10 @@ class RulesInForce {
   // identity, or of another workload. Those that the agent sent for the identity of before hold until it sends others.
   bool SetIdentity(const SpiffeId& own);
 
+  // Another process of this proxy has a view, by whose bans it turns peers away: without one of its own this is not
+  // Usable in its place, whoever's the rules are. Nothing happens where only the file counts.
+  void AwaitView(bool awaits) { awaits_view_ = awaits && !mesh_.empty(); }
+
   MeshRules Combined() const;
   // OK, or why captured connections are refused.
   absl::Status Usable() const;
@@ -54,6 +58,7 @@ class RulesInForce {
 
   const std::string mesh_;
   const bool captures_;
+  bool awaits_view_ = false;
   FileRules file_;
   std::optional<SpiffeId> own_;
   std::shared_ptr<const MeshUpdate> view_;

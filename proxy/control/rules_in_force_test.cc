@@ -73,6 +73,19 @@ TEST(RulesInForce, WithoutRulesOfTheFileNothingPassesUntilThereIsAView) {
   EXPECT_THAT(std::string(rules.Usable().message()), HasSubstr("waiting for the first view of the mesh from unix:/"));
 }
 
+TEST(RulesInForce, InThePlaceOfAProxyThatHasAViewThereIsOne) {
+  for (const bool of_capture : {true, false}) {
+    RulesInForce rules(File(of_capture), "unix:/agent", of_capture);
+    rules.AwaitView(true);
+    EXPECT_THAT(std::string(rules.Usable().message()), HasSubstr("the proxy before this one has one"));
+    rules.SetView(View(1, true, "a"), Source::kDisk);
+    EXPECT_TRUE(rules.Usable().ok());
+  }
+  RulesInForce alone(File(true), "", true);
+  alone.AwaitView(true);
+  EXPECT_TRUE(alone.Usable().ok()) << "it is configured to hear of none";
+}
+
 TEST(RulesInForce, ThenThoseOfTheMeshHold) {
   RulesInForce rules(File(false), "unix:/agent", true);
   rules.SetView(View(1, true, "a"), Source::kAgent);

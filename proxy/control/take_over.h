@@ -1,6 +1,8 @@
 // The next process's part of an upgrade: it takes the listening sockets of the one before it.
 //
-//   before -> next   kHandOverGreeting; "socket\nKIND\nNAME\nADDRESS" with a descriptor, for each; "end"
+//   before -> next   kHandOverGreeting; "socket\nKIND\nNAME\nADDRESS" with a descriptor, for each; "end". One of
+//                    kViewMark stands for nothing but that the one before has a view of the mesh: the next one waits
+//                    for one as well. (To a version that does not know this it is a socket of no use.)
 //   next -> before   "waiting\nWHY" whenever that changes; "failed\nWHY" and its end; or "ready"
 //   before -> next   "go": the one before keeps nothing on disk any more
 //   next -> before   "serving": the one before stops accepting, and drains; from here on the passage is the streams'
@@ -24,6 +26,7 @@ inline constexpr char kHandOverGreeting[] = "lanyard-upgrade 1";
 inline constexpr char kListenerSocket[] = "listener";
 inline constexpr char kAdminSocket[] = "admin";
 inline constexpr char kUpgradeSocket[] = "upgrade";
+inline constexpr char kViewMark[] = "view";
 
 // For one thread at a time. Blocks, for as long as the other process takes to answer.
 class TakeOver {

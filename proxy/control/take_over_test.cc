@@ -61,6 +61,16 @@ TEST_F(TakeOverTest, WhereTheKernelChoseThePortTheNameDecides) {
   EXPECT_EQ(SocketCookie(taken[0].get()), SocketCookie(two.get()));
 }
 
+TEST_F(TakeOverTest, AMarkIsASocketWithoutNameAndAddress) {
+  const auto mark = Passage::Pair().value();
+  ASSERT_TRUE(before_.Send(kHandOverGreeting).ok());
+  Pass(kViewMark, "", "", mark.first.fd());
+  const auto take_over = Receive();
+  ASSERT_NE(take_over, nullptr);
+  EXPECT_EQ(take_over->Take(kViewMark, "", "").size(), 1u);
+  EXPECT_TRUE(take_over->Take(kViewMark, "", "").empty());
+}
+
 TEST_F(TakeOverTest, SaysWhatItWaitsForOnceAndServesWhenItIsTold) {
   ASSERT_TRUE(before_.Send(kHandOverGreeting).ok());
   const auto take_over = Receive();
