@@ -68,8 +68,7 @@ void Link::OnTimer() {
   const bool late = loop_->now() >= deadline_;
   if (late && state_ == State::kRetiring && was_idle_ && has_unsent()) {
     was_idle_ = false;  // its peer is slow to read, as after a stream
-    deadline_ = loop_->now() + kRetireDeadline;
-    timer_.Start(kRetireDeadline);
+    Enter(State::kRetiring, kRetireDeadline);
   } else if (late) {
     if (state_ != State::kRetiring || !was_idle_) tls_->Reset();
     Fail(StreamError::kTimedOut, std::string(LateText(state_)));

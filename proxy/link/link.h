@@ -66,10 +66,8 @@ class Link : private StreamObserver {
   const SSL* ssl() const { return tls_->ssl(); }
   absl::Duration opened() const { return opened_; }      // monotonic
   absl::Duration idle_since() const { return idle_since_; }
-  // When an idle link's peer was last known to be there.
-  absl::Duration quiet_since() const { return quiet_since_; }
-  // Opener: GOAWAY came. Acceptor: it was asked for.
-  std::optional<GoAwayReason> going_away() const { return going_away_; }
+  absl::Duration quiet_since() const { return quiet_since_; }  // when an idle link's peer was last known to be there
+  std::optional<GoAwayReason> going_away() const { return going_away_; }  // opener: came; acceptor: was asked for
   bool awaits_pong() const { return ping_sent_ != pong_seen_; }
   bool has_unsent() const { return tls_->has_unsent(); }  // closed now, it would take bytes with it
   StreamError error() const { return error_; }
@@ -91,8 +89,7 @@ class Link : private StreamObserver {
   void Vouch(const AttachRequest& request);
   // Acceptor, after OnVouch: believed, if `answer` is OK. The link is idle then.
   void AnswerVouch(uint32_t shard, const absl::Status& answer);
-  // Ends an idle link in good order; OnClosed follows.
-  void Retire();
+  void Retire();  // ends an idle link in good order; OnClosed follows
 
   // Acceptor, after OnAttach: yes, and the stream is with worker `shard` from now on. Nothing is read here until a
   // stream takes the link.
@@ -146,8 +143,7 @@ class Link : private StreamObserver {
   IoStatus ReadAnyFrame(Frame* frame);
   bool KeepToItself();
   bool CountOwnFrame();  // false: too many
-  // As far as the next frame, which ReadFrame or ReadData then gives.
-  IoStatus PeekFrame();
+  IoStatus PeekFrame();  // as far as the next frame, which ReadFrame or ReadData then gives
   size_t data_left() const { return parser_.data_left(); }
   IoResult ReadData(absl::Span<uint8_t> into);  // part of DATA's payload
   // kOk, or all of it is still to be sent. `head` and `body` go into one record.
