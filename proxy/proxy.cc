@@ -65,7 +65,7 @@ struct Proxy::State {
                   SourceName(settings),
                   &clock,
                   {.alpn = AlpnOf(settings), .session_resumption = settings.session_resumption},
-                  [this](std::shared_ptr<const TlsContext> tls) { TakeIdentity(std::move(tls)); }}),
+                  [this](auto tls, bool withdrawn) { TakeIdentity(std::move(tls), withdrawn); }}),
         source({settings.workload_api, settings.identity_files, poll_interval}, loop, rotation),
         reload({options.config_path, options.config_text, settings, options.environment,
                 [this](const ProxySettings& read) {
@@ -109,7 +109,7 @@ struct Proxy::State {
   std::vector<HandedSocket> HandedSockets() const;
   absl::StatusOr<pid_t> Upgrade(const UpgradeRequest& request);
   void TellService(const std::string& state) const;
-  void TakeIdentity(std::shared_ptr<const TlsContext> tls);
+  void TakeIdentity(std::shared_ptr<const TlsContext> tls, bool withdrawn);
   void TakeView(std::shared_ptr<const MeshUpdate> view, RulesInForce::Source from);
   void PublishRules();
   void ReportApplied();
@@ -279,7 +279,7 @@ void Proxy::State::TellService(const std::string& state) const {
 
 // Views.
 
-void Proxy::State::TakeIdentity(std::shared_ptr<const TlsContext> tls) {
+void Proxy::State::TakeIdentity(std::shared_ptr<const TlsContext> tls, bool withdrawn) {
   const X509Svid& svid = *tls->svid();
   mesh.Shows(svid.id().ToString(), svid.leaf().serial(), svid.not_after());
   if (rules.SetIdentity(svid.id())) {
@@ -289,7 +289,7 @@ void Proxy::State::TakeIdentity(std::shared_ptr<const TlsContext> tls) {
     }
     publisher.SetRules(rules.Combined());
   }
-  publisher.SetTls(std::move(tls));
+  publisher.SetTls(std::move(tls), withdrawn);
   rules_published_as = publisher.version();
   CheckAcknowledgements(kFirstAcknowledgementCheck);
   if (!serving && !draining) Serve();
@@ -393,6 +393,7 @@ ControlCounters Proxy::State::Counters() const {
     counters.identity_not_before = rotation.current()->svid()->not_before();
     counters.identity_not_after = rotation.current()->svid()->not_after();
   }
+  counters.identity_withdrawn = rotation.withdrawn();
   counters.identity_rotations = rotation.rotations();
   counters.identity_failures = rotation.failures();
   counters.bundle_changes = rotation.bundle_changes();

@@ -96,6 +96,7 @@ NodeState ReadState(const pb::NodeState& message, BundleSet bundles) {
     if (!id.ok() || !id->has_path() || entry.id().empty() || !ids.insert(entry.id()).second) {
       Log(LogLevel::kError, "entry left out: its id or SPIFFE ID is not usable",
           {{"entry", entry.id()}, {"spiffe_id", entry.spiffe_id()}, {"error", id.status()}});
+      state.whole = false;
       continue;
     }
     state.entries.push_back(WorkloadEntry{.id = entry.id(),

@@ -258,6 +258,7 @@ TEST_F(HostileAuthorityTest, UnusableEntriesAndForeignBundlesAreLeftOut) {
   ASSERT_EQ(states.size(), 1u);
   ASSERT_EQ(states[0].entries.size(), 1u);
   EXPECT_EQ(states[0].entries[0].spiffe_id.path(), "/a");
+  EXPECT_FALSE(states[0].whole);
   EXPECT_EQ(states[0].bundles.bundles().size(), 1u);
 }
 

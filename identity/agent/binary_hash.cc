@@ -45,8 +45,8 @@ absl::StatusOr<std::string> BinaryHash::Sha256Of(int fd) {
   if (fstat(fd, &before) != 0) return absl::ErrnoToStatus(errno, "cannot look at a caller's binary");
   if (!S_ISREG(before.st_mode)) return absl::InvalidArgumentError("a caller's binary is not a regular file");
   if (before.st_size > size_limit_bytes_) {
-    return absl::ResourceExhaustedError(absl::StrCat("a caller's binary of ", before.st_size, " bytes is larger than ",
-                                                     size_limit_bytes_, " and is not hashed"));
+    return absl::OutOfRangeError(absl::StrCat("a caller's binary of ", before.st_size, " bytes is larger than ",
+                                              size_limit_bytes_, " and is not hashed"));
   }
   const Key key = KeyOf(before);
   {

@@ -23,8 +23,8 @@ class BinaryHash {
   explicit BinaryHash(int64_t size_limit_bytes = kSizeLimitBytes, size_t max_entries = kMaxEntries)
       : size_limit_bytes_(size_limit_bytes), max_entries_(max_entries) {}
 
-  // Lower-case hex of the regular file open at `fd`. InvalidArgument: not a regular file; ResourceExhausted: larger
-  // than the limit; Aborted: it changed while it was read.
+  // Lower-case hex of the regular file open at `fd`. InvalidArgument: not a regular file; OutOfRange: larger than the
+  // limit; Aborted: it changed while it was read.
   absl::StatusOr<std::string> Sha256Of(int fd);
 
   size_t entries() const;

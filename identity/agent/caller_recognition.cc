@@ -37,7 +37,7 @@ void CallerRecognition::Run(FairQueue<Job>& queue, void (CallerRecognition::*ste
 }
 
 void CallerRecognition::Look(Job job) {
-  absl::StatusOr<SelectorSet> selectors = RecognizeCaller(*job.peer, processes_);
+  absl::StatusOr<SelectorSet> selectors = RecognizeCaller(*job.peer, processes_, &job.caller.unknown);
   if (!selectors.ok()) return job.done(selectors.status());
   job.caller.selectors = *std::move(selectors);
   if (!job.wants_hash(job.caller.selectors)) return job.done(std::move(job.caller));
@@ -47,7 +47,7 @@ void CallerRecognition::Look(Job job) {
 }
 
 void CallerRecognition::Hash(Job job) {
-  const absl::Status hashed = AddSha256(*job.peer, processes_, job.caller.selectors);
+  const absl::Status hashed = AddSha256(*job.peer, processes_, job.caller.selectors, &job.caller.unknown);
   if (!hashed.ok()) return job.done(hashed);
   job.caller.hashed = true;
   job.done(std::move(job.caller));

@@ -25,6 +25,7 @@ class CallerRecognition {
   };
   struct Caller {
     SelectorSet selectors;
+    SelectorKinds unknown;  // could not be found out for the moment
     bool hashed = false;  // unix:sha256 is among them, if it could be found out
   };
   // Whether the hash of a caller with these selectors matters.

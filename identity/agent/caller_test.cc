@@ -43,6 +43,18 @@ TEST_F(CallerTest, WhatCannotBeFoundOutIsLeftOut) {
             (SelectorSet{absl::StrCat("unix:uid:", getuid()), absl::StrCat("unix:gid:", getgid())}));
 }
 
+TEST_F(CallerTest, WhatCouldNotBeFoundOutForTheMomentIsNamed) {
+  processes_.groups = absl::ResourceExhaustedError("too many open files");
+  processes_.path = absl::PermissionDeniedError("not as this user");
+  processes_.sha256 = absl::AbortedError("it changed while it was read");
+  SelectorKinds unknown;
+  auto selectors = RecognizeCaller(*SelfPeer(), processes_, &unknown);
+  ASSERT_TRUE(selectors.ok());
+  EXPECT_EQ(unknown, (SelectorKinds{"unix:supplementary_gid:"})) << "that a user has no name will be so the next time";
+  ASSERT_TRUE(AddSha256(*SelfPeer(), processes_, *selectors, &unknown).ok());
+  EXPECT_EQ(unknown, (SelectorKinds{"unix:sha256:", "unix:supplementary_gid:"}));
+}
+
 TEST_F(CallerTest, HashesByItselfAlone) {
   Recognize();
   EXPECT_EQ(processes_.hashed, 0);

@@ -51,6 +51,7 @@ struct NodeState {
   std::vector<WorkloadEntry> entries;  // in the authority's order; ids are unique
   BundleSet bundles;
   std::shared_ptr<const NodeMesh> mesh = nullptr;  // null: nothing that can be read
+  bool whole = true;                   // false: some entry could not be read, and is left out
 };
 
 }  // namespace lanyard

@@ -18,7 +18,7 @@ class FakeProcessInfo : public ProcessInfo {
     on_read();
     return groups;
   }
-  absl::StatusOr<std::string> ExecutablePath(pid_t) override { return path; }
+  absl::StatusOr<std::string> ExecutablePath(pid_t) override { return path_now ? path_now() : path; }
   absl::StatusOr<std::string> ExecutableSha256(pid_t pid) override {
     on_hash(pid);
     ++hashed;
@@ -31,6 +31,7 @@ class FakeProcessInfo : public ProcessInfo {
   std::function<void(pid_t)> on_hash = [](pid_t) {};
   absl::StatusOr<std::vector<gid_t>> groups = std::vector<gid_t>{};
   absl::StatusOr<std::string> path = std::string("/usr/bin/app");
+  std::function<absl::StatusOr<std::string>()> path_now = nullptr;  // instead of `path`, where it changes
   absl::StatusOr<std::string> sha256 = std::string("abcd");
   std::map<uid_t, std::string> users;
   std::map<gid_t, std::string> group_names;

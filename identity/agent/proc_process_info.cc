@@ -32,10 +32,14 @@ absl::StatusOr<std::string> LookUpName(Id id, absl::string_view what, Lookup loo
     Entry* found = nullptr;
     const int error = lookup(id, &entry, buffer.data(), buffer.size(), &found);
     if (error == ERANGE) continue;
+    // Of an absent name databases say what they like (getpwnam(3)); these are about the lookup.
+    const bool failed = error == EINTR || error == EIO || error == EMFILE || error == ENFILE || error == ENOMEM ||
+                        error == EAGAIN;
+    if (failed) return absl::UnavailableError(absl::StrCat("cannot look up ", what, " ", id, " now"));
     if (found == nullptr) return absl::NotFoundError(absl::StrCat("no name of ", what, " ", id));
     return std::string(found->*name);
   }
-  return absl::ResourceExhaustedError(absl::StrCat("the record of ", what, " ", id, " is too large"));
+  return absl::OutOfRangeError(absl::StrCat("the record of ", what, " ", id, " is too large"));
 }
 
 class ProcProcessInfo : public ProcessInfo {

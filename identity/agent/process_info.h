@@ -24,10 +24,11 @@ class ProcessInfo {
   // another file from where the agent stands: a user's own mount namespace can put any file at any path.
   virtual absl::StatusOr<std::string> ExecutablePath(pid_t pid) = 0;
 
-  // Lower-case hex. The same conditions, except that the path does not matter. ResourceExhausted beyond the limit.
+  // Lower-case hex. The same conditions, except that the path does not matter. OutOfRange beyond the limit.
   virtual absl::StatusOr<std::string> ExecutableSha256(pid_t pid) = 0;
 
-  // By the machine's user and group databases. NotFound when there is no such name.
+  // By the machine's user and group databases. NotFound when there is no such name, OutOfRange when its record
+  // is too large. Other errors, here and above, may pass: a lack of descriptors or memory, a binary that just changes.
   virtual absl::StatusOr<std::string> UserName(uid_t uid) = 0;
   virtual absl::StatusOr<std::string> GroupName(gid_t gid) = 0;
 };

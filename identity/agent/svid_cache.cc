@@ -67,6 +67,7 @@ void SvidCache::Replace(NodeState state) {
   revision_ = state.revision;
   const bool bundles_changed = bundles_ != state.bundles;
   bundles_ = std::move(state.bundles);
+  whole_ = state.whole;
   if (SaysMoreOfTheMesh(mesh_.get(), state.mesh.get())) mesh_ = std::move(state.mesh);
   if (bundles_changed) DropUnverifiable();
   DropBanned();
@@ -267,7 +268,8 @@ void SvidCache::MakeView() {
                                                           .trust_domain = trust_domain_,
                                                           .items = {},
                                                           .bundles = bundles_,
-                                                          .mesh = mesh_});
+                                                          .mesh = mesh_,
+                                                          .whole = whole_});
   view->items.reserve(order_.size());
   for (const std::string& id : order_) {
     const Identity& identity = identities_.at(id);

@@ -127,6 +127,7 @@ class SvidCache {
   std::vector<std::string> order_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Identity> identities_ ABSL_GUARDED_BY(mutex_);
   BundleSet bundles_ ABSL_GUARDED_BY(mutex_);
+  bool whole_ ABSL_GUARDED_BY(mutex_) = true;
   std::shared_ptr<const NodeMesh> mesh_ ABSL_GUARDED_BY(mutex_);
   size_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;
   bool unseen_ ABSL_GUARDED_BY(mutex_) = false;  // something is held that the view does not show

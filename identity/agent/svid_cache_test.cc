@@ -56,6 +56,13 @@ TEST_F(SvidCacheTest, HasNoViewBeforeTheFirstState) {
   EXPECT_EQ(cache_.NextDue(), absl::InfiniteFuture());
 }
 
+TEST_F(SvidCacheTest, TheViewSaysWhetherItIsWhole) {
+  cache_.SetState({.revision = 1, .entries = {}, .bundles = authority_.bundles(), .mesh = mesh_, .whole = false});
+  EXPECT_FALSE(cache_.view()->whole);
+  Set({});
+  EXPECT_TRUE(cache_.view()->whole);
+}
+
 TEST_F(SvidCacheTest, ANewEntryIsDueAtOnceAndTakenOnce) {
   Set({Entry("a", "/a"), Entry("b", "/b")});
   EXPECT_EQ(cache_.NextDue(), clock_.Now());

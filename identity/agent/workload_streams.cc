@@ -84,6 +84,7 @@ absl::StatusOr<uint64_t> WorkloadStreams::Add(Kind kind, std::shared_ptr<const L
                               .call = std::move(call),
                               .wanted = std::make_shared<int>(),
                               .selectors = std::nullopt,
+                              .unknown = {},
                               .sent = std::nullopt,
                               .sent_mesh = std::nullopt,
                               .outlived = false,
@@ -169,6 +170,9 @@ void WorkloadStreams::TakeInbox() {
     }
     Stream& stream = found->second;
     stream.recognizing = false;
+    stream.unknown = std::move(one.caller->unknown);
+    // The second time for its hash alone: what a caller was recognised by holds for as long as it calls.
+    if (stream.selectors.has_value()) one.caller->selectors.merge(*stream.selectors);
     stream.selectors = std::move(one.caller->selectors);
     stream.hashed = one.caller->hashed;
     if (current_ != nullptr) Answer(one.id, stream);
@@ -233,7 +237,7 @@ void WorkloadStreams::Answer(uint64_t id, Stream& stream) {
   if (stream.kind == Kind::kMesh) return AnswerMesh(id, stream);
   absl::StatusOr<WorkloadAnswer> answer = AnswerFor(*current_, *stream.selectors, clock_.Now());
   if (!answer.ok() && stream.recognizing) return;  // what it has may be its own by the hash
-  if (!answer.ok()) return End(id, answer.status());
+  if (!answer.ok()) return End(id, RefusalOf(*current_, *stream.selectors, stream.unknown, answer.status()));
   const bool has_something = stream.kind == Kind::kBundles || !answer->identities.empty();
   const bool worth_waiting = stream.kind == Kind::kSvids && !answer->complete && !stream.sent.has_value();
   if (has_something && !worth_waiting) return Deliver(stream, *std::move(answer));
@@ -249,7 +253,9 @@ void WorkloadStreams::Answer(uint64_t id, Stream& stream) {
 void WorkloadStreams::AnswerMesh(uint64_t id, Stream& stream) {
   const absl::StatusOr<std::vector<SpiffeId>> ids = IdsFor(*current_, *stream.selectors);
   if (!ids.ok() && stream.recognizing) return;
-  if (!ids.ok() && !stream.sent_mesh.has_value()) return End(id, ids.status());
+  if (!ids.ok() && !stream.sent_mesh.has_value()) {
+    return End(id, RefusalOf(*current_, *stream.selectors, stream.unknown, ids.status()));
+  }
   if (current_->mesh == nullptr) {
     return End(id, absl::UnavailableError("nothing is known of policies, routes and bans yet; try again"));
   }

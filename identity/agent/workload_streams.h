@@ -43,8 +43,9 @@ class WorkloadCall {
 };
 
 // Thread-safe. One thread decides for all calls, woken by a change of the view, a caller's exit, or a deadline. A call
-// ends with: Unavailable while there is no state yet, beyond a limit, when no SVID could be had in time, at Stop;
-// PermissionDenied when no entry matches the caller (any more; kMesh: yet) or its process has exited.
+// ends with: Unavailable while there is no state yet, beyond a limit, when no SVID could be had in time, at Stop, and
+// as RefusalOf says; PermissionDenied when no entry matches the caller (any more; kMesh: yet) or its process has
+// exited.
 class WorkloadStreams {
  public:
   enum class Kind { kSvids, kBundles, kMesh };
@@ -88,6 +89,7 @@ class WorkloadStreams {
     std::shared_ptr<const void> wanted;     // gone when the stream is: nobody need be recognised any more
     bool recognizing = false;
     std::optional<SelectorSet> selectors;   // once the caller is recognised
+    SelectorKinds unknown;                  // of the caller, as it was recognised last
     bool hashed = false;                    // its unix:sha256 was looked for
     std::optional<std::string> sent;        // version of the last answer of the Workload API
     std::optional<MeshAnswer> sent_mesh;    // the last one of the mesh

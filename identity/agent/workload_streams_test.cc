@@ -323,6 +323,34 @@ TEST_F(WorkloadStreamsTest, ABinaryIsHashedOnlyForEntriesThatTheCallerMightHave)
   EXPECT_EQ(call->last()->identities.size(), 2u);
 }
 
+TEST_F(WorkloadStreamsTest, WhoCannotBeRecognisedForTheMomentIsNotDenied) {
+  processes_.path = absl::ResourceExhaustedError("too many open files");
+  Start();
+  Put("web", {me_, "unix:path:/usr/bin/app"});
+  Publish();
+  EXPECT_EQ(Call()->WaitForEnd(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Call(Kind::kMesh)->WaitForEnd(), absl::StatusCode::kUnavailable);
+}
+
+// Its binary was replaced since, so that it could not be recognised by its path any more.
+TEST_F(WorkloadStreamsTest, WhoIsHashedLaterKeepsWhatItWasRecognisedBy) {
+  std::atomic<bool> replaced = false;
+  processes_.path_now = [&]() -> absl::StatusOr<std::string> {
+    if (replaced) return absl::FailedPreconditionError("deleted");
+    return std::string("/usr/bin/app");
+  };
+  Start();
+  Put("web", {me_, "unix:path:/usr/bin/app"});
+  Publish();
+  const auto call = Call();
+  ASSERT_TRUE(call->WaitForAnswers(1));
+  replaced = true;
+  Put("mine", {me_, "unix:sha256:abcd"});
+  Publish();
+  ASSERT_TRUE(call->WaitForAnswers(2));
+  EXPECT_EQ(call->last()->identities.size(), 2u);
+}
+
 TEST_F(WorkloadStreamsTest, TooManyCallsOfOneUserAreUnavailableUntilOneIsGone) {
   WorkloadStreams::Options options;
   options.max_streams_per_uid = 2;

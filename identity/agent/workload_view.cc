@@ -30,6 +30,16 @@ absl::Status NoEntry(const SelectorSet& caller) {
       "; register one with `lanyard entry create` whose selectors are among these"));
 }
 
+bool MightMatch(const WorkloadEntry& entry, const SelectorSet& caller, const SelectorKinds& unknown) {
+  const auto might = [&](const std::string& selector) {
+    return caller.contains(selector) || std::any_of(unknown.begin(), unknown.end(), [&](const std::string& kind) {
+             return absl::StartsWith(selector, kind);
+           });
+  };
+  return !Matches(entry, caller) && !entry.selectors.empty() &&
+         std::all_of(entry.selectors.begin(), entry.selectors.end(), might);
+}
+
 bool IsSha256(const std::string& selector) { return absl::StartsWith(selector, "unix:sha256:"); }
 
 bool AsksForSha256(const WorkloadEntry& entry) {
@@ -97,6 +107,21 @@ absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const Selecto
   }
   if (!entitled) return banned == nullptr ? NoEntry(caller) : absl::PermissionDeniedError(banned->Explanation());
   return answer;
+}
+
+absl::Status RefusalOf(const WorkloadView& view, const SelectorSet& caller, const SelectorKinds& unknown,
+                       const absl::Status& why) {
+  if (!absl::IsPermissionDenied(why)) return why;
+  if (!view.whole) {
+    return absl::UnavailableError(absl::StrCat(
+        "an entry of this node cannot be read (the agent's log says which); of the others: ", why.message()));
+  }
+  const bool might = std::any_of(view.items.begin(), view.items.end(), [&](const WorkloadView::Item& item) {
+    return MightMatch(*item.entry, caller, unknown);
+  });
+  if (!might) return why;
+  return absl::UnavailableError(absl::StrCat("not everything of the caller could be found out (missing: ",
+                                             absl::StrJoin(unknown, " "), "); try again; so far ", why.message()));
 }
 
 }  // namespace lanyard

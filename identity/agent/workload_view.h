@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ namespace lanyard {
 
 // What is true of a caller: "unix:uid:1000", "unix:path:/usr/sbin/nginx", ...
 using SelectorSet = absl::flat_hash_set<std::string>;
+// "unix:path:", ...: all selectors that begin so.
+using SelectorKinds = std::set<std::string>;
 
 // One immutable picture, published whole (SvidCache).
 struct WorkloadView {
@@ -31,6 +34,7 @@ struct WorkloadView {
   std::vector<Item> items;
   BundleSet bundles;
   std::shared_ptr<const NodeMesh> mesh;  // null while nothing is known of it
+  bool whole = true;                     // as NodeState::whole
 };
 
 // True if some entry asks for the caller's unix:sha256, which costs reading its whole binary.
@@ -63,5 +67,11 @@ absl::StatusOr<std::vector<SpiffeId>> IdsFor(const WorkloadView& view, const Sel
 // entry matches when the caller has every one of its selectors; an entry without selectors matches nobody. SVIDs that
 // are not valid at `now`, and those of banned IDs, are left out: not everybody who would accept one hears of bans.
 absl::StatusOr<WorkloadAnswer> AnswerFor(const WorkloadView& view, const SelectorSet& caller, absl::Time now);
+
+// What a caller is told instead of the error `why` of these: Unavailable where that is a matter of the moment, for to
+// be denied means to lose what one was given (Workload API 5.2.1). An entry of this node could not be read, or one
+// might match the caller by selectors of the kinds `unknown`, which could not be found out.
+absl::Status RefusalOf(const WorkloadView& view, const SelectorSet& caller, const SelectorKinds& unknown,
+                       const absl::Status& why);
 
 }  // namespace lanyard

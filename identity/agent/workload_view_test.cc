@@ -60,6 +60,23 @@ TEST_F(WorkloadViewTest, WhoIsRefusedIsToldWhatItIs) {
   EXPECT_NE(crowded.message().find(" and more; register"), absl::string_view::npos) << crowded;
 }
 
+TEST_F(WorkloadViewTest, NobodyIsDeniedForAMatterOfTheMoment) {
+  Add("web", {"unix:uid:1", "unix:user:web"}, absl::Hours(1));
+  Add("nobody", {}, absl::Hours(1));
+  const auto refusal = [this](const SelectorSet& caller, const SelectorKinds& unknown) {
+    return RefusalOf(view_, caller, unknown, Answer(caller).status());
+  };
+  EXPECT_TRUE(absl::IsPermissionDenied(refusal({"unix:uid:1"}, {})));
+  EXPECT_TRUE(absl::IsPermissionDenied(refusal({"unix:uid:1"}, {"unix:group:"})));
+  EXPECT_TRUE(absl::IsPermissionDenied(refusal({"unix:uid:2"}, {"unix:user:"}))) << "whatever its name";
+  const absl::Status later = refusal({"unix:uid:1"}, {"unix:user:"});
+  EXPECT_TRUE(absl::IsUnavailable(later));
+  EXPECT_NE(later.message().find("missing: unix:user:"), absl::string_view::npos) << later;
+  view_.whole = false;
+  EXPECT_TRUE(absl::IsUnavailable(refusal({"unix:uid:2"}, {})));
+  EXPECT_TRUE(absl::IsInternal(RefusalOf(view_, {}, {}, absl::InternalError("other"))));
+}
+
 TEST_F(WorkloadViewTest, AnEntryWithoutSelectorsMatchesNobody) {
   Add("web", {}, absl::Hours(1));
   EXPECT_TRUE(absl::IsPermissionDenied(Answer({"unix:uid:1"}).status()));

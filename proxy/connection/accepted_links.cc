@@ -175,7 +175,7 @@ void AcceptedLinks::OnViewChange(const ViewChange& change) {
   for (const auto& [link, held] : links_) {
     if (change.TouchesConnections() && !LinkTrusted(*context_, *link).ok()) {
       gone.push_back(link);
-    } else if (change.own_svid) {
+    } else if (change.own_svid || change.identity_withdrawn) {
       link->GoAway(GoAwayReason::kRotated);
     }
   }

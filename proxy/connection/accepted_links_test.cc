@@ -117,6 +117,36 @@ TEST_F(AcceptedLinksTest, ALinkThatItsPeerBreaksIsClosedAndCounted) {
   EXPECT_EQ(server_accepted_.size(), 0u);
 }
 
+TEST_F(AcceptedLinksTest, UnderAWithdrawnIdentityNoStreamBeginsAndOpenOnesGoOn) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  const size_t open = Call();
+  const auto withdrawn = InboundView();
+  withdrawn->identity_withdrawn = true;
+  ApiView(withdrawn);
+  EXPECT_TRUE(TurnUntil([&] { return counters_.idle_links_opened.value() == 0; })) << "GOAWAY";
+  CallOut();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 1; }));
+  EXPECT_GE(server_counters_.closes[0][static_cast<size_t>(CloseReason::kIdentityWithdrawn)].value(), 1u);
+  EXPECT_TRUE(Echoes(open));
+  ApiView(InboundView());
+  Pass(absl::Seconds(2));
+  EXPECT_TRUE(Echoes(Call())) << "given again";
+}
+
+TEST_F(AcceptedLinksTest, AnOpenThatCrossesAWithdrawalIsRefused) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  ASSERT_TRUE(TurnUntil([&] { return counters_.idle_links_opened.value() > 0; }));
+  CallOut();
+  const auto withdrawn = InboundView();
+  withdrawn->identity_withdrawn = true;
+  ApiView(withdrawn);
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0; }));
+  EXPECT_EQ(Closes(Flow::kOutbound, CloseReason::kPeerRefused), 1u);
+  EXPECT_GE(server_counters_.closes[0][static_cast<size_t>(CloseReason::kIdentityWithdrawn)].value(), 1u);
+}
+
 TEST_F(AcceptedLinksTest, AnIdleLinkEndsWithItsSvid) {
   web_ = Fresh(kWebId, absl::Seconds(20));
   BothViews();

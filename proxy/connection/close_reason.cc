@@ -36,6 +36,7 @@ constexpr Named kNames[] = {
     {CloseReason::kDeniedByPolicy, "denied_by_policy"},
     {CloseReason::kPlaintextRefused, "plaintext_refused"},
     {CloseReason::kRouteRefused, "route_refused"},
+    {CloseReason::kIdentityWithdrawn, "identity_withdrawn"},
     {CloseReason::kLoopDetected, "loop_detected"},
     {CloseReason::kMisdirected, "misdirected"},
     {CloseReason::kProxyHeaderUntrusted, "proxy_header_untrusted"},

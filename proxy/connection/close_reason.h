@@ -36,6 +36,7 @@ enum class CloseReason : uint8_t {
   kDeniedByPolicy,      // inbound: a valid SVID, but no rule allows it
   kPlaintextRefused,
   kRouteRefused,
+  kIdentityWithdrawn,   // our own, by its source
   kLoopDetected,        // this proxy called itself
   kMisdirected,         // captured from outside, for an address of loopback
   kProxyHeaderUntrusted,  // a caller that the listener takes no PROXY protocol header from

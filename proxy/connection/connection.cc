@@ -157,7 +157,14 @@ void Connection::StepConnect() {
 
 // The handshake.
 
+bool Connection::MayShowIdentity() {
+  if (!view().identity_withdrawn) return true;
+  Refuse(CloseReason::kIdentityWithdrawn, "this proxy's identity was withdrawn; /ready has what its source said");
+  return false;
+}
+
 void Connection::Handshake(std::unique_ptr<Stream>* side, bssl::UniquePtr<SSL> ssl, Buffer* received) {
+  if (!MayShowIdentity()) return;
   if (context_->counters->handshakes_in_flight.value() >= context_->limits.max_handshakes) {
     return Close(CloseReason::kLimitHandshakes, "too many handshakes are in flight; see limits.max_handshakes");
   }

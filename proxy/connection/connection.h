@@ -104,6 +104,8 @@ class Connection : public Disposable, private StreamObserver {
 
   // False if a change of the view had marked it, and has closed it now.
   bool StillAllowed();
+  // False if our identity was withdrawn: then it begins nothing, and this was closed. What is open does not ask.
+  bool MayShowIdentity();
   // True if the peer is not banned and its SVID still holds in the view now in force; else closes. Comes before
   // every rule.
   bool RecheckPeer();
@@ -165,10 +167,8 @@ class Connection : public Disposable, private StreamObserver {
   Flow flow_;
   State state_ = State::kConnecting;
   bool in_handshake_ = false;
-  bool expiry_counted_ = false;
-  bool accepted_counted_ = false;
-  bool resumed_ = false;
-  bool half_closed_ = false;
+  bool accepted_counted_ = false, expiry_counted_ = false;
+  bool resumed_ = false, half_closed_ = false;
   // The table's own notes.
   uint32_t place_ = 0;
   uint32_t place_in_group_ = 0;

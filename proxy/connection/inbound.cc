@@ -90,6 +90,7 @@ absl::Status InboundConnection::Vouch(const Link& link) {
   if (expired && view().on_svid_expiry != OnSvidExpiry::kKeep) {
     return absl::FailedPreconditionError("an SVID of the stream has expired");
   }
+  if (view().identity_withdrawn) return absl::FailedPreconditionError("this side's identity was withdrawn");
   if (const absl::Status vouched = mesh()->Vouched(link); !vouched.ok()) return vouched;
   OnReauthenticated();
   if (state() == State::kClosed) return absl::FailedPreconditionError("the stream is no longer allowed");
@@ -166,7 +167,7 @@ void InboundConnection::OnHandshake() {
 }
 
 void InboundConnection::Decide() {
-  if (Admit()) Dial();
+  if (MayShowIdentity() && Admit()) Dial();
 }
 
 bool InboundConnection::Admit() {

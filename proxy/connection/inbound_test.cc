@@ -82,6 +82,24 @@ TEST_F(InboundTest, ACallerThatNoRuleAllowsIsToldByAnAlert) {
   EXPECT_TRUE(dialer_.dialled.empty());
 }
 
+TEST_F(InboundTest, WithAWithdrawnIdentityNobodyIsLetInByIt) {
+  auto view = InboundView(kWebId, true);
+  view->identity_withdrawn = true;
+  View(view);
+  CallIn();
+  auto caller = CallTls(web_);
+  ASSERT_TRUE(TurnUntil([&] {
+    caller->Open();
+    return table_.size() == 0;
+  }));
+  EXPECT_EQ(Closed(CloseReason::kIdentityWithdrawn), 1u);
+  EXPECT_EQ(counters_.handshakes_full.value(), 0u);
+  EXPECT_TRUE(dialer_.dialled.empty());
+  CallIn();
+  ASSERT_TRUE(Write(caller_.get(), "GET / HTTP/1.1\r\n"));
+  EXPECT_TRUE(TurnUntil([&] { return dialer_.dialled.size() == 1; })) << "plaintext shows no identity";
+}
+
 TEST_F(InboundTest, TheFirstBytesMayComeOneByOne) {
   View(InboundView());
   FakeStream::Faults slow;

@@ -28,6 +28,7 @@ LinkDial::~LinkDial() {
 void LinkDial::OnTimer() {
   switch (phase_) {
     case Phase::kNew:
+      if (!MayShowIdentity()) return;
       phase_ = Phase::kConnecting;
       timer_.Start(context_->limits.connect_timeout);
       tcp_ = context_->dialer->Dial(destination_, 1);
@@ -56,7 +57,14 @@ void LinkDial::StepHandshake() {
   Finish(ToLink());
 }
 
+bool LinkDial::MayShowIdentity() {
+  if (!context_->view->identity_withdrawn) return true;
+  Finish(absl::UnavailableError("this proxy's identity was withdrawn"));
+  return false;
+}
+
 bool LinkDial::StartHandshake() {
+  if (!MayShowIdentity()) return false;
   if (context_->counters->handshakes_in_flight.value() >= context_->limits.max_handshakes) {
     context_->limits_reached->Reached(Limit::kHandshakes, "a link to another proxy is not made");
     Finish(absl::ResourceExhaustedError("too many handshakes are in flight; see limits.max_handshakes"));
@@ -112,6 +120,7 @@ void NoteIfBroken(const WorkerContext& context, const Link& link) {
 }
 
 bool LinkShowsOurs(const WorkerContext& context, const Link& link) {
+  if (context.view->identity_withdrawn) return false;
   return link.own() == context.view->tls || link.own()->svid()->chain() == context.view->tls->svid()->chain();
 }
 

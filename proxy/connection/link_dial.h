@@ -22,7 +22,8 @@ class LinkDial : private StreamObserver {
  public:
   // Once, in a later turn; the dial may be destroyed from within. The link's peer is verified and not banned by the
   // view in force, and nothing more is known of it: whether it is the right one is the caller's to decide.
-  // FailedPrecondition: the peer does not speak the mesh protocol. ResourceExhausted: too many handshakes.
+  // FailedPrecondition: the peer does not speak the mesh protocol. ResourceExhausted: too many handshakes. Unavailable:
+  // not connected, or our identity was withdrawn.
   using Done = std::function<void(absl::StatusOr<std::unique_ptr<Link>>)>;
 
   // `session_key` as ClientSessionCache has it.
@@ -40,6 +41,7 @@ class LinkDial : private StreamObserver {
   void Step();
   void StepHandshake();
   // False: finished, and `this` may be gone.
+  bool MayShowIdentity();
   bool StartHandshake();
   void Finish(absl::StatusOr<std::unique_ptr<Link>> link);
   absl::StatusOr<std::unique_ptr<Link>> ToLink();

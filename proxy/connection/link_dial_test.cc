@@ -55,6 +55,15 @@ TEST_F(LinkDialTest, ABannedPeerIsNoLink) {
   EXPECT_EQ(Outcome(), absl::StatusCode::kPermissionDenied);
 }
 
+TEST_F(LinkDialTest, AWithdrawnIdentityMakesNoLink) {
+  BothViews();
+  auto view = OutboundView(RouteAction::kMutualTls);
+  view->identity_withdrawn = true;
+  WebView(view);
+  EXPECT_EQ(Outcome(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(dialled_.empty());
+}
+
 TEST_F(LinkDialTest, GivingUpLeavesNothingBehind) {
   BothViews();
   Dial();

@@ -262,7 +262,7 @@ void LinkPool::BoundLeaving(PeerLinks* newest) {
 void LinkPool::OnViewChange(const ViewChange& change) {
   const bool rules = change.routes || !change.listeners.empty();
   for (const auto& [destination, links] : peers_) {
-    if (change.own_svid || rules || change.TouchesConnections()) links->RetireAll();
+    if (change.own_svid || change.identity_withdrawn || rules || change.TouchesConnections()) links->RetireAll();
     links->Recheck();
   }
 }

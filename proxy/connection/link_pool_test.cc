@@ -98,6 +98,24 @@ TEST_F(LinkPoolTest, ThePeersRotationRetiresItsLinksToo) {
   EXPECT_EQ(Only().peer_serial, api_->svid()->leaf().serial());
 }
 
+TEST_F(LinkPoolTest, UnderAWithdrawnIdentityNoLinkWaitsAndOpenStreamsGoOn) {
+  BothViews();
+  ASSERT_TRUE(Finish(Call()));
+  const size_t open = Call();
+  const auto withdrawn = OutboundView(RouteAction::kMutualTls);
+  withdrawn->identity_withdrawn = true;
+  WebView(withdrawn);
+  ASSERT_TRUE(IdleAre(0));
+  CallOut();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 1; }));
+  EXPECT_EQ(Closes(Flow::kOutbound, CloseReason::kIdentityWithdrawn), 1u);
+  EXPECT_TRUE(Echoes(open));
+  ASSERT_TRUE(Finish(open));
+  EXPECT_TRUE(IdleAre(0)) << "nor is its link kept";
+  WebView(OutboundView(RouteAction::kMutualTls));
+  EXPECT_TRUE(Echoes(Call())) << "given again";
+}
+
 TEST_F(LinkPoolTest, ABannedPeersLinkIsClosed) {
   BothViews();
   ASSERT_TRUE(Finish(Call()));

@@ -28,6 +28,7 @@ void OutboundConnection::OnArrived() {
     return Close(CloseReason::kRouteRefused, absl::StrCat("route \"", rule_, "\" refuses this destination"));
   }
   if (action_ == RouteAction::kMutualTls) {
+    if (!MayShowIdentity()) return;
     links_ = context_->links->To(DestinationText());
     // A link does not know how often its stream has passed here: what has is dialled, to be found if it is a loop.
     std::unique_ptr<Link> link = arrival().hops == 0 ? links_->Take(route.peers) : nullptr;
@@ -46,7 +47,7 @@ void OutboundConnection::Ask(std::unique_ptr<Link> link) {
 // Nothing of the stream was sent, so that it may well go another way.
 void OutboundConnection::OnAsked(LinkInquiry::Answer answer) {
   inquiry_.reset();
-  if (!StillAllowed()) return;
+  if (!StillAllowed() || !MayShowIdentity()) return;
   if (answer.link == nullptr) {
     links_->Unanswered();
   } else if (answer.status.ok() && Expects(*answer.link->peer()).ok()) {
@@ -86,6 +87,7 @@ bool OutboundConnection::OnNoSharedProtocol() {
 }
 
 void OutboundConnection::OnHandshake() {
+  if (!MayShowIdentity()) return;
   if (const absl::Status expected = Expects(*peer()); !expected.ok()) {
     return Close(CloseReason::kPeerNotExpected, expected.message());
   }

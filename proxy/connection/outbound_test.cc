@@ -94,6 +94,40 @@ TEST_F(OutboundTest, ARefusedRouteAndALoopAreNotDialled) {
   EXPECT_TRUE(dialer_.dialled.empty());
 }
 
+TEST_F(OutboundTest, WithAWithdrawnIdentityNothingIsBegunAndWhatIsOpenGoesOn) {
+  View(OutboundView(RouteAction::kMutualTls));
+  CallOut();
+  auto peer = AnswerTls(api_);
+  StreamReader reader(peer.get());
+  ASSERT_TRUE(TurnUntil([&] {
+    peer->Open();
+    return Only().state == "relaying";
+  }));
+  auto open = std::move(caller_);
+  const auto withdrawn = [this](RouteAction action) {
+    auto view = OutboundView(action);
+    view->identity_withdrawn = true;
+    return view;
+  };
+  View(withdrawn(RouteAction::kMutualTls));
+  CallOut();
+  EXPECT_EQ(Closed(CloseReason::kIdentityWithdrawn), 1u);
+  EXPECT_EQ(dialer_.dialled.size(), 1u);
+  ASSERT_TRUE(Write(open.get(), "on"));
+  ASSERT_TRUE(TurnUntil([&] {
+    peer->Open();
+    reader.Drain();
+    return reader.bytes() == "on";
+  }));
+  View(OutboundView(RouteAction::kMutualTls));
+  CallOut();
+  EXPECT_EQ(dialer_.dialled.size(), 2u) << "given again, it is shown again";
+  View(withdrawn(RouteAction::kPassThrough));
+  CallOut();
+  EXPECT_EQ(dialer_.dialled.size(), 3u) << "what shows no identity is not concerned";
+  EXPECT_EQ(Closed(CloseReason::kIdentityWithdrawn), 1u);
+}
+
 TEST_F(OutboundTest, PassThroughMovesPlainBytes) {
   View(OutboundView(RouteAction::kPassThrough));
   CallOut();

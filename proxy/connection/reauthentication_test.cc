@@ -44,6 +44,29 @@ TEST_F(ReauthenticationTest, AStreamOutlivesManySvidsOfBothSidesAndItsBytesDoToo
   ASSERT_TRUE(Finish(call));
 }
 
+// Whoever of the two it was withdrawn from.
+TEST_F(ReauthenticationTest, UnderAWithdrawnIdentityAStreamEndsWithItsSvid) {
+  for (const bool ours : {true, false}) {
+    web_ = Fresh(kWebId, absl::Seconds(30));
+    api_ = Fresh(kApiId, absl::Seconds(30));
+    BothViews();
+    const size_t call = Call();
+    auto view = ours ? OutboundView(RouteAction::kMutualTls) : InboundView();
+    view->identity_withdrawn = true;
+    ours ? WebView(view) : ApiView(view);
+    Pass(absl::Seconds(28));
+    EXPECT_TRUE(Echoes(call)) << ours;
+    Pass(absl::Seconds(3));
+    EXPECT_EQ(table_.size(), 0u) << ours;
+    EXPECT_EQ(server_table_.size(), 0u) << ours;
+  }
+  EXPECT_GE(Closes(Flow::kOutbound, CloseReason::kReauthenticationFailed) +
+                server_counters_.closes[0][static_cast<size_t>(CloseReason::kReauthenticationFailed)].value(),
+            2u)
+      << "each by its own clock, or as the other says";
+  EXPECT_EQ(Reauthentications(ReauthenticationCause::kExpiryNear), 0u);
+}
+
 TEST_F(ReauthenticationTest, AHalfClosedStreamIsCarriedOver) {
   BothViews();
   const size_t call = Call();

@@ -103,6 +103,7 @@ std::string IdentityJson(const IdentityRotation& rotation) {
                {"not_before", Utc(svid.not_before())},
                {"not_after", Utc(svid.not_after())},
                {"source", rotation.source()},
+               {"withdrawn", rotation.withdrawn()},
                {"bundles", std::move(bundles)}});
 }
 

@@ -43,7 +43,7 @@ class AdminPagesTest : public testing::Test {
   const FakeCa ca_ = FakeCa::Root("td");
   const FakeLeaf leaf_ = ca_.Leaf("spiffe://td/web");
   FakeClock clock_{ca_.certificate().not_before() + absl::Minutes(61)};
-  IdentityRotation rotation_{{std::nullopt, "svid.pem", &clock_, {}, [](auto) {}}};
+  IdentityRotation rotation_{{std::nullopt, "svid.pem", &clock_, {}, [](auto, bool) {}}};
   absl::Status ready_;
   ControlCounters counters_;
   RulesInForce rules_{{}, "unix:/agent", true};
@@ -104,6 +104,7 @@ TEST_F(AdminPagesTest, IdentityShowsCertificatesAndNoKey) {
   EXPECT_EQ(identity["spiffe_id"], "spiffe://td/web");
   EXPECT_EQ(identity["serial"], leaf_.Svid().leaf().serial());
   EXPECT_EQ(identity["source"], "svid.pem");
+  EXPECT_EQ(identity["withdrawn"], false);
   EXPECT_THAT(identity["not_after"].get<std::string>(), testing::MatchesRegex("20..-..-..T..:..:..Z"));
   ASSERT_EQ(identity["bundles"]["td"].size(), 1u);
   EXPECT_EQ(identity["bundles"]["td"][0]["fingerprint_sha256"].get<std::string>().size(), 64u);

@@ -19,6 +19,8 @@ IdentityRotation::IdentityRotation(Options options)
 void IdentityRotation::Offer(WorkloadIdentity offered) {
   ++offers_;
   NoteLeftOut(offered.left_out);
+  gave_ = true;
+  refusing_.reset();
   const absl::Status taken = Take(offered);
   refused_.reset();
   if (taken.ok()) {
@@ -47,19 +49,35 @@ void IdentityRotation::Retry() {
   source_status_ = absl::OkStatus();
 }
 
-void IdentityRotation::SourceFailed(const absl::Status& status) {
-  if (absl::IsPermissionDenied(status)) refused_.reset();  // what it offered before is withdrawn
+void IdentityRotation::SourceFailed(const absl::Status& status) { Fail(status); }
+
+void IdentityRotation::StreamEnded(const absl::Status& status) {
+  const bool gave = std::exchange(gave_, false);
+  if (!absl::IsPermissionDenied(status)) return Fail(status);
+  refused_.reset();  // what it offered before
+  const absl::Duration now = options_.clock->Monotonic();
+  if (gave) refusing_ = now;
+  const bool withdraws = current_ != nullptr && !withdrawn_ && refusing_.has_value() &&
+                         now - *refusing_ >= kWithdrawnAfter;
+  if (withdraws) withdrawn_ = true;
   Fail(status);
+  if (withdraws) options_.publish(current_, true);
 }
 
 void IdentityRotation::Fail(const absl::Status& status) {
   ++failures_;
+  // A source that is asked every few seconds says the same for hours.
+  const bool news = source_status_ != status || withdrawn_ != withdrawal_logged_;
+  const LogLevel level = news ? LogLevel::kWarning : LogLevel::kDebug;
   source_status_ = status;
+  withdrawal_logged_ = withdrawn_;
   if (current_ == nullptr) {
-    Log(LogLevel::kWarning, "waiting for an identity", {{"source", options_.source}, {"error", status}});
+    Log(level, "waiting for an identity", {{"source", options_.source}, {"error", status}});
     return;
   }
-  Log(LogLevel::kWarning, "identity kept",
+  Log(level,
+      withdrawn_ ? "identity withdrawn: nothing new is begun with it; see that this workload has its entry, and no ban"
+                 : "identity kept",
       {{"spiffe_id", current_->svid()->id().ToString()},
        {"serial", current_->svid()->leaf().serial()},
        {"not_after", Utc(current_->svid()->not_after())},
@@ -83,24 +101,26 @@ absl::Status IdentityRotation::Take(WorkloadIdentity offered) {
   if (!svid.ok()) return svid.status();
   const bool same_svid = current_ != nullptr && svid->chain() == current_->svid()->chain();
   const bool same_bundles = current_ != nullptr && offered.bundles == current_->bundles();
-  if (same_svid && same_bundles) return absl::OkStatus();
+  const bool given_again = withdrawn_;
+  if (same_svid && same_bundles && !given_again) return absl::OkStatus();
   absl::StatusOr<std::shared_ptr<const TlsContext>> context =
       TlsContext::Create(*std::move(svid), std::move(offered.bundles), cache_, *options_.clock, options_.tls);
   if (!context.ok()) return context.status();
   current_ = *std::move(context);
+  withdrawn_ = false;
   if (!same_svid) {
     ++rotations_;
     expiry_logged_ = false;
   }
   if (!same_bundles) ++bundle_changes_;
   const X509Svid& now = *current_->svid();
-  Log(LogLevel::kInfo, same_svid ? "bundles" : "identity",
+  Log(LogLevel::kInfo, given_again ? "identity given again" : same_svid ? "bundles" : "identity",
       {{"spiffe_id", now.id().ToString()},
        {"serial", now.leaf().serial()},
        {"not_after", Utc(now.not_after())},
        {"trust_domains", current_->bundles().bundles().size()},
        {"source", options_.source}});
-  options_.publish(current_);
+  options_.publish(current_, false);
   return absl::OkStatus();
 }
 
@@ -123,6 +143,10 @@ absl::Status IdentityRotation::Usable() const {
   if (options_.clock->Now() > current_->svid()->not_after()) {
     return absl::UnavailableError(absl::StrCat("the identity ", current_->svid()->id().ToString(), " expired at ",
                                                Utc(current_->svid()->not_after()), last));
+  }
+  if (withdrawn_) {
+    return absl::UnavailableError(
+        absl::StrCat("the identity ", current_->svid()->id().ToString(), " was withdrawn", last));
   }
   return absl::OkStatus();
 }

@@ -2,9 +2,16 @@
 
 #include <utility>
 
+#include "identity/base/backoff.h"
 #include "identity/base/logging.h"
 
 namespace lanyard {
+namespace {
+
+// An agent on the same machine that has nothing for us may have it any moment, and until then we serve nobody.
+constexpr BackoffOptions kBackoff = {.initial = absl::Milliseconds(100), .max = absl::Seconds(5), .factor = 2.0};
+
+}  // namespace
 
 IdentitySource::IdentitySource(Options options, ControlLoop& loop, IdentityRotation& rotation)
     : options_(std::move(options)), loop_(loop), rotation_(rotation) {}
@@ -23,10 +30,11 @@ void IdentitySource::StreamIdentities() {
   callbacks.on_identity = [this](WorkloadIdentity identity) {
     loop_.Post([this, identity = std::move(identity)]() mutable { rotation_.Offer(std::move(identity)); });
   };
-  callbacks.on_error = [this](const absl::Status& status, absl::Duration) {
-    loop_.Post([this, status] { rotation_.SourceFailed(status); });
+  callbacks.on_error = [this](const absl::Status& status, absl::Duration wait) {
+    const bool ended = wait > absl::ZeroDuration();
+    loop_.Post([this, status, ended] { ended ? rotation_.StreamEnded(status) : rotation_.SourceFailed(status); });
   };
-  workload_watch_ = std::make_unique<WorkloadWatch>(options_.workload_api, std::move(callbacks));
+  workload_watch_ = std::make_unique<WorkloadWatch>(options_.workload_api, std::move(callbacks), kBackoff);
 }
 
 void IdentitySource::PollFiles() {

@@ -8,7 +8,7 @@
 #include "absl/synchronization/mutex.h"
 #include "gtest/gtest.h"
 #include "identity/base/atomic_file.h"
-#include "identity/base/clock.h"
+#include "identity/base/fake_clock.h"
 #include "identity/spiffe/fake_ca.h"
 #include "identity/workload/fake_workload_api.h"
 
@@ -48,24 +48,34 @@ class IdentitySourceTest : public testing::Test {
     const auto arrived = [&] { return failures_ >= failures; };
     return mutex_.AwaitWithTimeout(absl::Condition(&arrived), kPatience);
   }
+  // How many failures there were before that many offers; no more while the stream that brought the last is open.
+  uint64_t FailuresBefore(uint64_t offers) {
+    absl::MutexLock lock(&mutex_);
+    const auto arrived = [&] { return offers_ >= offers; };
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&arrived), kPatience));
+    return failures_;
+  }
   void Start(IdentitySource& source) {
     source.Start();
     loop_.Every(absl::Milliseconds(5), [this] {
       absl::MutexLock lock(&mutex_);
       failures_ = rotation_.failures();
+      offers_ = rotation_.offers();
     });
     loop_.Start();
   }
 
   const FakeCa ca_ = FakeCa::Root("td");
+  FakeClock clock_{ca_.certificate().not_before() + absl::Minutes(61)};
   const std::string folder_ = MakeFolder();
   absl::Mutex mutex_;
   std::string serial_;
-  uint64_t failures_ = 0;
+  uint64_t failures_ = 0, offers_ = 0;
   ControlLoop loop_;
-  IdentityRotation rotation_{{std::nullopt, "test", &SystemClock(), {}, [this](std::shared_ptr<const TlsContext> tls) {
+  IdentityRotation rotation_{{std::nullopt, "test", &clock_, {},
+                              [this](std::shared_ptr<const TlsContext> tls, bool withdrawn) {
                                 absl::MutexLock lock(&mutex_);
-                                serial_ = tls->svid()->leaf().serial();
+                                serial_ = withdrawn ? "withdrawn" : tls->svid()->leaf().serial();
                               }}};
   const IdentitySource::Options files_{
       "", IdentityFiles{folder_ + "/svid.pem", folder_ + "/key.pem", folder_ + "/bundle.pem", {}},
@@ -94,7 +104,7 @@ TEST_F(IdentitySourceTest, ReplacedFilesAreTakenAndBrokenOnesAreNot) {
   EXPECT_TRUE(AwaitSerial(second.Svid().leaf().serial()));
 }
 
-TEST_F(IdentitySourceTest, TheWorkloadApiRotatesAndAWithdrawnIdentityStays) {
+TEST_F(IdentitySourceTest, TheWorkloadApiRotatesAndWithdraws) {
   const std::string path = folder_ + "/agent.sock";
   FakeWorkloadApi agent(path);
   const FakeLeaf first = ca_.Leaf("spiffe://td/web"), second = ca_.Leaf("spiffe://td/web");
@@ -102,9 +112,20 @@ TEST_F(IdentitySourceTest, TheWorkloadApiRotatesAndAWithdrawnIdentityStays) {
   IdentitySource source({"unix:" + path, std::nullopt, absl::Seconds(1)}, loop_, rotation_);
   Start(source);
   ASSERT_TRUE(AwaitSerial(first.Svid().leaf().serial()));
-  agent.Fail(grpc::StatusCode::PERMISSION_DENIED, "no identity issued");
+  agent.Fail(grpc::StatusCode::UNAVAILABLE, "restarting");
   ASSERT_TRUE(AwaitFailures(1));
   EXPECT_TRUE(AwaitSerial(first.Svid().leaf().serial()));
+  agent.Send(FakeWorkloadApi::ResponseFor(first, ca_));
+  const uint64_t failures = FailuresBefore(2);
+  X509SVIDResponse garbage = FakeWorkloadApi::ResponseFor(second, ca_);
+  garbage.mutable_svids(0)->set_x509_svid("garbage");
+  agent.Send(garbage);
+  ASSERT_TRUE(AwaitFailures(failures + 1)) << "but the stream goes on";
+  agent.Fail(grpc::StatusCode::PERMISSION_DENIED, "no identity issued");
+  ASSERT_TRUE(AwaitFailures(failures + 2));
+  EXPECT_TRUE(AwaitSerial(first.Svid().leaf().serial())) << "for a moment yet";
+  clock_.Advance(IdentityRotation::kWithdrawnAfter);
+  ASSERT_TRUE(AwaitSerial("withdrawn"));
   agent.Send(FakeWorkloadApi::ResponseFor(second, ca_));
   EXPECT_TRUE(AwaitSerial(second.Svid().leaf().serial()));
 }

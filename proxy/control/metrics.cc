@@ -161,6 +161,8 @@ void AddControl(const std::vector<WorkerCounters>& workers, const ControlCounter
     out.Gauge("identity_remaining_ratio", "The same as a share of its lifetime; it is renewed at about one half.")
         .Value(absl::FDivDuration(control.identity_not_after - control.now,
                                   control.identity_not_after - control.identity_not_before));
+    out.Gauge("identity_withdrawn", "1 while its source gives this identity no more: nothing new is begun with it.")
+        .Value(control.identity_withdrawn);
   }
   out.Counter("identity_rotations_total", "SVIDs taken into force, the first included.")
       .Value(control.identity_rotations);

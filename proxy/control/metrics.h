@@ -30,6 +30,7 @@ struct ControlCounters {
   bool has_identity = false;
   absl::Time identity_not_before;
   absl::Time identity_not_after;
+  bool identity_withdrawn = false;
   uint64_t identity_rotations = 0;
   uint64_t identity_failures = 0;
   uint64_t bundle_changes = 0;

@@ -73,6 +73,7 @@ TEST(MetricsText, SaysWhatTheControlThreadKnows) {
   control.identity_not_after = absl::FromUnixSeconds(1'800'000'000);
   control.identity_not_before = absl::FromUnixSeconds(1'799'999'880);
   control.now = absl::FromUnixSeconds(1'799'999'940);
+  control.identity_withdrawn = true;
   control.identity_rotations = 12;
   control.log_lines_dropped = 31;
   control.config_reload_failures = 2;
@@ -84,6 +85,7 @@ TEST(MetricsText, SaysWhatTheControlThreadKnows) {
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_not_after_timestamp_seconds 1800000000\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_expires_in_seconds 60\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_remaining_ratio 0.5\n"));
+  EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_withdrawn 1\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_identity_rotations_total 12\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_config_reloads_total{result=\"refused\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("lanyard_proxy_process_start_time_seconds 1767225600\n"));
@@ -92,6 +94,7 @@ TEST(MetricsText, SaysWhatTheControlThreadKnows) {
 
 TEST(MetricsText, BeforeTheFirstIdentityThereIsNoExpiry) {
   EXPECT_THAT(Text(), Not(HasSubstr("identity_not_after")));
+  EXPECT_THAT(Text(), Not(HasSubstr("identity_withdrawn")));
   EXPECT_THAT(Text(), HasSubstr("lanyard_proxy_ready 0\n"));
 }
 

@@ -10,8 +10,9 @@ namespace lanyard {
 Publisher::Publisher(std::vector<WorkerHandle*> workers, MeshRules rules, const Clock& clock)
     : workers_(std::move(workers)), clock_(clock), rules_(std::move(rules)) {}
 
-void Publisher::SetTls(std::shared_ptr<const TlsContext> tls) {
+void Publisher::SetTls(std::shared_ptr<const TlsContext> tls, bool withdrawn) {
   tls_ = std::move(tls);
+  withdrawn_ = withdrawn;
   Publish();
 }
 
@@ -26,6 +27,7 @@ void Publisher::Publish() {
   static_cast<MeshRules&>(*view) = rules_;
   view->version = ++version_;
   view->tls = tls_;
+  view->identity_withdrawn = withdrawn_;
   published_at_ = clock_.Monotonic();
   for (WorkerHandle* worker : workers_) worker->Publish(view);
   Log(LogLevel::kDebug, "view published", {{"version", version_}});

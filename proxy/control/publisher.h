@@ -20,7 +20,7 @@ class Publisher {
 
   // Each publishes version + 1 to every worker; rules without an identity wait for one, as a view
   // without an identity does not exist.
-  void SetTls(std::shared_ptr<const TlsContext> tls);
+  void SetTls(std::shared_ptr<const TlsContext> tls, bool withdrawn = false);
   void SetRules(MeshRules rules);
 
   // Notes who has acknowledged since the last call, and logs it (debug). True while somebody has not.
@@ -41,6 +41,7 @@ class Publisher {
   const Clock& clock_;
   MeshRules rules_;
   std::shared_ptr<const TlsContext> tls_;
+  bool withdrawn_ = false;
   uint64_t version_ = 0;
   uint64_t acknowledged_ = 0;
   absl::Duration published_at_;  // monotonic

@@ -62,6 +62,17 @@ TEST_F(PublisherTest, EveryChangeIsANewWholeView) {
   EXPECT_EQ(b_.views()[2]->on_svid_expiry, OnSvidExpiry::kClose);
 }
 
+TEST_F(PublisherTest, ThatTheIdentityWasWithdrawnHoldsAcrossNewRules) {
+  const auto tls = Tls();
+  publisher_.SetTls(tls);
+  publisher_.SetTls(tls, true);
+  publisher_.SetRules(RulesThat(OnSvidExpiry::kClose));
+  publisher_.SetTls(tls);
+  std::vector<bool> withdrawn;
+  for (const auto& view : a_.views()) withdrawn.push_back(view->identity_withdrawn);
+  EXPECT_EQ(withdrawn, std::vector<bool>({false, true, true, false}));
+}
+
 TEST_F(PublisherTest, AVersionIsAcknowledgedWhenEveryWorkerHas) {
   publisher_.SetTls(Tls());
   clock_.Advance(absl::Milliseconds(3));

@@ -90,6 +90,8 @@ struct MeshRules {
 struct MeshView : MeshRules {
   uint64_t version = 0;                   // 1 is the first ever published
   std::shared_ptr<const TlsContext> tls;  // never null in a published view
+  // Its source gives it to us no more: no handshake begins with it, and no stream. What is open goes on.
+  bool identity_withdrawn = false;
 
   // The rules for a connection that came in by listener `index`; `destination` is the original one. A
   // listener that no rule speaks of refuses (denies) everything.

@@ -60,6 +60,7 @@ ViewChange CompareViews(const MeshView* before, const MeshView& now) {
   AddDifferences(before->listener_routes, now.listener_routes, change.listeners);
   AddDifferences(before->listener_policies, now.listener_policies, change.listeners);
   change.on_svid_expiry = before->on_svid_expiry != now.on_svid_expiry;
+  change.identity_withdrawn = !before->identity_withdrawn && now.identity_withdrawn;
   if (before->tls == now.tls) return change;
   change.own_svid = before->tls->svid()->chain() != now.tls->svid()->chain();
   if (before->tls->bundle_version() == now.tls->bundle_version()) return change;

@@ -20,6 +20,7 @@ struct ViewChange {
   std::set<size_t> listeners;            // static ones, by index, whose route or policy differs
   bool on_svid_expiry = false;
   bool own_svid = false;                 // touches no connection at once: each is authenticated anew at leisure
+  bool identity_withdrawn = false;       // our identity was, since then: likewise, but that idle links stand for it
 
   // True if a ban among them names this peer.
   bool TouchesPeer(const SpiffeId& id, const std::string& serial) const;

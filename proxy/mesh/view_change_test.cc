@@ -55,6 +55,16 @@ TEST_F(ViewChangeTest, ARotationOfOurOwnTouchesNoConnection) {
   EXPECT_FALSE(change.TouchesConnections());
 }
 
+TEST_F(ViewChangeTest, AWithdrawalTouchesNoConnectionAndIsOneOnlyOnce) {
+  const MeshView before = View();
+  MeshView now = View();
+  now.identity_withdrawn = true;
+  EXPECT_TRUE(CompareViews(&before, now).identity_withdrawn);
+  EXPECT_FALSE(CompareViews(&before, now).TouchesConnections());
+  EXPECT_FALSE(CompareViews(&now, now).identity_withdrawn);
+  EXPECT_FALSE(CompareViews(&now, before).identity_withdrawn) << "given again";
+}
+
 TEST_F(ViewChangeTest, ABundleThatGrowsTouchesNothingAndOneThatShrinksItsOwnTrustDomain) {
   BundleSet both;
   std::vector<Certificate> authorities = root_.Bundle().authorities();
