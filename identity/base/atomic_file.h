@@ -25,7 +25,8 @@ absl::StatusOr<std::string> ReadOwnFile(const std::string& path, size_t limit_by
 
 // Replaces `path` by `content`: writes a temporary file beside it with `mode` from its
 // first instant, fsyncs it, renames it over `path`, fsyncs the folder. After a crash
-// the old content or the new is there, never a mixture. On failure nothing changed.
+// the old content or the new is there, never a mixture. On failure nothing changed. Temporary files of `path`
+// (PATH.lanyard-XXXXXX) whose writer was killed are removed first; those of a writer that lives are locked, and stay.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode);
 
 }  // namespace lanyard
