@@ -104,7 +104,8 @@ std::string IdentityJson(const IdentityRotation& rotation) {
                {"not_after", Utc(svid.not_after())},
                {"source", rotation.source()},
                {"withdrawn", rotation.withdrawn()},
-               {"bundles", std::move(bundles)}});
+               {"bundles", std::move(bundles)},
+               {"bundles_left_out", rotation.left_out()}});
 }
 
 std::string ViewJson(const Publisher& publisher, const RulesInForce& rules, const MeshWatch& mesh,

@@ -97,6 +97,7 @@ TEST_F(AdminPagesTest, IdentityShowsCertificatesAndNoKey) {
   WorkloadIdentity offered;
   offered.svids.push_back(leaf_.Svid());
   offered.bundles = ca_.Bundles();
+  offered.left_out = {"the bundle of other.org: cut short"};
   rotation_.Offer(std::move(offered));
   const AdminResponse response = Get("/identity");
   EXPECT_EQ(response.status, 200);
@@ -108,6 +109,7 @@ TEST_F(AdminPagesTest, IdentityShowsCertificatesAndNoKey) {
   EXPECT_THAT(identity["not_after"].get<std::string>(), testing::MatchesRegex("20..-..-..T..:..:..Z"));
   ASSERT_EQ(identity["bundles"]["td"].size(), 1u);
   EXPECT_EQ(identity["bundles"]["td"][0]["fingerprint_sha256"].get<std::string>().size(), 64u);
+  EXPECT_EQ(identity["bundles_left_out"], json({"the bundle of other.org: cut short"}));
   EXPECT_THAT(response.body, Not(HasSubstr("PRIVATE")));
   EXPECT_THAT(response.body, Not(HasSubstr("key")));
 }

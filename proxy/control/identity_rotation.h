@@ -70,7 +70,7 @@ class IdentityRotation {
   uint64_t bundle_changes() const { return bundle_changes_; }
   uint64_t failures() const { return failures_; }  // offers refused, and failures of the source
   uint64_t offers() const { return offers_; }
-  size_t left_out() const { return left_out_.size(); }  // of the latest offer's bundles: what cannot be used
+  const std::vector<std::string>& left_out() const { return left_out_; }  // of the latest offer's bundles: unusable
 
  private:
   absl::StatusOr<X509Svid> Choose(const WorkloadIdentity& offered) const;

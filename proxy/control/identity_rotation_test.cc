@@ -86,10 +86,10 @@ TEST_F(IdentityRotationTest, WhatIsLeftOutOfBundlesIsCountedAndCostsNoIdentity) 
   rotation.Offer(odd);
   rotation.Offer(odd);
   EXPECT_EQ(published_.size(), 1u);
-  EXPECT_EQ(rotation.left_out(), 2u);
+  EXPECT_EQ(rotation.left_out().size(), 2u);
   EXPECT_EQ(rotation.failures(), 0u);
   rotation.Offer(Identity({web_}));
-  EXPECT_EQ(rotation.left_out(), 0u);
+  EXPECT_TRUE(rotation.left_out().empty());
 }
 
 TEST_F(IdentityRotationTest, ARenewedSvidIsPublished) {
