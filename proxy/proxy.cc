@@ -325,7 +325,7 @@ void Proxy::State::Serve() {
 
 void Proxy::State::EndWaitForBans() {
   if (draining || !std::exchange(waiting_for_bans, false)) return;
-  if (!mesh.has_spoken()) {
+  if (!mesh.has_spoken() && rules.Usable().ok()) {
     Log(LogLevel::kWarning, "serving without the mesh's bans: no view came from the agent, and none was kept",
         {{"address", mesh.address()}, {"error", mesh.last_error()}});
   }
@@ -367,10 +367,10 @@ absl::Status Proxy::State::Ready() const {
   if (draining) return absl::UnavailableError("draining");
   if (const absl::Status usable = rotation.Usable(); !usable.ok()) return usable;
   if (publisher.acknowledged_version() == 0) return absl::UnavailableError("the workers are starting");
-  if (waiting_for_bans) {
+  const absl::Status usable = rules.Usable();
+  if (usable.ok() && waiting_for_bans) {
     return absl::UnavailableError(absl::StrCat("waiting for word from ", mesh.address(), " of who is banned"));
   }
-  const absl::Status usable = rules.Usable();
   if (usable.ok() || mesh.last_error().empty()) return usable;
   return absl::Status(usable.code(), absl::StrCat(usable.message(), "; its agent said last: ", mesh.last_error()));
 }

@@ -161,8 +161,8 @@ TEST(StreamLimitTest, FramesThatCarryNothingAreCounted) {
     EXPECT_EQ(taken, static_cast<int>(StreamLimit::kMaxBareFrames + StreamLimit::kBareFramesForOne) - 1)
         << int{static_cast<uint8_t>(frame[3])};
     // A refused frame's payload is never read: only one without any can be followed by another.
-    const bool whole = frame.size() == Http2Frame(kPing, 0, 0).size();
-    if (whole) EXPECT_TRUE(limit.FromClient(frame, kNow + absl::Seconds(1)).ok());
+    if (frame.size() > Http2Frame(kPing, 0, 0).size()) continue;
+    EXPECT_TRUE(limit.FromClient(frame, kNow + absl::Seconds(1)).ok());
   }
 }
 

@@ -22,11 +22,12 @@ RulesInForce::RulesInForce(FileRules file, std::string mesh, bool captures)
     : mesh_(std::move(mesh)), captures_(captures), file_(std::move(file)) {}
 
 bool RulesInForce::SetView(std::shared_ptr<const MeshUpdate> view, Source source) {
-  const bool changed = view_ == nullptr || view_->content != view->content;
+  bool changed = view_ == nullptr || view_->content != view->content;
   view_ = std::move(view);
   source_ = source;
   if (source == Source::kDisk && !own_.has_value()) kept_ = view_;
   if (IsOfOwn(*view_, source)) {
+    changed = changed || rules_ == nullptr || rules_->content != view_->content;
     rules_ = view_;
     rules_source_ = source;
   }
@@ -37,8 +38,9 @@ bool RulesInForce::IsOfOwn(const MeshUpdate& view, Source source) const {
   if (!own_.has_value()) return true;  // it is asked again when there is one, and nothing is served before
   if (view.spiffe_id == own_) return true;
   const bool among = std::find(view.spiffe_ids.begin(), view.spiffe_ids.end(), *own_) != view.spiffe_ids.end();
-  // An agent that has no entry for what this proxy shows (an SVID of other files) knows by its caller whose view it is.
-  if (!among) return source == Source::kAgent;
+  // An agent that has no entry for what this proxy shows (an SVID of other files) knows by its caller whose view it is;
+  // but not one that has lost the entry since it sent the rules of it.
+  if (!among) return source == Source::kAgent && (rules_ == nullptr || rules_->spiffe_id != own_);
   return !view.spiffe_id.has_value();
 }
 
@@ -46,7 +48,10 @@ bool RulesInForce::SetIdentity(const SpiffeId& own) {
   const bool first = !own_.has_value();
   own_ = own;
   const std::shared_ptr<const MeshUpdate> kept = std::exchange(kept_, nullptr);
-  if (rules_ == nullptr || IsOfOwn(*rules_, rules_source_)) return false;
+  if (rules_ == nullptr) return false;
+  // The agent may have lost the entry meanwhile, and then speaks of another identity of this caller.
+  const bool kept_names_it = kept != nullptr && kept->spiffe_id == own_ && rules_->spiffe_id != own_;
+  if (!kept_names_it && IsOfOwn(*rules_, rules_source_)) return false;
   if (!first && rules_source_ == Source::kAgent) return false;
   // The agent may have spoken of its default identity before it heard of this one.
   const bool kept_is_own = kept != nullptr && IsOfOwn(*kept, Source::kDisk);

@@ -132,6 +132,30 @@ TEST(RulesInForce, AKeptViewOfAnotherWorkloadIsDroppedButForItsBans) {
   EXPECT_FALSE(rules.SetIdentity(Id("db")));
 }
 
+TEST(RulesInForce, WhatWasDroppedFromDiskHoldsOnceTheAgentSaysTheSame) {
+  RulesInForce rules(File(false), "unix:/agent", true);
+  rules.SetView(View(1, true, "a"), Source::kDisk);
+  EXPECT_TRUE(rules.SetIdentity(Id("db")));
+  EXPECT_TRUE(rules.SetView(View(1, true, "a"), Source::kAgent));
+  EXPECT_EQ(rules.Combined().inbound.rules()[0].name, "of-mesh");
+}
+
+TEST(RulesInForce, AnAgentThatLostTheEntrySpeaksForNoOtherIdentity) {
+  auto others = std::make_shared<MeshUpdate>(*ViewOf("metrics", 8));
+  others->spiffe_ids = {Id("metrics")};
+  RulesInForce running(File(false), "unix:/agent", true);
+  running.SetIdentity(Id("web"));
+  running.SetView(ViewOf("web", 7), Source::kAgent);
+  running.SetView(others, Source::kAgent);
+  EXPECT_EQ(running.Combined().inbound.rules()[0].name, "web");
+  // It was started anew meanwhile.
+  RulesInForce started(File(false), "unix:/agent", true);
+  started.SetView(ViewOf("web", 7), Source::kDisk);
+  started.SetView(others, Source::kAgent);
+  EXPECT_TRUE(started.SetIdentity(Id("web")));
+  EXPECT_EQ(started.Combined().inbound.rules()[0].name, "web");
+}
+
 TEST(RulesInForce, AKeptViewOfAnotherIdentityOfTheWorkloadIsDroppedToo) {
   RulesInForce rules(File(false), "unix:/agent", true);
   rules.SetView(ViewOf("metrics", 1), Source::kDisk);
