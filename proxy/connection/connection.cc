@@ -294,7 +294,7 @@ void Connection::OnReauthenticated() {
 }
 
 void Connection::OwnSvidChanged() {
-  if (peer_ != nullptr && state_ == State::kRelaying) WatchRelay();
+  if (peer_ != nullptr && mark_ == 0 && state_ == State::kRelaying) WatchRelay();  // a marked one is looked at anyway
   if (mesh_ == nullptr || state_ == State::kClosed) return;
   if (reauthentication_ != nullptr) return reauthentication_->OwnSvidChanged();
   if (view().on_svid_expiry != OnSvidExpiry::kReauthenticate) return;

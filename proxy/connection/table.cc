@@ -66,13 +66,9 @@ void ConnectionTable::LeaveGroup(Connection* connection) {
 
 void ConnectionTable::Recheck(const ViewChange& change, std::function<void()> done) {
   when_rechecked_ = std::move(done);
-  std::vector<const PeerGroup*> distrusted;
   for (const auto& [key, group] : groups_) {
-    if (change.TouchesPeer(group.id, group.serial)) {
-      for (Connection* connection : group.connections) Mark(connection);
-    } else if (change.trust_domains.contains(group.id.trust_domain())) {
-      distrusted.push_back(&group);
-    }
+    if (!change.TouchesPeer(group.id, group.serial)) continue;
+    for (Connection* connection : group.connections) Mark(connection);
   }
   if (change.own_svid) {
     for (size_t i = connections_.size(); i-- > 0;) connections_[i]->OwnSvidChanged();  // one may close
@@ -85,8 +81,9 @@ void ConnectionTable::Recheck(const ViewChange& change, std::function<void()> do
     if (expiry || change.TouchesRules(arrival.listener, arrival.spec->kind)) Mark(connection);
   }
   // Last, because a chain that must be verified again is dear.
-  for (const PeerGroup* group : distrusted) {
-    for (Connection* connection : group->connections) Mark(connection);
+  for (const auto& [key, group] : groups_) {
+    if (!change.trust_domains.contains(group.id.trust_domain())) continue;
+    for (Connection* connection : group.connections) Mark(connection);
   }
   Slice();
 }

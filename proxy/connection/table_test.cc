@@ -101,6 +101,24 @@ TEST_F(PeersTest, ARotationOfOurOwnLooksAtNobody) {
   EXPECT_EQ(table_.size(), 1u);
 }
 
+// As after a machine slept: whoever expired closes within the view that also takes its root away.
+TEST_F(PeersTest, WhoExpiredIsGoneBeforeOthersAreLookedAt) {
+  auto closing = ViewOfAll();
+  closing->on_svid_expiry = OnSvidExpiry::kClose;
+  View(closing);
+  const FakeCa& root = TestIdentities::Get().root;
+  CallAs(root.Leaf("spiffe://example.org/other", {.not_after = clock_.Now() + absl::Minutes(5)}));
+  CallAs(TestIdentities::Get().web);
+  clock_.JumpTo(clock_.Now() + absl::Minutes(6));
+  const FakeCa other_root = FakeCa::Root("other.example");
+  api_ = Context(other_root.Leaf("spiffe://other.example/api"), other_root.Bundles());
+  auto next = ViewOfAll();
+  next->on_svid_expiry = OnSvidExpiry::kClose;
+  View(next);
+  EXPECT_EQ(Closes(Flow::kInbound, CloseReason::kSvidExpiredWhileOpen), 1u);
+  EXPECT_EQ(table_.size(), 0u);
+}
+
 TEST_F(PeersTest, ABanInForceRefusesAtTheHandshakeAndTheWorkloadIsNotDialled) {
   bans_ = BanOf(kWebId);
   View(ViewOfAll());
