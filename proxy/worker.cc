@@ -74,7 +74,7 @@ struct Worker::State {
     counters.view_version.Set(context.view->version);
     links.OnViewChange(change);
     accepted_links.OnViewChange(change);
-    newcomers.OnViewChange();
+    newcomers.OnViewChange(change);
     table.Recheck(change, [this] { acknowledged.store(context.view->version, std::memory_order_release); });
   }
 

@@ -21,7 +21,9 @@ class Crowd {
   // It is the youngest from now on, even if it was here before.
   void Enter(Thing* thing, absl::string_view owner) {
     Leave(thing);
-    Owner& entry = owners_.try_emplace(std::string(owner)).first->second;
+    auto found = owners_.find(owner);
+    if (found == owners_.end()) found = owners_.try_emplace(std::string(owner)).first;
+    Owner& entry = found->second;
     if (entry.things.empty()) {
       entry.name = std::string(owner);
     } else {
@@ -51,7 +53,7 @@ class Crowd {
   size_t size() const { return places_.size(); }
   bool contains(const Thing* thing) const { return places_.contains(thing); }
   size_t CountOf(absl::string_view owner) const {
-    const auto found = owners_.find(std::string(owner));
+    const auto found = owners_.find(owner);
     return found == owners_.end() ? 0 : found->second.things.size();
   }
   // What the owner who has most has.

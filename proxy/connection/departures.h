@@ -23,7 +23,8 @@ class Departures {
   // Of the streams that this side opened, so many are offered at first, and of those over links to one address: the
   // next process dials for each, and an address that does not answer is not to hold up the others. At most half of
   // mesh_links.max_handshakes, which is the next process's too. Each that is READY makes room for one more, up to all
-  // of these; after a NO it is as at first.
+  // of these (should an address stop answering then, the others wait for one connect_timeout); after a NO it is as at
+  // first.
   static constexpr size_t kDialledAtFirst = 16;
   static constexpr size_t kDialledEachAtFirst = 8;
   // In one turn.

@@ -33,7 +33,7 @@ class MoveLine : private IoHandler {
   struct Events {
     // The descriptor may be invalid.
     std::function<void(const MoveMessage&, UniqueFd)> on_message;
-    std::function<void()> on_open;
+    std::function<void()> on_open = {};
     std::function<void()> on_closed;  // in a later turn
   };
   // `of` finds this line in another worker's context.

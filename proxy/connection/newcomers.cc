@@ -30,18 +30,17 @@ Newcomers::Newcomers(WorkerContext* context)
       dial_later_(context->loop, [this] { DialWaiting(); }),
       line_(context, MoveLine::Side::kNext, [](WorkerContext& other) { return &other.newcomers->line_; },
             {.on_message = [this](const MoveMessage& message, UniqueFd fd) { OnMessage(message, std::move(fd)); },
-             .on_open = [this] { context_->streams_come = true; },
              .on_closed = [this] { Closed(); }}) {}
 
 Newcomers::~Newcomers() = default;
 
 // Their links close, and their peers stay where they are.
 void Newcomers::Closed() {
-  context_->streams_come = line_.open();  // another process has taken its place, or none
   by_token_.clear();
   to_dial_.clear();
   expected_.clear();
-  coming_ = 0;
+  coming_ = opened_ = 0;
+  context_->streams_come = false;
 }
 
 void Newcomers::OnMessage(const MoveMessage& message, UniqueFd fd) {
@@ -65,6 +64,8 @@ std::unique_ptr<Newcomers::Expected> Newcomers::Remove(uint64_t id) {
   const auto by_token = by_token_.find(node.mapped()->offer.token);
   if (by_token != by_token_.end() && by_token->second == id) by_token_.erase(by_token);
   if (node.mapped()->coming) --coming_;
+  if (node.mapped()->offer.opened) --opened_;
+  context_->streams_come = opened_ > 0;
   return std::move(node.mapped());
 }
 
@@ -96,7 +97,8 @@ void Newcomers::No(uint64_t id, const absl::Status& why, RefuseReason reason) {
 }
 
 // One whose peer has not come yet is decided when it comes.
-void Newcomers::OnViewChange() {
+void Newcomers::OnViewChange(const ViewChange& change) {
+  if (!change.TouchesConnections()) return;
   std::vector<std::pair<uint64_t, absl::Status>> refused;
   for (const auto& [id, expected] : expected_) {
     if (absl::Status still = StillAllows(*expected); !still.ok()) refused.emplace_back(id, std::move(still));
@@ -107,11 +109,14 @@ void Newcomers::OnViewChange() {
 // Offers.
 
 void Newcomers::OnOffer(const MoveMessage& message) {
+  Remove(message.id);  // nobody offers one twice
   auto expected = std::make_unique<Expected>(this);
   expected->id = message.id;
   expected->offer = message.offer;
   Expected* const entered = expected.get();
   expected_[message.id] = std::move(expected);
+  if (message.offer.opened) ++opened_;
+  context_->streams_come = opened_ > 0;
   if (const absl::Status begun = Begin(entered); !begun.ok()) No(message.id, begun);
 }
 

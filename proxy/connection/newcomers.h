@@ -16,6 +16,7 @@
 #include "proxy/connection/places.h"
 #include "proxy/connection/worker_context.h"
 #include "proxy/link/link.h"
+#include "proxy/mesh/view_change.h"
 
 namespace lanyard {
 
@@ -41,7 +42,7 @@ class Newcomers {
   bool Attach(std::unique_ptr<Link>& link, const StreamToken& token);
   // The rules are other ones: who waits here with a link and is no longer trusted or allowed goes back, and the link of
   // who is banned closes.
-  void OnViewChange();
+  void OnViewChange(const ViewChange& change);
   // This process drains: it takes no more. Those that are on their way come.
   void Drain() { draining_ = true; }
   size_t expected() const { return expected_.size(); }
@@ -98,6 +99,7 @@ class Newcomers {
   bool draining_ = false;
   bool full_ = false;  // the last offer found no room
   size_t coming_ = 0;
+  size_t opened_ = 0;  // of expected_: by this side, which makes their links
   absl::flat_hash_map<uint64_t, std::unique_ptr<Expected>> expected_;
   absl::flat_hash_map<StreamToken, uint64_t> by_token_;  // those that the peer attaches
   std::deque<uint64_t> to_dial_;  // those that wait for a handshake, of expected_ or gone since

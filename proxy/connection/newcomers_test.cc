@@ -50,6 +50,11 @@ class NewcomersTest : public MeshTest {
     before_ = std::make_unique<Passage>(theirs.Release());
     newcomers_.line().Open(ours.Release());
   }
+  void NextView(std::shared_ptr<const MeshView> view) {
+    const ViewChange change = CompareViews(next_.view.get(), *view);
+    next_.view = std::move(view);
+    newcomers_.OnViewChange(change);
+  }
   size_t OpenStream() {
     const size_t call = Call();
     EXPECT_TRUE(Echoes(call));
@@ -302,9 +307,20 @@ TEST_F(NewcomersTest, NoMoreThanSoManyWaitForAHandshake) {
 }
 
 TEST_F(NewcomersTest, HalfOfTheHandshakesAreTheirsWhileTheyCome) {
+  OpenStream();
+  Replace(context_, outbound_);
   EXPECT_FALSE(next_.streams_come);
-  Replace(server_, inbound_);
+  next_.limits.max_link_handshakes = 1;
+  next_counters_.link_handshakes_in_flight.Add();  // so that it waits
+  MoveMessage offer = OfferOf(StreamOf(table_), 1);
+  Say(offer);
+  ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
   EXPECT_TRUE(next_.streams_come);
+  Say({.kind = MoveKind::kCancel, .id = 1});
+  EXPECT_TRUE(TurnUntil([&] { return !next_.streams_come; })) << "though the process before is still there";
+  offer.id = 2;
+  Say(offer);
+  ASSERT_TRUE(TurnUntil([&] { return next_.streams_come; }));
   before_.reset();
   EXPECT_TRUE(TurnUntil([&] { return !next_.streams_come; }));
 }
@@ -357,12 +373,11 @@ TEST_F(NewcomersTest, WhoIsBannedWhileAStreamIsOnItsWayGoesBack) {
   Replace(context_, outbound_);
   Say(OfferOf(StreamOf(table_), 1));
   ASSERT_EQ(Hears(), "ready\n1");
-  newcomers_.OnViewChange();
+  NextView(OutboundView(RouteAction::kMutualTls));
   EXPECT_EQ(newcomers_.coming(), 1u) << "nothing has changed for it";
   auto view = OutboundView(RouteAction::kMutualTls);
   view->bans = BanSet({Ban{BanSubject::Parse(kApiId).value(), "", absl::UnixEpoch()}});
-  next_.view = view;
-  newcomers_.OnViewChange();
+  NextView(view);
   EXPECT_EQ(newcomers_.expected(), 0u);
   EXPECT_EQ(newcomers_.coming(), 0u);
   EXPECT_EQ(Hears().rfind("no\n1\n", 0), 0u);
@@ -374,8 +389,7 @@ TEST_F(NewcomersTest, AStreamWhoseRouteChangesWhileItsPeerIsAskedGoesBack) {
   Replace(context_, outbound_);
   Say(OfferOf(StreamOf(table_), 1));
   ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
-  next_.view = OutboundView(RouteAction::kMutualTls, {"spiffe://example.org/other"});
-  newcomers_.OnViewChange();
+  NextView(OutboundView(RouteAction::kMutualTls, {"spiffe://example.org/other"}));
   EXPECT_EQ(newcomers_.expected(), 0u);
   EXPECT_EQ(Hears(), absl::StrCat("no\n1\nroute \"to-api\" does not expect ", kApiId));
   EXPECT_EQ(next_counters_.link_handshakes_in_flight.value(), 0u);
@@ -390,8 +404,7 @@ TEST_F(NewcomersTest, APeerThatIsNoLongerAllowedIsToldSoInsteadOfBeingLeftToWait
   ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
   stream->AskToMove(GoAwayReason::kDraining);
   ASSERT_EQ(Hears(), "ready\n1");
-  next_.view = InboundView("spiffe://example.org/other");
-  newcomers_.OnViewChange();
+  NextView(InboundView("spiffe://example.org/other"));
   EXPECT_EQ(newcomers_.expected(), 0u);
   EXPECT_EQ(newcomers_.coming(), 0u);
   EXPECT_EQ(next_places_.by_peer.keys(), 0u);
