@@ -202,6 +202,11 @@ TEST_F(AcceptedLinksTest, ARetiringLinkWithBytesToSendStays) {
   slow->faults().stall_writes = true;
   Pass(2 * server_.limits.idle_link_timeout + absl::Seconds(2));
   ASSERT_EQ(server_counters_.links_retired.value(), 1u);
+  const auto withdrawn = InboundView();
+  withdrawn->identity_withdrawn = true;
+  ApiView(withdrawn);  // GOAWAY would be said behind its last word
+  ASSERT_EQ(server_accepted_.size(), 1u);
+  ApiView(InboundView());
   server_.limits.max_idle_links = 1;
   std::vector<std::unique_ptr<TlsStream>> others;
   for (int i = 0; i < 4; ++i) others.push_back(LinkOf(web_));

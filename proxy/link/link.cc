@@ -50,17 +50,17 @@ Link::Link(EventLoop* loop, std::unique_ptr<TlsStream> tls, LinkRole role, std::
   tls_->set_observer(this);
 }
 
-Link::~Link() = default;
-
 void Link::Observe(LinkObserver* observer) {
   observer_ = observer;
   watched_ = false;
+  tls_->set_sparing(false);
   if (observer != nullptr) Soon();
 }
 
 void Link::Watch(LinkObserver* observer) {
   Observe(observer);
   watched_ = true;
+  tls_->set_sparing(true);
 }
 
 void Link::OnTimer() {
@@ -102,8 +102,8 @@ void Link::TellClosed() {
 }
 
 void Link::StepTaken() {
-  if (FlushOwn() != IoStatus::kError && (!watched_ || PeekFrame() != IoStatus::kError)) return;
-  if (watched_) TellClosed();
+  const bool lost = FlushOwn() == IoStatus::kError || (watched_ && PeekFrame() == IoStatus::kError);
+  if (watched_) lost ? TellClosed() : tls_->Park();
 }
 
 // Idle.
@@ -149,7 +149,7 @@ bool Link::Overrides(GoAwayReason reason) const {
 }
 
 void Link::GoAway(GoAwayReason reason) {
-  if (role_ != LinkRole::kAcceptor || !Overrides(reason)) return;
+  if (role_ != LinkRole::kAcceptor || state_ == State::kRetiring || !Overrides(reason)) return;
   going_away_ = reason;
   go_away_due_ = true;
   if (FlushOwn() == IoStatus::kError) Soon();
@@ -235,9 +235,8 @@ void Link::Retire() {
 // After a stream.
 
 void Link::Take(StreamObserver* observer) {
-  observer_ = nullptr;
+  Observe(nullptr);
   holder_ = observer;
-  watched_ = false;
   state_ = State::kTaken;
   deadline_ = absl::InfiniteDuration();
   timer_.Stop();

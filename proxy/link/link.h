@@ -53,7 +53,7 @@ class Link : private StreamObserver {
 
   // `tls` is open, speaks lanyard/1, and its peer is verified (SharedPeerOf is not null). `own` is the identity shown.
   Link(EventLoop* loop, std::unique_ptr<TlsStream> tls, LinkRole role, std::shared_ptr<const TlsContext> own);
-  ~Link();
+  ~Link() = default;
 
   // Null: tell nobody; then nothing is read either. What had come before is told in the next turn.
   void Observe(LinkObserver* observer);
@@ -83,7 +83,7 @@ class Link : private StreamObserver {
   // Taken, and read by nobody yet: false once the peer has closed it. What the peer has sent is kept.
   bool PeerIsThere() { return PeekFrame() != IoStatus::kError; }
   // Likewise, until a stream takes it or Observe is called: OnClosed is told of the peer's end, and nothing else is.
-  // Once the peer has sent something for the stream, that is the stream's to find.
+  // What the peer sends for the stream is the stream's to find: about a record of it is kept here.
   void Watch(LinkObserver* observer);
   // Opener, idle: proves anew, by this link, who carries the stream that `request` names. OnVouched follows.
   void Vouch(const AttachRequest& request);

@@ -147,6 +147,7 @@ TEST_F(LinkTest, AWatchedLinkKeepsWhatComesForItsStream) {
   ASSERT_TRUE(Until([&] { return writer.Push(); }));
   for (int turn = 0; turn < 20; ++turn) harness_.loop()->RunOnce(absl::ZeroDuration());
   EXPECT_EQ(watch.closed, 0);
+  EXPECT_EQ(harness_.pool.lent(), 0u) << "a stream that is long on its way keeps no block";
   auto acceptor = MeshStream::Resumed(harness_.loop(), std::move(harness_.far.asked), state, &keeper);
   StreamReader reader(acceptor.get());
   EXPECT_TRUE(Until([&] {

@@ -68,7 +68,7 @@ IoStatus TlsStream::Fill() {
   if (!part_.empty()) TakeBack();
   in_.MoveToFront();
   const absl::Span<uint8_t> space = in_.space();
-  const size_t most = in_.frugal() ? std::min(space.size(), kRoomForARecord - in_.size()) : space.size();
+  const size_t most = in_.frugal() || sparing_ ? std::min(space.size(), kRoomForARecord - in_.size()) : space.size();
   const IoResult result = lower_->Read(space.first(most));
   switch (result.status) {
     case IoStatus::kOk:
@@ -166,6 +166,7 @@ IoResult TlsStream::Read(absl::Span<uint8_t> into) {
   if (!open_) return {IoStatus::kWouldBlock};
   if (!out_.empty() && FlushOut().status == IoStatus::kError) return Failed();
   if (ended_) return {IoStatus::kEnd};
+  if (std::exchange(parked_, false)) TakeBack();
   if (records_ != nullptr && Drained()) return {IoStatus::kWouldBlock};
   size_t done = 0;
   IoResult last{IoStatus::kOk};

@@ -76,6 +76,13 @@ class TlsStream : public Stream, private StreamObserver {
   bool has_unsent() const { return !out_.empty(); }
   // Whether records are opened and sealed here, no longer by BoringSSL.
   bool has_records() const { return records_ != nullptr; }
+  // While `sparing`, the stream below is asked for about one record at a time.
+  void set_sparing(bool sparing) { sparing_ = sparing; }
+  // Until the next Read, what has come and was not asked for yet waits in memory of its own size, not in a block.
+  void Park() {
+    parked_ = parked_ || !in_.empty();
+    SetAside();
+  }
 
  private:
   friend struct TlsBio;  // BoringSSL's way to the stream below
@@ -115,7 +122,7 @@ class TlsStream : public Stream, private StreamObserver {
   std::unique_ptr<TlsRecords> records_;
   Buffer in_;    // received: what was opened of a record, what is left of that record, ciphertext
   Buffer out_;   // ciphertext made, not yet taken by the stream below
-  std::string part_;         // of a record, received before what is in in_
+  std::string part_;         // of a record, received before what is in in_; or all that was in in_, parked
   size_t record_bytes_ = 0;  // of the first record of in_'s ciphertext
   size_t for_ssl_ = 0;       // of in_, which BoringSSL may take: whole records, so that it never holds a part of one
   size_t opened_ = 0;        // plaintext at the front of in_
@@ -127,6 +134,8 @@ class TlsStream : public Stream, private StreamObserver {
   bool corked_ = true;       // ciphertext gathers in out_
   bool gathering_ = false;   // the last record said that more comes
   bool wrote_ = false;
+  bool sparing_ = false;
+  bool parked_ = false;
   bool lower_drained_ = false;  // the stream below had nothing, and has not spoken since
   bool lower_ended_ = false;
   bool lower_failed_ = false;
