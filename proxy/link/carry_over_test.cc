@@ -186,6 +186,11 @@ TEST_F(CarryOverTest, ALinkThatFailsBeforeTheSwitchDoesNoHarm) {
   EXPECT_EQ(opener_told_->code(), absl::StatusCode::kUnavailable);
   harness_.far.attach.reset();
   harness_.far.asked.reset();
+  ASSERT_TRUE(harness_.TurnUntil([&] {
+    at_opener.Drain();
+    at_acceptor.Drain();
+    return !opener_->link()->awaits_pong();
+  }));
   ASSERT_TRUE(Carry().ok()) << "another may be tried";
   ASSERT_TRUE(Until([&] {
     at_opener.Drain();
@@ -220,6 +225,22 @@ TEST_F(CarryOverTest, AnAcceptorAsksForIt) {
   StreamReader reader(opener_.get());
   ASSERT_TRUE(Until([&] { return reader.Drain() || opener_->peer_going_away().has_value(); }));
   EXPECT_EQ(opener_->peer_going_away(), GoAwayReason::kRotated);
+}
+
+// It speaks of what was sent before its PING, and SWITCH would wait behind all that came since.
+TEST_F(CarryOverTest, AnOldPongDoesNotSayThatTheStreamIsReadNow) {
+  const std::string text = TestBytes(400000, 9);
+  StreamWriter writer(opener_.get(), text);
+  for (int turn = 0; turn < 300; ++turn) {
+    writer.Push();
+    harness_.loop()->RunOnce(absl::ZeroDuration());
+  }
+  ASSERT_TRUE(Carry().ok()) << "its PING waits behind what nobody reads";
+  ASSERT_TRUE(Until([&] { return opener_told_.has_value(); }));
+  ASSERT_FALSE(opener_told_->ok());
+  harness_.far.attach.reset();
+  EXPECT_EQ(Carry().code(), absl::StatusCode::kUnavailable);
+  EXPECT_FALSE(opener_->carrying_over());
 }
 
 // What one side of a stream has sent fills everything between, because the other side's application does not read.

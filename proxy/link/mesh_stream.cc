@@ -279,6 +279,8 @@ absl::Status MeshStream::CarryOver(std::unique_ptr<Link> next, Carried done) {
     status = absl::FailedPreconditionError("the stream is not accepted yet, at its end, or being carried over");
   } else if (loop_->now() < promised_until_) {
     status = absl::FailedPreconditionError("the stream is offered to another process");
+  } else if (current_->awaits_pong()) {  // SWITCH would wait behind what was sent since that PING
+    status = absl::UnavailableError("what was sent before is not read at one end");
   } else if (next->peer()->id != peer_->id) {
     status = absl::PermissionDeniedError(absl::StrCat("the new link's peer is ", next->peer()->id.ToString(),
                                                       ", the stream's is ", peer_->id.ToString()));
@@ -479,8 +481,7 @@ void MeshStream::LeaveLinks() {
     next->Retire();
     Give(std::move(next));
   }
-  current->Leave(machine_, reset_,
-                 std::make_unique<Refusal>(refusal_.value_or(Refusal{RefuseReason::kCancelled, ""})));
+  current->Leave(machine_, reset_, std::make_unique<Refusal>(refusal_.value_or(Refusal{RefuseReason::kCancelled, ""})));
   Give(std::move(current));
 }
 

@@ -21,6 +21,9 @@ absl::Status MeshStream::Depart() {
     return absl::FailedPreconditionError("the stream is not accepted yet, at its end, or being carried over");
   }
   const bool opener = current_->role() == LinkRole::kOpener;
+  if (opener && current_->awaits_pong()) {  // as in CarryOver
+    return absl::UnavailableError("what was sent before is not read at one end");
+  }
   machine_.Attach();
   machine_.Sent(Carrier::kNext, opener ? FrameType::kAttach : FrameType::kAccept);
   if (opener) machine_.OnFrame(Carrier::kNext, FrameType::kAccept);
