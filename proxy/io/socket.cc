@@ -12,12 +12,21 @@
 namespace lanyard {
 namespace {
 
-constexpr int kKeepaliveIdleSeconds = 60;
+constexpr int kKeepaliveIdleSeconds = 25;
 constexpr int kKeepaliveIntervalSeconds = 15;
-constexpr int kKeepaliveProbes = 4;
+constexpr int kKeepaliveProbes = 6;
+constexpr int kTcpRtoMaxMs = 44;         // TCP_RTO_MAX_MS: newer than the headers
+constexpr int kLongestPauseMs = 45'000;  // of whoever sends and gets no answer
 constexpr int kIp6tOriginalDst = 80;  // linux/netfilter_ipv6/ip6_tables.h does not compile as C++
 
 void SetOption(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof(value)); }
+
+void SetKeepalive(int fd) {
+  SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdleSeconds);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalSeconds);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
+}
 
 // Small writes leave at once; a peer that vanished without a word is noticed.
 //
@@ -31,10 +40,16 @@ void SetStreamOptions(int fd, const SocketAddress& address) {
     setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kSimplest, sizeof(kSimplest) - 1);
     return;
   }
-  SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdleSeconds);
-  SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalSeconds);
-  SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
+  SetKeepalive(fd);
+}
+
+// Connection tracking forgets a half-closed connection after 60 seconds of silence (tcp_timeout_close_wait), and with
+// it where a captured one was led: the next packet of either side is answered by a reset. So none is silent for as
+// long, on loopback neither: an idle one is probed, and one whose caller does not read asks often enough (by Linux
+// 6.15; an older one's pauses grow to two minutes).
+void KeepTracked(int fd) {
+  SetKeepalive(fd);
+  SetOption(fd, IPPROTO_TCP, kTcpRtoMaxMs, kLongestPauseMs);
 }
 
 // The kernel chooses the port.
@@ -65,6 +80,7 @@ absl::StatusOr<UniqueFd> OpenListenerOf(const SocketAddress& address) {
   SetOption(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (family == AF_INET6) SetOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, IsAnyIpv6(address) ? 0 : 1);
   SetStreamOptions(fd.get(), address);
+  KeepTracked(fd.get());
   if (bind(fd.get(), address.raw(), address.raw_size()) != 0) return failed("bind");
   if (listen(fd.get(), kListenBacklog) != 0) return failed("listen");
   return fd;

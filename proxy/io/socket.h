@@ -10,9 +10,9 @@ namespace lanyard {
 // Callers that the kernel lets wait to be accepted.
 inline constexpr int kListenBacklog = 4096;
 
-// A listening socket, non-blocking, SO_REUSEPORT, whose accepted sockets inherit TCP_NODELAY and
-// keepalive (on loopback: the simplest congestion control instead). [::] takes both families (and is 0.0.0.0 where the
-// machine has no IPv6). The error names the address.
+// A listening socket, non-blocking, SO_REUSEPORT, whose accepted sockets inherit TCP_NODELAY and keepalive, by which
+// connection tracking does not forget them (on loopback the simplest congestion control as well). [::] takes both
+// families (and is 0.0.0.0 where the machine has no IPv6). The error names the address.
 absl::StatusOr<UniqueFd> OpenListener(const SocketAddress& address);
 
 // From now on the socket takes connections to any address (IP_TRANSPARENT), which TPROXY brings. PermissionDenied

@@ -40,8 +40,25 @@ TEST_F(SocketTest, WhatStaysOnTheMachineNeedsNeitherCongestionControlNorProbes) 
   for (int fd : {dialled.fd.get(), accepted.get()}) {
     EXPECT_NE(Option(fd, IPPROTO_TCP, TCP_NODELAY), 0);
     EXPECT_EQ(CongestionControl(fd), "reno");
-    EXPECT_EQ(Option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
   }
+  EXPECT_EQ(Option(dialled.fd.get(), SOL_SOCKET, SO_KEEPALIVE), 0);
+}
+
+// A captured one may be half-closed, and come to a listener on loopback as to any.
+TEST_F(SocketTest, NoAcceptedOneIsSilentForAsLongAsConnectionTrackingRemembersAHalfClosedOne) {
+  constexpr int kCloseWaitSeconds = 60, kTcpRtoMaxMs = 44, kDefaultRtoMaxMs = 120'000;
+  const Dialled dialled = Dial(address_);
+  const UniqueFd accepted = Accept();
+  ASSERT_TRUE(accepted.valid());
+  EXPECT_NE(Option(accepted.get(), SOL_SOCKET, SO_KEEPALIVE), 0);
+  EXPECT_LE(Option(accepted.get(), IPPROTO_TCP, TCP_KEEPIDLE), kCloseWaitSeconds / 2);
+  EXPECT_LE(Option(accepted.get(), IPPROTO_TCP, TCP_KEEPINTVL), kCloseWaitSeconds / 2);
+  int longest_ms = 0;
+  socklen_t size = sizeof(longest_ms);
+  // Kernels before 6.15 do not know it.
+  if (getsockopt(dialled.fd.get(), IPPROTO_TCP, kTcpRtoMaxMs, &longest_ms, &size) != 0) return;
+  EXPECT_EQ(longest_ms, kDefaultRtoMaxMs);
+  EXPECT_LT(Option(accepted.get(), IPPROTO_TCP, kTcpRtoMaxMs), kCloseWaitSeconds * 900);
 }
 
 TEST_F(SocketTest, WhatMayComeFromElsewhereIsProbedAndControlledAsTheMachineIsSetUp) {
