@@ -21,6 +21,7 @@ constexpr int kIp6tOriginalDst = 80;  // linux/netfilter_ipv6/ip6_tables.h does 
 
 void SetOption(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof(value)); }
 
+// A peer that vanished without a word is noticed.
 void SetKeepalive(int fd) {
   SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdleSeconds);
@@ -28,19 +29,12 @@ void SetKeepalive(int fd) {
   SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
 }
 
-// Small writes leave at once; a peer that vanished without a word is noticed.
-//
-// What does not leave the machine has no congestion to control, and nobody vanishes there without the kernel's word:
-// the simplest algorithm serves, where the machine's own may model the path and pace packets by a timer (bbr does), and
-// four system calls a connection for probes are saved.
+// Small writes leave at once. What does not leave the machine has no congestion to control: the simplest algorithm
+// serves, where the machine's own may model the path and pace packets by a timer (bbr does).
 void SetStreamOptions(int fd, const SocketAddress& address) {
   static constexpr char kSimplest[] = "reno";  // every kernel has it, and lets anybody choose it
   SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  if (address.is_loopback()) {
-    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kSimplest, sizeof(kSimplest) - 1);
-    return;
-  }
-  SetKeepalive(fd);
+  if (address.is_loopback()) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kSimplest, sizeof(kSimplest) - 1);
 }
 
 // Connection tracking forgets a half-closed connection after 60 seconds of silence (tcp_timeout_close_wait), and with
@@ -102,6 +96,8 @@ Dialled DialFromOrAnywhere(const SocketAddress* source, const SocketAddress& des
     return dialled;
   }
   SetStreamOptions(dialled.fd.get(), destination);
+  // On loopback nobody vanishes without the kernel's word, and four system calls a connection are saved.
+  if (!destination.is_loopback()) SetKeepalive(dialled.fd.get());
   if (source != nullptr) {
     const bool same_family = source->is_ipv4() == destination.is_ipv4();
     dialled.error_number = same_family ? BindToHost(dialled.fd.get(), *source) : EAFNOSUPPORT;
