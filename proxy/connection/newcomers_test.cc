@@ -78,6 +78,16 @@ class NewcomersTest : public MeshTest {
   MoveMessage OfferOf(Connection* stream, uint64_t id) {
     return {.kind = MoveKind::kOffer, .id = id, .offer = stream->OfferAs(id)};
   }
+  // The stream that web opened at api, offered as the first here, where its peer has attached it; null: it has not.
+  Connection* AttachedHere() {
+    Replace(server_, inbound_);
+    reached_ = &next_;
+    Connection* const stream = StreamOf(server_table_);
+    Say(OfferOf(stream, 1));
+    if (!TurnUntil([&] { return newcomers_.expected() == 1; })) return nullptr;
+    stream->AskToMove(GoAwayReason::kDraining);
+    return Hears() == "ready\n1" ? stream : nullptr;
+  }
   // Of a stream that its peer opened.
   static MoveMessage Inbound(uint64_t id) {
     MoveMessage message{.kind = MoveKind::kOffer, .id = id};
@@ -228,13 +238,8 @@ TEST_F(NewcomersTest, AStreamThatItsPeerAttachesHasItsPlaceUntilItIsWithdrawn) {
 TEST_F(NewcomersTest, ALinkThatThePeerUsesGivesWayToNoOther) {
   dialer_.next_faults.has_descriptor = true;
   const size_t call = OpenStream();
-  Replace(server_, inbound_);
-  reached_ = &next_;
-  Connection* const stream = StreamOf(server_table_);
-  Say(OfferOf(stream, 1));
-  ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
-  stream->AskToMove(GoAwayReason::kDraining);
-  ASSERT_EQ(Hears(), "ready\n1");
+  Connection* const stream = AttachedHere();
+  ASSERT_NE(stream, nullptr);
   auto [own, nobody] = Passage::Pair().value();
   api_.line().Open(own.Release());
   ASSERT_TRUE(stream->Depart());
@@ -397,13 +402,7 @@ TEST_F(NewcomersTest, AStreamWhoseRouteChangesWhileItsPeerIsAskedGoesBack) {
 
 TEST_F(NewcomersTest, APeerThatIsNoLongerAllowedIsToldSoInsteadOfBeingLeftToWait) {
   const size_t call = OpenStream();
-  Replace(server_, inbound_);
-  reached_ = &next_;
-  Connection* const stream = StreamOf(server_table_);
-  Say(OfferOf(stream, 1));
-  ASSERT_TRUE(TurnUntil([&] { return newcomers_.expected() == 1; }));
-  stream->AskToMove(GoAwayReason::kDraining);
-  ASSERT_EQ(Hears(), "ready\n1");
+  ASSERT_NE(AttachedHere(), nullptr);
   NextView(InboundView("spiffe://example.org/other"));
   EXPECT_EQ(newcomers_.expected(), 0u);
   EXPECT_EQ(newcomers_.coming(), 0u);
