@@ -9,7 +9,7 @@
 # LANYARD_BORINGSSL  an installed upstream BoringSSL to use instead: no source is fetched
 set -euo pipefail
 
-readonly build_packages=(
+build_packages=(
   bazel-bootstrap bazel-rules-java bazel-rules-proto
   g++ git ca-certificates python3 unzip xz-utils zip
   libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
@@ -18,6 +18,8 @@ readonly build_packages=(
   libcli11-dev libbpf-dev
   clang libclang-rt-14-dev
 )
+if [[ $(dpkg --print-architecture) == amd64 ]]; then build_packages+=(libipsec-mb-dev); fi
+readonly build_packages
 # What the quickstart, the integration tests and the benchmark run beside Lanyard.
 readonly run_packages=(
   nginx-light libnginx-mod-stream haproxy

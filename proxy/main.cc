@@ -23,6 +23,7 @@
 #include "proxy/config.h"
 #include "proxy/control/take_over.h"
 #include "proxy/proxy.h"
+#include "proxy/tls/vaes_gcm.h"
 
 namespace lanyard {
 namespace {
@@ -146,6 +147,8 @@ int Run(const Arguments& arguments) {
   }
   InitLogging("proxy", settings->log.format, settings->log.level);
   LogNeverWaits();  // strangers have lines written, and workers write them
+  Log(LogLevel::kInfo, "starting",
+      {{"version", kVersion}, {"aes_gcm", VaesGcm::IsUsable() ? "IPsec MB" : "BoringSSL"}});
   return Serve({.config_path = arguments.config_path,
                 .config_text = *std::move(text),
                 .settings = *std::move(settings),

@@ -14,7 +14,7 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kTagBytes = 16;
+constexpr size_t kTagBytes = RecordAead::kTagBytes;
 constexpr uint8_t kNewSessionTicket = 4, kKeyUpdate = 24;                   // RFC 8446 section 4
 constexpr uint8_t kUpdateNotRequested = 0, kUpdateRequested = 1;            // section 4.6.3
 constexpr uint8_t kWarning = 1, kFatal = 2, kCloseNotify = 0, kUserCancelled = 90;  // section 6
@@ -82,7 +82,6 @@ std::unique_ptr<TlsRecords> TlsRecords::TakeOver(const SSL* ssl) {
 
 TlsRecords::~TlsRecords() {
   for (Protection* protection : {&read_, &write_}) {
-    protection->aead.Reset();  // zeroes it
     OPENSSL_cleanse(protection->secret.data(), protection->secret.size());
     OPENSSL_cleanse(protection->iv.data(), protection->iv.size());
   }
@@ -97,11 +96,10 @@ bool TlsRecords::SetSecret(Protection* protection, absl::Span<const uint8_t> sec
   const absl::Span<uint8_t> key_of_suite(key, EVP_AEAD_key_length(suite_.aead));
   std::memmove(protection->secret.data(), secret.data(), secret.size());
   protection->record_number = 0;
-  protection->aead.Reset();
+  protection->aead.DropKey();  // it has been used with these numbers
   const bool done = ExpandLabel(suite_.digest, secret, "key", key_of_suite) &&
                     ExpandLabel(suite_.digest, secret, "iv", absl::MakeSpan(protection->iv)) &&
-                    EVP_AEAD_CTX_init(protection->aead.get(), suite_.aead, key_of_suite.data(), key_of_suite.size(),
-                                      kTagBytes, nullptr) == 1;
+                    protection->aead.SetKey(suite_.aead, key_of_suite);
   OPENSSL_cleanse(key, sizeof(key));
   return done;
 }
@@ -153,13 +151,7 @@ size_t TlsRecords::SealOne(Type type, absl::Span<const uint8_t> head, absl::Span
   inner[content] = type;
   uint8_t nonce[kNonceBytes];
   NonceOf(write_, nonce);
-  size_t tag_bytes = 0;
-  if (EVP_AEAD_CTX_seal_scatter(write_.aead.get(), inner, inner + content + 1, &tag_bytes, kTagBytes, nonce,
-                                kNonceBytes, inner, content + 1, nullptr, 0, out, kHeaderBytes) != 1 ||
-      tag_bytes != kTagBytes) {
-    ERR_clear_error();
-    return 0;
-  }
+  if (!write_.aead.Seal(nonce, out, {inner, content + 1}, inner + content + 1)) return 0;
   ++write_.record_number;
   return kHeaderBytes + sealed;
 }
@@ -178,9 +170,7 @@ TlsRecords::Opened TlsRecords::Open(absl::Span<uint8_t> record) {
   const absl::Span<uint8_t> inner = record.subspan(kHeaderBytes, record.size() - kHeaderBytes - kTagBytes);
   uint8_t nonce[kNonceBytes];
   NonceOf(read_, nonce);
-  if (EVP_AEAD_CTX_open_gather(read_.aead.get(), inner.data(), nonce, kNonceBytes, inner.data(), inner.size(),
-                               inner.data() + inner.size(), kTagBytes, record.data(), kHeaderBytes) != 1) {
-    ERR_clear_error();
+  if (!read_.aead.Open(nonce, record.data(), inner, inner.data() + inner.size())) {
     return Broken(SSL_AD_BAD_RECORD_MAC, "a record that does not decrypt");
   }
   if (++read_.record_number == 0) return Broken(SSL_AD_INTERNAL_ERROR, "too many records with one key");

@@ -1,7 +1,6 @@
 // Record protection of TLS 1.3 for a connection that BoringSSL has opened, in place and without allocation.
 #pragma once
 
-#include <openssl/aead.h>
 #include <openssl/ssl.h>
 
 #include <array>
@@ -10,6 +9,7 @@
 #include <memory>
 
 #include "absl/types/span.h"
+#include "proxy/tls/record_aead.h"
 
 namespace lanyard {
 
@@ -21,9 +21,9 @@ inline constexpr size_t kMaxRecordBytes = 16384;  // of plaintext, RFC 8446 sect
 // the same alerts. No I/O; for one thread at a time. Keys are wiped when it is destroyed.
 class TlsRecords {
  public:
-  static constexpr size_t kHeaderBytes = 5;
+  static constexpr size_t kHeaderBytes = RecordAead::kHeaderBytes;
   // What a sealed record adds to its content: header, inner type, tag.
-  static constexpr size_t kOverheadBytes = kHeaderBytes + 1 + 16;
+  static constexpr size_t kOverheadBytes = kHeaderBytes + 1 + RecordAead::kTagBytes;
   // The most that Seal writes beside the content: a key update goes before the record.
   static constexpr size_t kMostBesideContent = 2 * kOverheadBytes + 5;
   static constexpr size_t kMaxWireBytes = kHeaderBytes + kMaxRecordBytes + 256;  // section 5.2
@@ -75,7 +75,7 @@ class TlsRecords {
   void set_records_per_key(uint64_t count) { records_per_key_ = count; }
 
  private:
-  static constexpr size_t kNonceBytes = 12;
+  static constexpr size_t kNonceBytes = RecordAead::kNonceBytes;
   static constexpr size_t kMaxSecretBytes = 48;
 
   struct Suite {
@@ -85,10 +85,10 @@ class TlsRecords {
   };
   // One way.
   struct Protection {
+    RecordAead aead;
     uint64_t record_number = 0;
     std::array<uint8_t, kNonceBytes> iv{};
     std::array<uint8_t, kMaxSecretBytes> secret{};
-    bssl::ScopedEVP_AEAD_CTX aead;
   };
 
   TlsRecords(const Suite& suite, bool is_server) : suite_(suite), is_server_(is_server) {}

@@ -1,6 +1,5 @@
 #include "tests/bench/aead.h"
 
-#include <openssl/aead.h>
 #include <time.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "proxy/tls/record_aead.h"
 #include "tests/bench/load.h"
 #include "tests/bench/sockets.h"
 
@@ -15,9 +15,7 @@ namespace lanyard::bench {
 namespace {
 
 constexpr size_t kMostPlaintext = 16384;
-constexpr size_t kHeaderBytes = 5;   // of a record: its additional data
-constexpr size_t kTypeBytes = 1;     // the inner content type
-constexpr size_t kTagBytes = 16;
+constexpr size_t kTypeBytes = 1;  // the inner content type
 constexpr size_t kRecordsAtATime = 64;
 
 uint64_t ThreadCpuNs() {
@@ -28,35 +26,31 @@ uint64_t ThreadCpuNs() {
 
 class Record {
  public:
-  explicit Record(size_t plaintext_bytes)
-      : plain_(plaintext_bytes + kTypeBytes, 'x'), sealed_(plain_.size() + kTagBytes) {
+  explicit Record(size_t plaintext_bytes) : text_(plaintext_bytes + kTypeBytes, 'x') {
     static constexpr uint8_t kKey[16] = {1};
-    if (!EVP_AEAD_CTX_init(context_.get(), EVP_aead_aes_128_gcm(), kKey, sizeof kKey, kTagBytes, nullptr)) {
-      Die("AES-128-GCM cannot be had");
-    }
+    if (!aead_.SetKey(EVP_aead_aes_128_gcm(), kKey)) Die("AES-128-GCM cannot be had");
   }
 
   // Each record under a nonce of its own, as TLS does.
   void SealAndOpen() {
     ++sequence_;
     memcpy(nonce_, &sequence_, sizeof sequence_);
-    size_t size = 0;
-    if (!EVP_AEAD_CTX_seal(context_.get(), sealed_.data(), &size, sealed_.size(), nonce_, sizeof nonce_, plain_.data(),
-                           plain_.size(), header_, kHeaderBytes) ||
-        !EVP_AEAD_CTX_open(context_.get(), sealed_.data(), &size, sealed_.size(), nonce_, sizeof nonce_,
-                           sealed_.data(), size, header_, kHeaderBytes)) {
+    if (!aead_.Seal(nonce_, header_, absl::MakeSpan(text_), tag_) ||
+        !aead_.Open(nonce_, header_, absl::MakeSpan(text_), tag_)) {
       Die("a record could not be sealed and opened");
     }
   }
 
-  bool Intact() const { return std::equal(plain_.begin(), plain_.end(), sealed_.begin()); }
+  bool Intact() const {
+    return std::all_of(text_.begin(), text_.end(), [](uint8_t byte) { return byte == 'x'; });
+  }
 
  private:
-  bssl::ScopedEVP_AEAD_CTX context_;
-  std::vector<uint8_t> plain_;
-  std::vector<uint8_t> sealed_;
-  uint8_t nonce_[12] = {};
-  uint8_t header_[kHeaderBytes] = {23, 3, 3, 0, 0};
+  RecordAead aead_;
+  std::vector<uint8_t> text_;
+  uint8_t tag_[RecordAead::kTagBytes] = {};
+  uint8_t nonce_[RecordAead::kNonceBytes] = {};
+  uint8_t header_[RecordAead::kHeaderBytes] = {23, 3, 3, 0, 0};
   uint64_t sequence_ = 0;
 };
 
