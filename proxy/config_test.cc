@@ -263,7 +263,7 @@ TEST(ProxySettings, SharesOfPeersSourcesAndSlowReceivers) {
   const std::string text = kMinimal;
   const ConnectionLimits defaults = Parse(text)->limits;
   EXPECT_EQ(defaults.max_connections_per_peer, 0u);
-  EXPECT_EQ(defaults.max_connections_per_source, 768u);
+  EXPECT_EQ(defaults.max_connections_per_source, 3072u);
   EXPECT_EQ(defaults.max_buffered_bytes, 256u << 20);
   EXPECT_EQ(defaults.first_byte_timeout, absl::ZeroDuration());
   EXPECT_EQ(Parse(text + "limits: {max_handshakes: 1}")->limits.max_connections_per_source, 1u);

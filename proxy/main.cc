@@ -147,7 +147,7 @@ int Run(const Arguments& arguments) {
   }
   InitLogging("proxy", settings->log.format, settings->log.level);
   LogNeverWaits();  // strangers have lines written, and workers write them
-  Log(LogLevel::kInfo, "starting",
+  Log(LogLevel::kInfo, "lanyard-proxy",
       {{"version", kVersion}, {"aes_gcm", VaesGcm::IsUsable() ? "IPsec MB" : "BoringSSL"}});
   return Serve({.config_path = arguments.config_path,
                 .config_text = *std::move(text),

@@ -26,15 +26,18 @@ std::unique_ptr<Link> Remove(std::vector<std::unique_ptr<Link>>& links, const Li
 }  // namespace
 
 PeerLinks::PeerLinks(LinkPool* pool, std::string destination)
-    : pool_(pool), context_(pool->context_), destination_(std::move(destination)) {}
+    : pool_(pool),
+      context_(pool->context_),
+      destination_(std::move(destination)),
+      turns_(context_->loop, std::max<size_t>(context_->limits.max_handshakes / 16, 1)) {}
 
 PeerLinks::~PeerLinks() {
   for (size_t i = 0; i < idle_.size(); ++i) context_->counters->idle_links_opened.Subtract();
   for (size_t i = 0; i < leaving_.size(); ++i) context_->counters->links_leaving.Subtract();
 }
 
-std::unique_ptr<Link> PeerLinks::Take(const std::vector<PeerPattern>& peers) {
-  ++demand_;
+std::unique_ptr<Link> PeerLinks::Take(const std::vector<PeerPattern>& peers, bool again) {
+  if (!again) ++demand_;
   std::unique_ptr<Link> taken;
   for (size_t i = idle_.size(); i-- > 0 && taken == nullptr;) {
     std::unique_ptr<Link>& link = idle_[i];

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "proxy/connection/dial_turns.h"
 #include "proxy/connection/link_dial.h"
 #include "proxy/connection/worker_context.h"
 #include "proxy/link/link.h"
@@ -25,8 +26,10 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   ~PeerLinks();
 
   // An idle link whose peer is one of `peers` and would be let in now, under our own present identity; else null.
-  // Counts as demand. Where IsQuiet, ask it for a sign of life first (link_inquiry.h).
-  std::unique_ptr<Link> Take(const std::vector<PeerPattern>& peers);
+  // Counts as demand, unless `again`. Where IsQuiet, ask it for a sign of life first (link_inquiry.h).
+  std::unique_ptr<Link> Take(const std::vector<PeerPattern>& peers, bool again = false);
+  // A call that finds no link dials in its turn. A sixteenth of max_handshakes has its turn at a time.
+  DialTurns& turns() { return turns_; }
   // Nothing was heard of its peer for link_ping_after: a call that it gets might wait in vain. So idle links cost
   // nothing, and a call after a pause one round trip.
   bool IsQuiet(const Link& link) const;
@@ -82,6 +85,7 @@ class PeerLinks : public LinkReturn, private LinkObserver {
   std::vector<std::unique_ptr<Link>> idle_;            // the last to come is the first to go
   std::vector<std::unique_ptr<Link>> leaving_;         // closing or retiring; the last to come is the last
   std::vector<std::unique_ptr<LinkDial>> dials_;
+  DialTurns turns_;
   int64_t demand_ = 0, demand_before_ = 0;             // taken less brought back, this second and the last
   bool dial_failed_ = false;                           // in this second
   absl::Duration plain_until_;

@@ -1,5 +1,5 @@
-// accept -> table -> PROXY protocol header -> route -> dial -> handshake, verify the SVID, an ID that was expected ->
-// relay -> log
+// accept -> table -> PROXY protocol header -> route -> its turn to dial -> handshake, verify the SVID, an ID that was
+// expected -> relay -> log
 // With a peer that speaks the mesh protocol it is a stream over a link, and where one is idle (link_pool.h) nothing is
 // dialled.
 #include "proxy/connection/outbound.h"
@@ -27,14 +27,40 @@ void OutboundConnection::OnArrived() {
   if (action_ == RouteAction::kRefuse) {
     return Close(CloseReason::kRouteRefused, absl::StrCat("route \"", rule_, "\" refuses this destination"));
   }
-  if (action_ == RouteAction::kMutualTls) {
-    if (!MayShowIdentity()) return;
-    links_ = context_->links->To(DestinationText());
-    // A link does not know how often its stream has passed here: what has is dialled, to be found if it is a loop.
-    std::unique_ptr<Link> link = arrival().hops == 0 ? links_->Take(route.peers) : nullptr;
-    if (link != nullptr) return links_->IsQuiet(*link) ? Ask(std::move(link)) : StartStream(std::move(link));
+  if (action_ == RouteAction::kPassThrough) return Dial();
+  if (!MayShowIdentity()) return;
+  links_ = context_->links->To(DestinationText());
+  if (!TookLink(false)) DialInTurn();
+}
+
+bool OutboundConnection::TookLink(bool again) {
+  // A link does not know how often its stream has passed here: what has is dialled, to be found if it is a loop.
+  if (arrival().hops != 0) return false;
+  std::unique_ptr<Link> link = links_->Take(RouteNow().peers, again);
+  if (link == nullptr) return false;
+  place_.Leave();  // if it had one
+  if (links_->IsQuiet(*link)) {
+    Ask(std::move(link));
+  } else {
+    StartStream(std::move(link));
   }
-  Dial();
+  return true;
+}
+
+void OutboundConnection::DialInTurn() {
+  if (links_->turns().Ask(&place_, [this] { OnTurn(); })) return Dial();
+  // Those before it are given that long, too.
+  EnterState(State::kConnecting, context_->limits.connect_timeout + context_->limits.handshake_timeout);
+}
+
+void OutboundConnection::OnTurn() {
+  if (!StillAllowed() || !MayShowIdentity()) return;
+  if (!TookLink(true)) Dial();
+}
+
+void OutboundConnection::OnClose() {
+  place_.Leave();
+  inquiry_.reset();
 }
 
 void OutboundConnection::Ask(std::unique_ptr<Link> link) {
@@ -55,7 +81,7 @@ void OutboundConnection::OnAsked(LinkInquiry::Answer answer) {
   } else {
     links_->Spare(std::move(answer.link));  // the peer goes away, or the route has changed meanwhile
   }
-  Dial();
+  DialInTurn();
 }
 
 void OutboundConnection::OnConnected() {
@@ -87,6 +113,7 @@ bool OutboundConnection::OnNoSharedProtocol() {
 }
 
 void OutboundConnection::OnHandshake() {
+  place_.Leave();
   if (!MayShowIdentity()) return;
   if (const absl::Status expected = Expects(*peer()); !expected.ok()) {
     return Close(CloseReason::kPeerNotExpected, expected.message());

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "proxy/connection/connection.h"
+#include "proxy/connection/dial_turns.h"
 #include "proxy/connection/link_inquiry.h"
 
 namespace lanyard {
@@ -29,6 +30,10 @@ class OutboundConnection : public Connection {
   void GoOn(std::unique_ptr<Link> link, const StreamState& state);
   // Its peer is authenticated anew from now on. False: it is banned, and the connection closed.
   bool Adopt(std::unique_ptr<MeshStream> stream);
+  // A stream on a link that is idle, or a call in its turn.
+  bool TookLink(bool again);
+  void DialInTurn();
+  void OnTurn();
   // Of a link from which nothing was heard for a while, whether its peer is still there.
   void Ask(std::unique_ptr<Link> link);
   void OnAsked(LinkInquiry::Answer answer);
@@ -36,10 +41,11 @@ class OutboundConnection : public Connection {
   void OnConnected() override;
   void OnHandshake() override;
   bool OnNoSharedProtocol() override;
-  void OnClose() override { inquiry_.reset(); }
+  void OnClose() override;
   void OnDeadline() override {}  // it never sniffs
 
   std::unique_ptr<LinkInquiry> inquiry_;
+  DialPlace place_;
   RouteAction action_ = RouteAction::kRefuse;
 };
 

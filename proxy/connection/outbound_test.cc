@@ -211,12 +211,83 @@ TEST_F(OutboundTest, ARouteThatChangesUnderADialClosesIt) {
 TEST_F(OutboundTest, HandshakesInFlightAreLimited) {
   context_.limits.max_handshakes = 1;
   View(OutboundView(RouteAction::kMutualTls));
-  CallOut();
-  auto first = std::move(caller_);
+  counters_.handshakes_in_flight.Add();  // another destination's
   CallOut();
   EXPECT_EQ(Closed(CloseReason::kLimitHandshakes), 1u);
   EXPECT_EQ(TimesReached(Limit::kHandshakes), 1u);
-  EXPECT_EQ(table_.size(), 1u);
+  counters_.handshakes_in_flight.Subtract();
+}
+
+// Of calls to one destination, as many dial at a time as `max_handshakes` of 16 allows: one.
+class OutboundTurnTest : public OutboundTest {
+ protected:
+  OutboundTurnTest() {
+    context_.limits.max_handshakes = 16;
+    View(OutboundView(RouteAction::kMutualTls));
+  }
+  // `count` calls, of which the first dials.
+  void CallOutTogether(size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      CallOut();
+      callers_.push_back(std::move(caller_));
+    }
+    loop_->RunOnce(absl::ZeroDuration());
+    EXPECT_EQ(dialer_.dialled.size(), 1u);
+    EXPECT_EQ(table_.size(), count);
+  }
+  std::vector<std::unique_ptr<FakeStream>> callers_;
+};
+
+TEST_F(OutboundTurnTest, TheNextDialsWhenAHandshakeIsOver) {
+  CallOutTogether(3);
+  std::vector<std::unique_ptr<TlsStream>> peers;
+  for (size_t number = 0; number < 3; ++number) {
+    ASSERT_TRUE(TurnUntil([&] { return dialer_.dialled.size() == number + 1; }));
+    ASSERT_TRUE(Write(callers_[number].get(), "call " + std::to_string(number)));
+    peers.push_back(AnswerTls(api_));
+    StreamReader reader(peers.back().get());
+    ASSERT_TRUE(TurnUntil([&] {
+      peers.back()->Open();
+      reader.Drain();
+      return reader.bytes() == "call " + std::to_string(number);
+    }));
+  }
+  EXPECT_EQ(Closed(CloseReason::kLimitHandshakes), 0u);
+  EXPECT_EQ(table_.size(), 3u);
+}
+
+TEST_F(OutboundTurnTest, TheNextDialsWhenOneFails) {
+  CallOutTogether(3);
+  dialer_.answerers.back().reset();
+  ASSERT_TRUE(TurnUntil([&] { return dialer_.dialled.size() == 2; }));
+  EXPECT_EQ(table_.size(), 2u);
+}
+
+TEST_F(OutboundTurnTest, WhoseTurnDoesNotComeIsToldSoInTime) {
+  dialer_.next_faults.stall_open = true;
+  CallOutTogether(20);
+  EXPECT_EQ(TimeUntilClosed(), context_.limits.connect_timeout + context_.limits.handshake_timeout);
+  EXPECT_EQ(Closed(CloseReason::kConnectTimeout), 20u);
+  EXPECT_EQ(dialer_.dialled.size(), 3u) << "one after the other, as long as anybody waited";
+}
+
+TEST_F(OutboundTurnTest, ARouteThatChangesReachesThoseWhoWait) {
+  CallOutTogether(3);
+  View(OutboundView(RouteAction::kRefuse));
+  EXPECT_EQ(Closed(CloseReason::kPolicyChanged), 3u);
+  loop_->RunOnce(absl::ZeroDuration());
+  EXPECT_EQ(dialer_.dialled.size(), 1u);
+}
+
+TEST_F(OutboundTurnTest, WhatIsWithdrawnMeanwhileIsNotShown) {
+  CallOutTogether(2);
+  auto view = OutboundView(RouteAction::kMutualTls);
+  view->identity_withdrawn = true;
+  View(view);
+  dialer_.answerers.back().reset();
+  ASSERT_TRUE(TurnUntil([&] { return table_.size() == 0; }));
+  EXPECT_EQ(dialer_.dialled.size(), 1u);
+  EXPECT_GE(Closed(CloseReason::kIdentityWithdrawn), 1u);
 }
 
 TEST_F(OutboundTest, AHeaderBeforeTheCallIsTheCallersAddressAndNoByteOfIt) {

@@ -102,7 +102,7 @@ struct MeshView : MeshRules {
 // Limits of one worker (those per peer and per source: of the process); fixed for the life of the process.
 struct ConnectionLimits {
   uint32_t max_connections = 8192;
-  uint32_t max_handshakes = 1024;  // in flight
+  uint32_t max_handshakes = 4096;  // in flight
   uint32_t buffer_bytes = 65536;   // a direction of a connection, at most
   absl::Duration connect_timeout = absl::Seconds(5);
   absl::Duration handshake_timeout = absl::Seconds(10);
